@@ -1,0 +1,1 @@
+"""The process: settings, wiring, HTTP, CLI, workers, store, and the performing of effects."""

@@ -1,0 +1,1 @@
+"""What GitHub events mean. Pure: `(event, view) -> effects`; no I/O anywhere in this package."""

@@ -1,0 +1,155 @@
+"""What is to be done, in the imperative: data only. `app.perform` does them, at least once, idempotently.
+
+Every effect has a deterministic `key`: the same event always gives the same keys, and one key is done once.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from sandbox.base import SandboxMode
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionTarget:
+    """What a reaction goes on. `id` is the comment's; the subject's number for its opening text."""
+
+    kind: Literal["subject", "issue_comment", "review_comment"]
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class React:
+    key: str
+    target: ReactionTarget
+    content: Literal["eyes", "confused", "+1", "rocket"]
+    type: Literal["react"] = "react"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostComment:
+    """A new comment in the conversation of `number`, or a reply in a review thread."""
+
+    key: str
+    number: int
+    body: str
+    review_thread: int | None = None
+    """Id of the thread's first comment when the answer belongs into a review thread."""
+    type: Literal["post_comment"] = "post_comment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditComment:
+    """Replace the body of the comment that the effect `posted_key` made."""
+
+    key: str
+    posted_key: str
+    body: str
+    type: Literal["edit_comment"] = "edit_comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    id: int
+    login: str
+    permission: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """The text that asked: where it stands, and when it said so."""
+
+    kind: Literal["issue_comment", "subject", "review_comment"]
+    id: int
+    url: str
+    at: str
+    """GitHub's timestamp of the text: nothing written or edited later is part of the briefing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTurn:
+    """Everything a turn is pinned to. Kept whole in the thread: later events carry it back."""
+
+    key: str
+    turn_id: str
+    """Derived from the trigger; names the branch `darner/<number>-<turn_id>`."""
+    repository_id: int
+    repository: str
+    installation_id: int | None
+    number: int
+    is_pull: bool
+    title: str
+    request: str
+    """The words after the mention: untrusted as anything a person writes, but it is what was asked."""
+    requester: Requester
+    trigger: Trigger
+    mode: SandboxMode
+    base_ref: str
+    """The branch the result is meant for: the pull request's head branch, else the default branch."""
+    base_sha: str
+    """What the turn works on: the pinned head."""
+    instructions_sha: str
+    """Where `AGENTS.md` is read: the pull request's base commit, else `base_sha`."""
+    progress_key: str
+    """Key of the `PostComment` that made the progress comment."""
+    review_thread: int | None = None
+    diff_hunk: str = ""
+    path: str = ""
+    type: Literal["start_turn"] = "start_turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """Commit the allowed files of the turn on `parent` in the mirror and push, only if the branch is at `expected`."""
+
+    key: str
+    turn_id: str
+    branch: str
+    parent: str
+    expected: str | None
+    """The SHA the branch must have now; None: the branch must not exist."""
+    paths: tuple[str, ...]
+    """The files to deliver; the rest of the turn's changes is held back."""
+    message: str
+    """Whole commit message, trailers included."""
+    type: Literal["push_result"] = "push_result"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPull:
+    key: str
+    turn_id: str
+    head: str
+    base: str
+    title: str
+    body: str
+    type: Literal["open_pull"] = "open_pull"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteCheckRun:
+    """Create or update the check run that `external_id` names on `head_sha`."""
+
+    key: str
+    external_id: str
+    head_sha: str
+    status: Literal["queued", "in_progress", "completed"]
+    conclusion: Literal["success", "failure", "neutral", "cancelled"] | None
+    title: str
+    summary: str
+    details_url: str = ""
+    type: Literal["write_check_run"] = "write_check_run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignore:
+    """Nothing is done; `reason` (one of `handlers.reasons`) is what `darner why` tells."""
+
+    key: str
+    reason: str
+    type: Literal["ignore"] = "ignore"
+
+
+Effect = React | PostComment | EditComment | StartTurn | PushResult | OpenPull | WriteCheckRun | Ignore
+EffectAdapter: Final[TypeAdapter[Effect]] = TypeAdapter(Annotated[Effect, Field(discriminator="type")])

@@ -1,0 +1,197 @@
+"""What happened, in GitHub's words: verified, parsed and normalised facts. The bottom of `handlers`.
+
+External events are made by `handlers.ingest` from a delivery; internal ones by the worker when something of
+its own has come to an end. Both go through `handlers.dispatch`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, NewType
+
+from pydantic import Field, TypeAdapter
+
+from handlers.effects import OpenPull, PushResult, StartTurn
+from harness.items import Outcome, Usage
+
+Sha = NewType("Sha", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acted. Only `id` identifies; a login can change hands."""
+
+    id: int
+    login: str
+    kind: Literal["User", "Bot", "Organization", "Mannequin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    id: int
+    full_name: str
+    default_branch: str
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The issue or pull request an event is about."""
+
+    number: int
+    is_pull: bool
+    title: str
+    body: str
+    author: Actor | None
+    """None when the account was deleted."""
+    url: str
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    id: int
+    body: str
+    author: Actor | None
+    url: str
+    created_at: str
+    """As GitHub writes it: UTC, whole seconds, `2026-11-22T18:00:00Z`."""
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCommented:
+    """A comment on an issue or in a pull request's conversation was written or edited."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    subject: Subject
+    comment: Comment
+    edited_from: str | None = None
+    """The former text when this is an edit."""
+    type: Literal["issue_commented"] = "issue_commented"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectOpened:
+    """An issue or pull request was opened, or its text edited."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    subject: Subject
+    updated_at: str
+    edited_from: str | None = None
+    type: Literal["subject_opened"] = "subject_opened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewCommented:
+    """An inline comment on a pull request's diff was written or edited."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    subject: Subject
+    comment: Comment
+    path: str
+    line: int | None
+    diff_hunk: str
+    thread_root: int
+    """Id of the first comment of the review thread: replies go there."""
+    edited_from: str | None = None
+    type: Literal["review_commented"] = "review_commented"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinged:
+    """GitHub tries the webhook."""
+
+    zen: str
+    type: Literal["pinged"] = "pinged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unhandled:
+    """A real delivery that no handler acts on (yet): recorded, so that `why` can tell."""
+
+    event: str
+    action: str | None
+    repository: Repository | None
+    actor: Actor | None
+    number: int | None
+    installation_id: int | None
+    type: Literal["unhandled"] = "unhandled"
+
+
+ExternalEvent = IssueCommented | SubjectOpened | ReviewCommented | Pinged | Unhandled
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedChange:
+    """One file of a turn's result, taken as data from the checkout and not yet trusted."""
+
+    path: str
+    kind: Literal["add", "update", "delete"]
+    mode: Literal["100644", "100755", "120000", "000000"]
+    """Git's mode after the change; `000000` for a deletion."""
+    size: int
+    problem: str | None = None
+    """Why it can never be delivered (a device, a link that leads outside, an unreadable name)."""
+    added_lines: int = 0
+    removed_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnEnded:
+    """A turn is over and its outcome stored; nothing of it has been published yet."""
+
+    start: StartTurn
+    outcome: Outcome
+    usage: Usage
+    steps: int
+    seconds: float
+    changes: tuple[ProposedChange, ...]
+    protected_patch: str = ""
+    """The unified diff of the protected paths among `changes`, for the person who must decide."""
+    commands_run: tuple[str, ...] = ()
+    """Commands the agent ran that look like tests, each with its exit status: `pytest -q → 0`."""
+    type: Literal["turn_ended"] = "turn_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultPushed:
+    """The commit of a turn is on its branch."""
+
+    ended: TurnEnded
+    push: PushResult
+    sha: str
+    type: Literal["result_pushed"] = "result_pushed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushRefused:
+    """The forge did not take the commit."""
+
+    ended: TurnEnded
+    push: PushResult
+    reason: Literal["head_moved", "denied", "branch_protected"]
+    detail: str
+    type: Literal["push_refused"] = "push_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullReady:
+    """The pull request of a turn is open."""
+
+    pushed: ResultPushed
+    pull: OpenPull
+    number: int
+    url: str
+    type: Literal["pull_ready"] = "pull_ready"
+
+
+InternalEvent = TurnEnded | ResultPushed | PushRefused | PullReady
+Event = ExternalEvent | InternalEvent
+InternalEventAdapter: Final[TypeAdapter[InternalEvent]] = TypeAdapter(
+    Annotated[InternalEvent, Field(discriminator="type")]
+)

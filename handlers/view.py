@@ -1,0 +1,69 @@
+"""What a handler may look at besides the event: fetched by the worker, pinned, immutable."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sandbox.base import PROTECTED_PATHS, SandboxMode
+
+Permission = Literal["none", "read", "triage", "write", "maintain", "admin"]
+"""GitHub's `role_name`, custom roles mapped to their base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """Who Darner is on this forge."""
+
+    id: int | None
+    """Its user id; None until the forge has told."""
+    login: str
+    mention: str
+    """The name people write after `@`."""
+    allowed_bots: frozenset[int] = frozenset()
+    """Numeric ids of bots that are listened to."""
+    admits_readers: bool = False
+    """Whether the operator lets people without write permission start read-only turns."""
+    ceiling: SandboxMode = SandboxMode.WORKSPACE_WRITE
+    """The operator's widest mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryConfig:
+    """`.github/darner.yml` at the default branch's SHA."""
+
+    enabled: bool = True
+    mode: SandboxMode = SandboxMode.WORKSPACE_WRITE
+    protected_paths: tuple[str, ...] = PROTECTED_PATHS
+    instructions: str = ""
+    """Added to the briefing, labelled as the repository's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    name: str
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullFacts:
+    """A pull request as it was when the event was handled."""
+
+    head: Branch
+    base: Branch
+    head_repository_id: int | None
+    """None when the fork was deleted."""
+    is_fork: bool
+    is_draft: bool
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    bot: Bot
+    permission: Permission = "none"
+    """The actor's, by the permission API."""
+    default_branch: Branch | None = None
+    config: RepositoryConfig = field(default_factory=RepositoryConfig)
+    config_error: str = ""
+    """What is wrong with `.github/darner.yml`, told to the person who asked."""
+    pull: PullFacts | None = None
+    running_turn: str | None = None
+    """Id of the thread's turn that is queued or running."""

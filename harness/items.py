@@ -1,0 +1,290 @@
+"""The words of the runtime: threads, turns, items and outcomes. Imports nothing of the loop or the wires.
+
+The names follow codex (`exec_events.rs`): every item is started, perhaps updated, and completed; what is
+completed is authoritative.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Final, Literal, NewType
+
+from pydantic import Field, TypeAdapter
+
+ThreadId = NewType("ThreadId", str)
+TurnId = NewType("TurnId", str)
+ItemId = NewType("ItemId", str)
+"""`item_N`, N counting from 0 within a turn."""
+
+
+class ItemStatus(StrEnum):
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DECLINED = "declined"
+    INTERRUPTED = "interrupted"
+    """Started by a worker that died: whether it had an effect is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call exactly as the model made it."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON for a function call, plain text for a custom (grammar) call."""
+    kind: Literal["function", "custom"] = "function"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    media_type: str
+    base64: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to."""
+
+    text: str
+    """What the model is shown: bounded, head and tail kept."""
+    full: str | None = None
+    """The whole text, when `text` is cut; only the journal keeps it."""
+    image: Image | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserMessage:
+    """Text for the model from outside: the briefing of a turn, or a steering message."""
+
+    id: ItemId
+    text: str
+    type: Literal["user_message"] = "user_message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMessage:
+    id: ItemId
+    text: str
+    phase: Literal["commentary", "final_answer"] = "commentary"
+    type: Literal["agent_message"] = "agent_message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasoning:
+    """The model's own reasoning: a readable summary, and the provider's opaque item to hand back."""
+
+    id: ItemId
+    summary: str
+    wire: str
+    """The provider's item as JSON (with `encrypted_content`), or empty."""
+    provider: str
+    """Who can read `wire`: it is sent back to this provider only."""
+    type: Literal["reasoning"] = "reasoning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandExecution:
+    """`exec_command` or `write_stdin`."""
+
+    id: ItemId
+    call: Call
+    command: str
+    workdir: str
+    status: ItemStatus = ItemStatus.IN_PROGRESS
+    exit_code: int | None = None
+    session_id: int | None = None
+    """Set while the command still runs: the number `write_stdin` takes."""
+    seconds: float | None = None
+    answer: Answer | None = None
+    type: Literal["command_execution"] = "command_execution"
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    path: str
+    kind: Literal["add", "update", "delete"]
+    moved_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """`apply_patch`."""
+
+    id: ItemId
+    call: Call
+    changes: tuple[PathChange, ...]
+    status: ItemStatus = ItemStatus.IN_PROGRESS
+    answer: Answer | None = None
+    type: Literal["file_change"] = "file_change"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    step: str
+    status: Literal["pending", "in_progress", "completed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanUpdate:
+    """`update_plan`."""
+
+    id: ItemId
+    call: Call
+    plan: tuple[PlanStep, ...]
+    explanation: str = ""
+    status: ItemStatus = ItemStatus.IN_PROGRESS
+    answer: Answer | None = None
+    type: Literal["plan_update"] = "plan_update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """Any other tool, and every call that could not be understood (its answer tells the model why)."""
+
+    id: ItemId
+    call: Call
+    status: ItemStatus = ItemStatus.IN_PROGRESS
+    answer: Answer | None = None
+    type: Literal["tool_call"] = "tool_call"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the endpoint counted them; zero where it told nothing."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One answered request: what it cost. Journaled with the answer, so that it is counted once."""
+
+    id: ItemId
+    model: str
+    usage: Usage
+    seconds: float
+    type: Literal["model_call"] = "model_call"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something the runtime tells: a retry, a limit, an interruption. Shown to the model when `to_model`."""
+
+    id: ItemId
+    text: str
+    to_model: bool = False
+    type: Literal["notice"] = "notice"
+
+
+ToolItem = CommandExecution | FileChange | PlanUpdate | ToolCall
+"""An item that answers a call: started is the intent, completed the outcome."""
+
+Item = UserMessage | AgentMessage | Reasoning | ToolItem | ModelCall | Notice
+ItemAdapter: Final[TypeAdapter[Item]] = TypeAdapter(Annotated[Item, Field(discriminator="type")])
+
+
+class Life(StrEnum):
+    STARTED = "started"
+    UPDATED = "updated"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """A turn that reaches one of these ends with what it has (`Exhausted`)."""
+
+    steps: int = 200
+    """Model requests."""
+    tokens: int = 4_000_000
+    """Input and output together, over all requests."""
+    wall_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One execution in a thread, as it was asked for. Never changes while it runs."""
+
+    id: TurnId
+    thread_id: ThreadId
+    instructions: str
+    """The fixed part of what the model is told: who it is and how to work."""
+    request: str
+    """The briefing: the turn's first user message."""
+    limits: TurnLimits = TurnLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    message: str
+    """The final answer, as the model wrote it: untrusted text."""
+    status: Literal["completed"] = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The model would not do it."""
+
+    reason: str
+    status: Literal["declined"] = "declined"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Parked until `until` (seconds since the epoch): nothing is held meanwhile."""
+
+    reason: str
+    until: float
+    status: Literal["waiting"] = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    by: str
+    status: Literal["stopped"] = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    limit: Literal["steps", "tokens", "wall_time"]
+    allowed: float
+    message: str
+    """The last thing the agent said, perhaps empty."""
+    status: Literal["exhausted"] = "exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    cause: str
+    """For people: what happened and what to do next. Never holds a secret."""
+    reference: str
+    """Finds the log line."""
+    retryable: bool = False
+    status: Literal["failed"] = "failed"
+
+
+Outcome = Completed | Declined | Waiting | Stopped | Exhausted | Failed
+OutcomeAdapter: Final[TypeAdapter[Outcome]] = TypeAdapter(Annotated[Outcome, Field(discriminator="status")])
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    outcome: Outcome
+    usage: Usage
+    steps: int
+    seconds: float

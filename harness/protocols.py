@@ -1,0 +1,203 @@
+"""The seams of the turn: what `run_turn` is given. Each has a real and a test implementation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from harness.items import (
+    AgentMessage,
+    Answer,
+    Call,
+    Item,
+    ItemId,
+    Life,
+    Reasoning,
+    ToolItem,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model is told of it. The list of specs never changes within a turn."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """JSON schema of the arguments (an object)."""
+    grammar: str | None = None
+    """A Lark grammar: offered as a custom (freeform) tool where the wire takes one."""
+
+
+# What the model sees: the history is the fold of the journal into these, in order, and only ever grows.
+
+
+@dataclass(frozen=True, slots=True)
+class UserText:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantText:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningTrace:
+    wire: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    call: Call
+    answer: Answer
+
+
+HistoryEntry = UserText | AssistantText | ReasoningTrace | CallMade | CallAnswered
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    instructions: str
+    tools: Sequence[ToolSpec]
+    history: bytes
+    """Entries as `Model.encode` made them, joined by commas: each request's is a prefix of the next one's."""
+    cache_key: str
+    """The thread."""
+
+
+ModelOutput = AgentMessage | Reasoning | Call
+"""What a model answers with; item ids are placeholders (`""`), the loop assigns real ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResponse:
+    """A whole answer: the stream had its terminal event."""
+
+    output: tuple[ModelOutput, ...]
+    usage: Usage
+    stop: Literal["completed", "length"]
+
+
+class Model(Protocol):
+    """One endpoint over one wire. Wires are listed in `harness.models.WIRES`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def encode(self, entry: HistoryEntry) -> bytes:
+        """The entry as this wire's JSON item(s), joined by commas; empty when the wire does not carry it.
+
+        A pure function of the entry: equal entries give equal bytes.
+        """
+        ...
+
+    async def respond(self, request: ModelRequest, *, on_text: Callable[[str], None]) -> ModelResponse:
+        """Ask once, without retries. Raises `ModelError`; text deltas go to `on_text` as they come."""
+        ...
+
+
+class ModelError(Exception):
+    """The model gave no whole answer. `fault` decides what the loop does (table in `harness.retry`)."""
+
+    def __init__(self, fault: "ModelFault", detail: str, *, retry_after: float | None = None) -> None:
+        self.fault = fault
+        self.detail = detail
+        self.retry_after = retry_after
+        super().__init__(f"{fault}: {detail}")
+
+
+ModelFault = Literal[
+    "rate_limited",
+    "overloaded",
+    "stream_cut",
+    "connection",
+    "server",
+    "context_overflow",
+    "quota",
+    "refused",
+    "authentication",
+    "invalid_request",
+    "malformed_answer",
+]
+
+
+class Tool(Protocol):
+    """One tool of the agent. Tools are listed in `harness.tools.TOOLS`."""
+
+    @property
+    def spec(self) -> ToolSpec: ...
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether calls may overlap with other parallel calls of the same answer."""
+        ...
+
+    def begin(self, call: Call, item_id: ItemId) -> ToolItem:
+        """Understand the call: the item in progress (the intent). Raises `ArgumentsRefused`; has no effect."""
+        ...
+
+    async def run(self, item: ToolItem) -> ToolItem:
+        """Do it: the item, completed or failed, with its answer. Faults of the command are answers, not errors."""
+        ...
+
+
+class ArgumentsRefused(Exception):
+    """The call cannot be understood; the message is told to the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal."""
+
+    seq: int
+    life: Life
+    item: Item
+
+
+class Journal(Protocol):
+    """The thread's append-only record; the truth about a turn."""
+
+    async def load(self) -> Sequence[Entry]:
+        """This turn's entries so far, in order (not empty when a crashed turn is resumed)."""
+        ...
+
+    async def earlier(self) -> Sequence[Entry]:
+        """The entries of the thread's earlier turns, in order."""
+        ...
+
+    async def append(self, life: Life, item: Item) -> None:
+        """Durable when it returns. Raises `OwnershipLost` when another worker has taken the turn over."""
+        ...
+
+
+class OwnershipLost(Exception):
+    """Another worker owns this turn: stop at once, write nothing."""
+
+
+class Session(Protocol):
+    """The world around one running turn."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def steering(self) -> Sequence[str]:
+        """Messages for the model that came since the last call."""
+        ...
+
+    async def stop_requested(self) -> str | None:
+        """Who asked the turn to stop, if someone did."""
+        ...
+
+    def emit(self, life: Life, item: Item) -> None:
+        """Show an item to whoever watches. Never blocks, never raises; called after the journal has it."""
+        ...

@@ -1,0 +1,1 @@
+"""Confinement: policy, drivers, checkout and results. Knows nothing of GitHub or of models."""
