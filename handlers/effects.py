@@ -101,7 +101,7 @@ class StartTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
-    """Commit the allowed files of the turn on `parent` in the mirror and push, only if the branch is at `expected`."""
+    """Commit the allowed files of the turn on `parent` and push, only if the branch is at `expected`."""
 
     key: str
     turn_id: str

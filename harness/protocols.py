@@ -140,11 +140,11 @@ class Tool(Protocol):
         ...
 
     def begin(self, call: Call, item_id: ItemId) -> ToolItem:
-        """Understand the call: the item in progress (the intent). Raises `ArgumentsRefused`; has no effect."""
+        """The item in progress (the intent). Raises `ArgumentsRefused`; has no effect."""
         ...
 
     async def run(self, item: ToolItem) -> ToolItem:
-        """Do it: the item, completed or failed, with its answer. Faults of the command are answers, not errors."""
+        """The item, completed or failed, with its answer. Faults of a command are answers, not errors."""
         ...
 
 
