@@ -1,0 +1,173 @@
+"""The settings of the process: environment first, then `.env`, then `darner.toml`. Reads nothing at import."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+GITHUB = "https://github.com"
+
+
+class Settings(BaseSettings):
+    """The contract of names: every field is `DARNER_<NAME>` unless its alias says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DARNER_",
+        env_file=".env",
+        toml_file="darner.toml",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    home: Path = Field(default_factory=lambda: default_home())
+    """Where data lives: the database, the mirrors, the checkouts."""
+    database_url: str = ""
+    """SQLAlchemy URL; empty: `darner.db` in `home`."""
+
+    github_url: str = GITHUB
+    """The forge's web root."""
+    github_token: SecretStr | None = None
+    github_app_id: int | None = None
+    github_app_key: SecretStr | None = None
+    """The App's private key: PEM text, or the path of a file that holds it."""
+    webhook_secret: SecretStr | None = None
+    """Two, comma-separated, while rotating."""
+    mention: str = ""
+    """The name people write after `@`; empty: the App's slug, else `darner`."""
+    allowed_bots: Annotated[frozenset[int], NoDecode] = frozenset()
+    """Numeric user ids of bots that may ask for turns."""
+    admit_readers: bool = False
+    """Let people without write permission start read-only turns."""
+
+    model: str = ""
+    model_wire: Literal["responses", "chat"] = "responses"
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1", validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url")
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key")
+    )
+
+    sandbox: Literal["auto", "bubblewrap"] = "auto"
+    sandbox_mode: Literal["read-only", "workspace-write"] = "workspace-write"
+    """The widest mode any turn may have."""
+    sandbox_read_only: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Further directories shown read-only inside (toolchains outside `/usr`), separated by `:`."""
+
+    max_turns: int = Field(default=4, ge=1, le=256)
+    """Turns running at once in this process."""
+    turn_steps: int = Field(default=200, ge=1)
+    turn_tokens: int = Field(default=4_000_000, ge=1)
+    turn_seconds: float = Field(default=3600.0, gt=0)
+
+    host: str = "127.0.0.1"
+    port: int = 8484
+    admin_token: SecretStr | None = None
+    """For the API and the pages; without it they answer on loopback only."""
+
+    @field_validator("allowed_bots", mode="before")
+    @classmethod
+    def _split_ids(cls, value: Any) -> Any:
+        return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
+
+    @field_validator("sandbox_read_only", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        return [part for part in value.split(":") if part] if isinstance(value, str) else value
+
+    @field_validator("github_url", "openai_base_url")
+    @classmethod
+    def _web_root(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            msg = f"{value!r} is not a web address; write it as https://HOST"
+            raise ValueError(msg)
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> "Settings":
+        if self.github_token and self.github_app_id:
+            msg = "both DARNER_GITHUB_TOKEN and DARNER_GITHUB_APP_ID are set; keep the one that Darner should act as"
+            raise ValueError(msg)
+        if (self.github_app_id is None) != (self.github_app_key is None):
+            msg = "an App needs both DARNER_GITHUB_APP_ID and DARNER_GITHUB_APP_KEY"
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del file_secret_settings
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def sql_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home / 'darner.db'}"
+
+    @property
+    def api_url(self) -> str:
+        """https://docs.github.com/en/enterprise-server/rest/about-the-rest-api/about-the-rest-api"""
+        return "https://api.github.com" if self.github_url == GITHUB else f"{self.github_url}/api/v3"
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        if self.webhook_secret is None:
+            return ()
+        return tuple(part.strip() for part in self.webhook_secret.get_secret_value().split(",") if part.strip())
+
+    @property
+    def app_key_pem(self) -> str:
+        """The App's key itself. Raises OSError when it is a path that cannot be read."""
+        value = self.github_app_key.get_secret_value() if self.github_app_key else ""
+        return value if "-----BEGIN" in value else Path(value).expanduser().read_text()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every live secret of the process: what must never leave it."""
+        values = [self.github_token, self.openai_api_key, self.admin_token, self.github_app_key]
+        found = [value.get_secret_value() for value in values if value is not None]
+        return tuple(secret for secret in (*found, *self.webhook_secrets) if len(secret) >= 8)
+
+
+def default_home() -> Path:
+    """`$XDG_DATA_HOME/darner`, else `~/.local/share/darner`.
+
+    https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "darner"
+
+
+class SettingsRefused(Exception):
+    """A setting is missing or wrong; the message names it and says what to write."""
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises `SettingsRefused` with every fault, never with a secret's value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        faults = "; ".join(f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False))
+        msg = f"The settings cannot be used. {faults}"
+        raise SettingsRefused(msg) from None
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name.upper() if name.lower().startswith("openai") else f"DARNER_{name.upper()}"
