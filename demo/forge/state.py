@@ -433,7 +433,7 @@ class State:
         self.web_url = "http://localhost"
         # Called with each new delivery while the lock is held; the deliverer sets it.
         self.on_delivery: Callable[[Delivery], None] | None = None
-        self._tables: dict[type[Record], dict[int, Record]] = {kind: {} for kind in KINDS}
+        self._tables: dict[type, dict[int, Record]] = {kind: {} for kind in KINDS}
         self._numbers: dict[tuple[int, int], int] = {}
         self._tokens: dict[str, int] = {}
         home.mkdir(parents=True, exist_ok=True)
