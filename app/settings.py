@@ -52,7 +52,8 @@ class Settings(BaseSettings):
     model: str = ""
     model_wire: Literal["responses", "chat"] = "responses"
     openai_base_url: str = Field(
-        default="https://api.openai.com/v1", validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url")
+        default="https://api.openai.com/v1",
+        validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"),
     )
     openai_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key")
@@ -129,7 +130,9 @@ class Settings(BaseSettings):
     def webhook_secrets(self) -> tuple[str, ...]:
         if self.webhook_secret is None:
             return ()
-        return tuple(part.strip() for part in self.webhook_secret.get_secret_value().split(",") if part.strip())
+        return tuple(
+            part.strip() for part in self.webhook_secret.get_secret_value().split(",") if part.strip()
+        )
 
     @property
     def app_key_pem(self) -> str:
@@ -163,7 +166,9 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        faults = "; ".join(f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False))
+        faults = "; ".join(
+            f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)
+        )
         msg = f"The settings cannot be used. {faults}"
         raise SettingsRefused(msg) from None
 

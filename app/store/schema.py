@@ -1,0 +1,122 @@
+"""The tables, as the newest migration leaves them. What a row means is said here, and only here."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+RowId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts rows by itself only in a column that is exactly INTEGER."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("guid", String, nullable=False, unique=True),
+    # Two deliveries with other GUIDs may tell of one act: the second finds this taken.
+    Column("semantic_key", String, unique=True),
+    Column("event", String, nullable=False),
+    Column("action", String),
+    Column("repository_id", BigInteger),
+    Column("repository", String),
+    Column("number", Integer),
+    Column("actor_id", BigInteger),
+    Column("actor", String),
+    Column("installation_id", BigInteger),
+    Column("received_at", Double, nullable=False),
+    # zlib-compressed raw bytes: 25 KB of JSON become about 3, and with them the write-ahead log's pages.
+    Column("body", LargeBinary, nullable=False),
+    # pending → handled | failed; or at once: ignored | duplicate | refused
+    Column("state", String, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("text", Text, nullable=False, default=""),
+    Column("command", String, nullable=False, default=""),
+    Column("thread", String),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("repository_id", BigInteger),
+    Column("repository", String),
+    Column("number", Integer),
+    Column("created_at", Double, nullable=False),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("thread", String, nullable=False),
+    # One of the two: a delivery from outside, or an internal event as JSON.
+    Column("delivery", RowId, ForeignKey("deliveries.id")),
+    Column("event", Text),
+    Column("state", String, nullable=False),  # pending → handled | failed
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("not_before", Double, nullable=False, default=0.0),
+    Column("created_at", Double, nullable=False),
+    Index("inbox_pending", "thread", "state", "id"),
+)
+
+effects = Table(
+    "effects",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("thread", String, nullable=False),
+    Column("cause", RowId, ForeignKey("inbox.id"), nullable=False),
+    Column("type", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String, nullable=False),  # pending → done | failed
+    # Counted before each try: more than one means that the write may have happened already.
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("not_before", Double, nullable=False, default=0.0),
+    Column("result", Text, nullable=False, default="{}"),
+    Column("error", Text, nullable=False, default=""),
+    Column("done_at", Double),
+    Index("effects_pending", "thread", "state", "id"),
+    Index("effects_cause", "cause"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("seq", RowId, nullable=False),  # order within the thread
+    Column("thread", String, ForeignKey("threads.id"), nullable=False),
+    Column("start", Text, nullable=False),  # the StartTurn effect as JSON; `{}` for a local turn
+    Column("request", Text, nullable=False, default=""),  # the briefing, once composed
+    Column("status", String, nullable=False),  # queued → running → ended
+    Column("owner", String),  # the token of the worker that may write
+    Column("outcome", Text),
+    Column("usage", Text),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    UniqueConstraint("thread", "seq"),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("turn", String, ForeignKey("turns.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("life", String, nullable=False),  # started | completed
+    Column("item", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
