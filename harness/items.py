@@ -173,12 +173,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """One answered request: what it cost. Journaled with the answer, so that it is counted once."""
+    """One answered request: what it cost. Journaled after its answer, which counts only from here on.
+
+    An answer that a crash cut off before this entry was never acted upon: the fold leaves it out.
+    """
 
     id: ItemId
     model: str
     usage: Usage
     seconds: float
+    items: int | None = None
+    """How many entries right before this one are the answer; None: all since the last answer or message."""
+    stop: Literal["completed", "length"] = "completed"
     type: Literal["model_call"] = "model_call"
 
 
