@@ -1,4 +1,4 @@
-"""The settings of the process: environment first, then `.env`, then `darner.toml`. Reads nothing at import."""
+"""The settings of the process: environment, then `.env`, then `darner.toml`. Reads nothing at import."""
 
 import os
 from pathlib import Path
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _one_identity(self) -> "Settings":
         if self.github_token and self.github_app_id:
-            msg = "both DARNER_GITHUB_TOKEN and DARNER_GITHUB_APP_ID are set; keep the one that Darner should act as"
+            msg = "both DARNER_GITHUB_TOKEN and DARNER_GITHUB_APP_ID are set; keep the one to act as"
             raise ValueError(msg)
         if (self.github_app_id is None) != (self.github_app_key is None):
             msg = "an App needs both DARNER_GITHUB_APP_ID and DARNER_GITHUB_APP_KEY"

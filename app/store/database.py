@@ -1,4 +1,4 @@
-"""The database itself: engines, migrations, and one writer whose transactions carry many writes (group commit).
+"""The database itself: engines, migrations, and one writer whose transactions carry many writes.
 
 A write is durable when its future resolves. On SQLite a single connection writes, because SQLite has one
 writer anyway and its own waiting is unfair (measured: tails of seconds with a pool of writers).
@@ -12,12 +12,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -38,7 +40,7 @@ class Database:
         self._queue: Final[queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None]] = queue.SimpleQueue()
         self._writer: Final = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
 
-    def __enter__(self) -> "Database":
+    def __enter__(self) -> Self:
         migrate(self.engine)
         self._writer.start()
         return self
@@ -150,3 +152,11 @@ def migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def insert_new(
+    connection: Connection, table: Table, row: dict[str, Any], *, unique: str
+) -> SqliteInsert | PostgresqlInsert:
+    """An insert that leaves a row alone whose `unique` column has this value already."""
+    make = SqliteInsert if connection.dialect.name == "sqlite" else PostgresqlInsert
+    return make(table).values(row).on_conflict_do_nothing(index_elements=[unique])

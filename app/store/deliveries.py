@@ -1,0 +1,74 @@
+"""Deliveries as received: stored before they are acknowledged, each once, each with its decision."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, Row, select, update
+
+from app.store.database import insert_new
+from app.store.schema import deliveries
+
+DeliveryState = Literal["pending", "handled", "failed", "ignored", "duplicate", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """What intake knows of a delivery."""
+
+    guid: str
+    semantic_key: str | None
+    event: str
+    action: str | None
+    repository_id: int | None
+    repository: str | None
+    number: int | None
+    actor_id: int | None
+    actor: str | None
+    installation_id: int | None
+    received_at: float
+    body: bytes
+    """Zlib-compressed (`compress`)."""
+    state: DeliveryState
+    reason: str
+    text: str
+    command: str
+    thread: str | None
+
+
+def compress(body: bytes) -> bytes:
+    return zlib.compress(body, 1)
+
+
+def insert(connection: Connection, row: DeliveryRow) -> int | None:
+    """The new row's id; None when the GUID is known already (GitHub sends a redelivery under the same one)."""
+    values = {name: getattr(row, name) for name in DeliveryRow.__slots__}
+    statement = insert_new(connection, deliveries, values, unique="guid").returning(deliveries.c.id)
+    inserted: int | None = connection.execute(statement).scalar_one_or_none()
+    return inserted
+
+
+def first_of_act(connection: Connection, semantic_key: str) -> str | None:
+    """The GUID of the delivery that told of this act before, if one did."""
+    query = select(deliveries.c.guid).where(deliveries.c.semantic_key == semantic_key)
+    guid: str | None = connection.execute(query).scalar_one_or_none()
+    return guid
+
+
+def decide(connection: Connection, delivery: int, *, state: DeliveryState, reason: str) -> None:
+    connection.execute(
+        update(deliveries).where(deliveries.c.id == delivery).values(state=state, reason=reason)
+    )
+
+
+def read(connection: Connection, delivery: int) -> tuple[str, str, bytes]:
+    """GUID, event name and raw body."""
+    query = select(deliveries.c.guid, deliveries.c.event, deliveries.c.body).where(
+        deliveries.c.id == delivery
+    )
+    guid, event, body = connection.execute(query).one()
+    return guid, event, zlib.decompress(body)
+
+
+def find(connection: Connection, guid: str) -> Row[tuple[object, ...]] | None:
+    return connection.execute(select(deliveries).where(deliveries.c.guid == guid)).one_or_none()

@@ -1,0 +1,93 @@
+"""What waits to be handled in a thread: deliveries from outside and internal events, in order."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from app.store.database import insert_new
+from app.store.schema import inbox, threads
+from handlers.events import InternalEvent, InternalEventAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One waiting event."""
+
+    id: int
+    delivery: int | None
+    event: InternalEvent | None
+    attempts: int
+    not_before: float
+
+
+def open_thread(
+    connection: Connection,
+    thread: str,
+    *,
+    repository_id: int | None,
+    repository: str | None,
+    number: int | None,
+    now: float,
+) -> None:
+    """Make the thread's row unless it is there."""
+    row = {
+        "id": thread,
+        "repository_id": repository_id,
+        "repository": repository,
+        "number": number,
+        "created_at": now,
+    }
+    connection.execute(insert_new(connection, threads, row, unique="id"))
+
+
+def put_delivery(connection: Connection, thread: str, delivery: int, *, now: float) -> int:
+    """The letter's id."""
+    return _put(connection, thread=thread, delivery=delivery, event=None, now=now)
+
+
+def put_event(connection: Connection, thread: str, event: InternalEvent, *, now: float) -> int:
+    """The letter's id."""
+    body = InternalEventAdapter.dump_json(event).decode()
+    return _put(connection, thread=thread, delivery=None, event=body, now=now)
+
+
+def _put(connection: Connection, *, thread: str, delivery: int | None, event: str | None, now: float) -> int:
+    statement = (
+        insert(inbox)
+        .values(thread=thread, delivery=delivery, event=event, state="pending", created_at=now)
+        .returning(inbox.c.id)
+    )
+    letter: int = connection.execute(statement).scalar_one()
+    return letter
+
+
+def next_letter(connection: Connection, thread: str) -> Letter | None:
+    """The oldest unhandled one."""
+    query = (
+        select(inbox.c.id, inbox.c.delivery, inbox.c.event, inbox.c.attempts, inbox.c.not_before)
+        .where(inbox.c.thread == thread, inbox.c.state == "pending")
+        .order_by(inbox.c.id)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    event = InternalEventAdapter.validate_json(row.event) if row.event is not None else None
+    return Letter(row.id, row.delivery, event, row.attempts, row.not_before)
+
+
+def mark(connection: Connection, letter: int, state: str) -> None:
+    connection.execute(update(inbox).where(inbox.c.id == letter).values(state=state))
+
+
+def postpone(connection: Connection, letter: int, *, until: float) -> None:
+    """Count a failed attempt and leave the letter for later."""
+    connection.execute(
+        update(inbox).where(inbox.c.id == letter).values(attempts=inbox.c.attempts + 1, not_before=until)
+    )
+
+
+def waiting_threads(connection: Connection) -> int:
+    """How many threads have unhandled letters (a gauge)."""
+    query = select(func.count(inbox.c.thread.distinct())).where(inbox.c.state == "pending")
+    return connection.execute(query).scalar_one()

@@ -1,0 +1,166 @@
+"""Turns and their journals. A worker writes only while its token is the turn's owner (fencing)."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, Row, and_, exists, func, insert, literal, select, update
+
+from app.store.database import Database
+from app.store.schema import items, turns
+from harness.items import Item, ItemAdapter, Life, Outcome, OutcomeAdapter, TurnResult
+from harness.protocols import Entry, OwnershipLost
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    id: str
+    thread: str
+    start: str
+    request: str
+    status: str
+    outcome: Outcome | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+def queue(connection: Connection, turn: str, thread: str, *, start: str, now: float) -> bool:
+    """Put the turn behind the thread's others. False when it is there already."""
+    if connection.execute(select(turns.c.id).where(turns.c.id == turn)).one_or_none() is not None:
+        return False
+    last = connection.execute(select(func.max(turns.c.seq)).where(turns.c.thread == thread)).scalar()
+    connection.execute(
+        insert(turns).values(
+            id=turn, seq=(last or 0) + 1, thread=thread, start=start, status="queued", created_at=now
+        )
+    )
+    return True
+
+
+def next_unfinished(connection: Connection, thread: str) -> TurnRow | None:
+    """The thread's oldest turn that has not ended."""
+    query = (
+        select(turns)
+        .where(turns.c.thread == thread, turns.c.status != "ended")
+        .order_by(turns.c.seq)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return _turn(row) if row is not None else None
+
+
+def find(connection: Connection, turn: str) -> TurnRow | None:
+    row = connection.execute(select(turns).where(turns.c.id == turn)).one_or_none()
+    return _turn(row) if row is not None else None
+
+
+def of_thread(connection: Connection, thread: str) -> list[TurnRow]:
+    query = select(turns).where(turns.c.thread == thread).order_by(turns.c.seq)
+    return [_turn(row) for row in connection.execute(query)]
+
+
+def take(connection: Connection, turn: str, *, owner: str, now: float) -> None:
+    """From here on only `owner` writes to the turn: whoever had it before finds itself locked out."""
+    connection.execute(
+        update(turns)
+        .where(turns.c.id == turn)
+        .values(owner=owner, status="running", started_at=func.coalesce(turns.c.started_at, now))
+    )
+
+
+def set_request(connection: Connection, turn: str, request: str) -> None:
+    connection.execute(update(turns).where(turns.c.id == turn).values(request=request))
+
+
+def end(connection: Connection, turn: str, result: TurnResult, *, owner: str, now: float) -> None:
+    """Store the outcome. Raises `OwnershipLost`."""
+    statement = (
+        update(turns)
+        .where(turns.c.id == turn, turns.c.owner == owner, turns.c.status == "running")
+        .values(
+            status="ended",
+            outcome=OutcomeAdapter.dump_json(result.outcome).decode(),
+            usage=f"{result.usage.input_tokens} {result.usage.output_tokens}",
+            ended_at=now,
+        )
+        .returning(turns.c.id)
+    )
+    if connection.execute(statement).one_or_none() is None:
+        raise OwnershipLost
+
+
+def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
+    fields = row._mapping  # noqa: SLF001 - SQLAlchemy's documented, if underscored, accessor
+    outcome = OutcomeAdapter.validate_json(fields["outcome"]) if fields["outcome"] else None
+    return TurnRow(
+        fields["id"],
+        fields["thread"],
+        fields["start"],
+        fields["request"],
+        fields["status"],
+        outcome,
+        fields["created_at"],
+        fields["started_at"],
+        fields["ended_at"],
+    )
+
+
+class SqlJournal:
+    """`harness.protocols.Journal` in the database."""
+
+    def __init__(self, database: Database, *, turn: str, thread: str, owner: str) -> None:
+        self._database = database
+        self._turn: Final = turn
+        self._thread: Final = thread
+        self._owner: Final = owner
+        self._next = 0
+
+    async def load(self) -> Sequence[Entry]:
+        query = select(items).where(items.c.turn == self._turn).order_by(items.c.seq)
+        entries = await self._database.read(
+            lambda connection: [_entry(row) for row in connection.execute(query)]
+        )
+        self._next = entries[-1].seq + 1 if entries else 0
+        return entries
+
+    async def earlier(self) -> Sequence[Entry]:
+        mine = select(turns.c.seq).where(turns.c.id == self._turn).scalar_subquery()
+        query = (
+            select(items)
+            .join(turns, turns.c.id == items.c.turn)
+            .where(turns.c.thread == self._thread, turns.c.seq < mine)
+            .order_by(turns.c.seq, items.c.seq)
+        )
+        return await self._database.read(
+            lambda connection: [_entry(row) for row in connection.execute(query)]
+        )
+
+    async def append(self, life: Life, item: Item) -> None:
+        seq = self._next
+        self._next += 1
+        body = ItemAdapter.dump_json(item).decode()
+        owned = exists().where(and_(turns.c.id == self._turn, turns.c.owner == self._owner))
+        values = select(
+            literal(self._turn),
+            literal(seq),
+            literal(life.value),
+            literal(str(item.id)),
+            literal(item.type),
+            literal(body),
+            literal(time.time()),
+        ).where(owned)
+        columns = ["turn", "seq", "life", "item", "type", "body", "at"]
+        statement = insert(items).from_select(columns, values).returning(items.c.seq)
+
+        def write(connection: Connection) -> bool:
+            return connection.execute(statement).one_or_none() is not None
+
+        if not await self._database.write(write):
+            raise OwnershipLost
+
+
+def _entry(row: Row[tuple[object, ...]]) -> Entry:
+    fields = row._mapping  # noqa: SLF001 - as above
+    return Entry(fields["seq"], Life(fields["life"]), ItemAdapter.validate_json(fields["body"]))
