@@ -96,6 +96,10 @@ class StartTurn:
     review_thread: int | None = None
     diff_hunk: str = ""
     path: str = ""
+    is_fork: bool = False
+    """The head belongs to a fork: it can be worked on, never pushed to."""
+    subject_body: str | None = None
+    """The subject's text as the trigger's payload had it; None when the payload did not tell."""
     type: Literal["start_turn"] = "start_turn"
 
 

@@ -153,6 +153,8 @@ class TurnEnded:
     changes: tuple[ProposedChange, ...]
     protected_patch: str = ""
     """The unified diff of the protected paths among `changes`, for the person who must decide."""
+    patch: str = ""
+    """The unified diff of all `changes` when they cannot be pushed (`start.is_fork`)."""
     commands_run: tuple[str, ...] = ()
     """Commands the agent ran that look like tests, each with its exit status: `pytest -q → 0`."""
     type: Literal["turn_ended"] = "turn_ended"

@@ -1,0 +1,400 @@
+"""From a webhook's raw bytes to an event: verify, parse, name, sort out what cannot matter. Acts on nothing.
+
+Payload models take only what is used and tolerate the rest: deleted accounts, deleted forks, new members.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, assert_never
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from handlers import reasons
+from handlers.effects import Ignore
+from handlers.events import (
+    Actor,
+    Comment,
+    ExternalEvent,
+    IssueCommented,
+    Pinged,
+    Repository,
+    ReviewCommented,
+    Subject,
+    SubjectOpened,
+    Unhandled,
+)
+from handlers.mention import find_request
+from handlers.view import Bot
+
+
+class BadPayload(Exception):
+    """The body is not a payload of its event; the message says what is wrong with it."""
+
+
+def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) -> bool:
+    """Whether `header` (`X-Hub-Signature-256`) signs the raw `body` with one of `secrets`.
+
+    https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
+    """
+    if header is None or not header.startswith("sha256="):
+        return False
+    given = header.removeprefix("sha256=").encode("ascii", "replace")
+    is_valid = False
+    # Every secret is tried, so that the time taken does not tell which one fits.
+    for secret in secrets:
+        if not secret:
+            continue
+        expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
+        is_valid |= hmac.compare_digest(expected, given)
+    return is_valid
+
+
+def parse(event_name: str, body: bytes) -> ExternalEvent:
+    """The event that a verified delivery tells of. Raises `BadPayload`."""
+    try:
+        raw = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadPayload(f"the body is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise BadPayload(f"the body is a JSON {type(raw).__name__}, not an object")
+    try:
+        return _event_from(event_name, raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the payload"
+        raise BadPayload(f"{event_name}: {where}: {first['msg']}") from error
+
+
+def semantic_key(event: ExternalEvent) -> str | None:
+    """Names the act itself: two deliveries of one act (of two hooks, say) have the same key.
+
+    The installation is left out on purpose: the repository's id is unique on a forge, and the same act told by
+    an App's hook and by a repository's hook differs in just that member.
+    """
+    match event:
+        case IssueCommented():
+            return _key_of(event, "issue_comment", event.comment.id, event.comment.updated_at)
+        case ReviewCommented():
+            return _key_of(event, "review_comment", event.comment.id, event.comment.updated_at)
+        case SubjectOpened():
+            return _key_of(event, "subject", event.subject.number, event.updated_at)
+        case Pinged() | Unhandled():
+            return None
+        case _:
+            assert_never(event)
+
+
+def thread_of(event: ExternalEvent) -> tuple[int, int] | None:
+    """Repository id and number of the conversation that the event belongs to."""
+    match event:
+        case IssueCommented() | ReviewCommented() | SubjectOpened():
+            return event.repository.id, event.subject.number
+        case Unhandled():
+            if event.repository is None or event.number is None:
+                return None
+            return event.repository.id, event.number
+        case Pinged():
+            return None
+        case _:
+            assert_never(event)
+
+
+def triage(event: ExternalEvent, bot: Bot) -> Ignore | None:
+    """Why the event can be set aside by itself; None when it may matter and deserves a look at the forge."""
+    reason = _reason_to_ignore(event, bot)
+    if reason is None:
+        return None
+    return Ignore(key=f"{semantic_key(event) or _fingerprint(event)}:ignore", reason=reason)
+
+
+def text_of(event: ExternalEvent) -> str:
+    """The text that the event is about: where a mention may stand."""
+    match event:
+        case IssueCommented() | ReviewCommented():
+            return event.comment.body
+        case SubjectOpened():
+            return event.subject.body
+        case Pinged() | Unhandled():
+            return ""
+        case _:
+            assert_never(event)
+
+
+def request_of(event: ExternalEvent, bot: Bot) -> str | None:
+    """The words after the mention, perhaps empty; None when the bot is not addressed."""
+    return find_request(text_of(event), bot.mention)
+
+
+def _reason_to_ignore(event: ExternalEvent, bot: Bot) -> str | None:
+    match event:
+        case Pinged():
+            return reasons.PINGED
+        case Unhandled():
+            return reasons.UNHANDLED
+        case IssueCommented() | ReviewCommented() | SubjectOpened():
+            if _is_self(event.actor, bot):
+                return reasons.OWN_EVENT
+            if event.actor.kind == "Bot" and event.actor.id not in bot.allowed_bots:
+                return reasons.BOT_NOT_LISTED
+            if request_of(event, bot) is None:
+                return reasons.NO_MENTION
+            if event.edited_from is not None and find_request(event.edited_from, bot.mention) is not None:
+                return reasons.MENTION_NOT_NEW
+            return None
+        case _:
+            assert_never(event)
+
+
+def _is_self(actor: Actor, bot: Bot) -> bool:
+    if bot.id is not None:
+        return actor.id == bot.id
+    # The id is not known yet: better deaf to a namesake than talking to oneself.
+    return actor.login.casefold() == bot.login.casefold()
+
+
+def _key_of(
+    event: IssueCommented | ReviewCommented | SubjectOpened, kind: str, number: int, /, at: str
+) -> str:
+    # GitHub's clock has whole seconds; the text tells two edits within one of them apart.
+    text = hashlib.sha256(text_of(event).encode("utf-8", "replace")).hexdigest()[:8]
+    act = "created" if event.edited_from is None else f"edited-{text}"
+    return f"{event.repository.id}/{event.subject.number}/{kind}/{number}/{act}/{at}"
+
+
+def _fingerprint(event: ExternalEvent) -> str:
+    return hashlib.sha256(repr(event).encode()).hexdigest()[:24]
+
+
+# What GitHub puts where an account was deleted.
+_GHOST: Final = Actor(10137, "ghost", "User")
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def _text_of_null(value: object) -> object:
+    return "" if value is None else value
+
+
+_Text = Annotated[str, BeforeValidator(_text_of_null)]
+
+
+class _Account(_Lenient):
+    id: int
+    login: str
+    type: str = "User"
+
+    def actor(self) -> Actor:
+        kinds: Final[dict[str, Literal["User", "Bot", "Organization", "Mannequin"]]] = {
+            "Bot": "Bot",
+            "Organization": "Organization",
+            "Mannequin": "Mannequin",
+        }
+        return Actor(self.id, self.login, kinds.get(self.type, "User"))
+
+
+class _Repository(_Lenient):
+    id: int
+    full_name: str
+    default_branch: str = ""
+    private: bool = False
+
+    def fact(self) -> Repository:
+        return Repository(self.id, self.full_name, self.default_branch, self.private)
+
+
+class _Installation(_Lenient):
+    id: int
+
+
+class _Envelope(_Lenient):
+    """What any payload may have."""
+
+    action: str | None = None
+    sender: _Account | None = None
+    repository: _Repository | None = None
+    installation: _Installation | None = None
+
+    @property
+    def installation_id(self) -> int | None:
+        return None if self.installation is None else self.installation.id
+
+    @property
+    def actor(self) -> Actor:
+        return _GHOST if self.sender is None else self.sender.actor()
+
+
+class _ConversationEnvelope(_Envelope):
+    """A payload about an issue or pull request: the repository is always there."""
+
+    action: str
+    repository: _Repository
+
+
+class _From(_Lenient):
+    from_: _Text = Field(default="", alias="from")
+
+
+class _Changes(_Lenient):
+    body: _From | None = None
+    old_issue: dict[str, Any] | None = None
+    """Set when an issue came in by a transfer: nobody wrote its text just now."""
+
+
+class _Subject(_Lenient):
+    number: int
+    title: _Text = ""
+    body: _Text = ""
+    user: _Account | None = None
+    html_url: str = ""
+    state: str = "open"
+    updated_at: _Text = ""
+    pull_request: dict[str, Any] | None = None
+
+    def fact(self, *, is_pull: bool) -> Subject:
+        author = None if self.user is None else self.user.actor()
+        is_open = self.state == "open"
+        return Subject(self.number, is_pull, self.title, self.body, author, self.html_url, is_open)
+
+
+class _Comment(_Lenient):
+    id: int
+    body: _Text = ""
+    user: _Account | None = None
+    html_url: str = ""
+    created_at: str
+    updated_at: str
+
+    def fact(self) -> Comment:
+        author = None if self.user is None else self.user.actor()
+        return Comment(self.id, self.body, author, self.html_url, self.created_at, self.updated_at)
+
+
+class _ReviewComment(_Comment):
+    path: str
+    line: int | None = None
+    original_line: int | None = None
+    diff_hunk: _Text = ""
+    in_reply_to_id: int | None = None
+
+
+class _IssueCommentPayload(_ConversationEnvelope):
+    issue: _Subject
+    comment: _Comment
+    changes: _Changes = _Changes()
+
+
+class _IssuesPayload(_ConversationEnvelope):
+    issue: _Subject
+    changes: _Changes = _Changes()
+
+
+class _PullRequestPayload(_ConversationEnvelope):
+    pull_request: _Subject
+    changes: _Changes = _Changes()
+
+
+class _ReviewCommentPayload(_ConversationEnvelope):
+    pull_request: _Subject
+    comment: _ReviewComment
+    changes: _Changes = _Changes()
+
+
+class _Ping(_Lenient):
+    zen: _Text = ""
+
+
+class _Numbered(_Lenient):
+    number: int
+
+
+class _OtherPayload(_Envelope):
+    """Any other payload: enough to say afterwards what it was about."""
+
+    number: int | None = None
+    issue: _Numbered | None = None
+    pull_request: _Numbered | None = None
+
+
+_WRITTEN: Final = ("created", "edited")
+_OPENED: Final = ("opened", "edited")
+
+
+def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
+    action = raw.get("action")
+    if event_name == "ping":
+        return Pinged(zen=_Ping.model_validate(raw).zen)
+    if event_name == "issue_comment" and action in _WRITTEN:
+        return _issue_commented(_IssueCommentPayload.model_validate(raw))
+    if event_name == "pull_request_review_comment" and action in _WRITTEN:
+        return _review_commented(_ReviewCommentPayload.model_validate(raw))
+    if event_name == "issues" and action in _OPENED:
+        issues = _IssuesPayload.model_validate(raw)
+        if issues.changes.old_issue is None:
+            return _subject_opened(issues, issues.issue, issues.changes, is_pull=False)
+    if event_name == "pull_request" and action in _OPENED:
+        pull = _PullRequestPayload.model_validate(raw)
+        return _subject_opened(pull, pull.pull_request, pull.changes, is_pull=True)
+    return _unhandled(event_name, _OtherPayload.model_validate(raw))
+
+
+def _issue_commented(payload: _IssueCommentPayload) -> IssueCommented:
+    return IssueCommented(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        subject=payload.issue.fact(is_pull=payload.issue.pull_request is not None),
+        comment=payload.comment.fact(),
+        edited_from=_former_text(payload, payload.changes, payload.comment.body),
+    )
+
+
+def _review_commented(payload: _ReviewCommentPayload) -> ReviewCommented:
+    comment = payload.comment
+    return ReviewCommented(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        subject=payload.pull_request.fact(is_pull=True),
+        comment=comment.fact(),
+        path=comment.path,
+        line=comment.line if comment.line is not None else comment.original_line,
+        diff_hunk=comment.diff_hunk,
+        thread_root=comment.in_reply_to_id if comment.in_reply_to_id is not None else comment.id,
+        edited_from=_former_text(payload, payload.changes, comment.body),
+    )
+
+
+def _subject_opened(
+    payload: _ConversationEnvelope, subject: _Subject, changes: _Changes, *, is_pull: bool
+) -> SubjectOpened:
+    return SubjectOpened(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        subject=subject.fact(is_pull=is_pull),
+        updated_at=subject.updated_at,
+        edited_from=_former_text(payload, changes, subject.body),
+    )
+
+
+def _former_text(payload: _ConversationEnvelope, changes: _Changes, body: str) -> str | None:
+    """The text before an edit; an edit of something else (the title, the base) left the text as it is."""
+    if payload.action != "edited":
+        return None
+    return body if changes.body is None else changes.body.from_
+
+
+def _unhandled(event_name: str, payload: _OtherPayload) -> Unhandled:
+    subject = payload.issue or payload.pull_request
+    return Unhandled(
+        event=event_name,
+        action=payload.action,
+        repository=None if payload.repository is None else payload.repository.fact(),
+        actor=None if payload.sender is None else payload.sender.actor(),
+        number=subject.number if subject is not None else payload.number,
+        installation_id=payload.installation_id,
+    )

@@ -1,0 +1,157 @@
+"""Where code ends and prose begins in GitHub's Markdown. Never renders, never rewrites.
+
+The block structure comes from a CommonMark parser, never from patterns over lines: a bot that disagrees with
+GitHub on what is code or a quote can be made to obey, or to say, what nobody sees.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+
+class RegionKind(StrEnum):
+    PROSE = "prose"
+    TABLE = "table"
+    CODE = "code"
+    HTML = "html"
+    DEFINITION = "definition"
+    """A link definition: never shown."""
+    BLANK = "blank"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Whole source lines of one kind; prose is one block (a code span cannot reach beyond it)."""
+
+    kind: RegionKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSpan:
+    start: int
+    end: int
+
+
+def normalised(text: str) -> str:
+    """`text` with the line ends that a CommonMark parser sees."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_blocks(text: str) -> Sequence[Token]:
+    """The block tokens of normalised text, as GitHub structures it."""
+    return _parser().parse(text)
+
+
+def split_regions(text: str) -> list[Region]:
+    """Normalised `text` as regions; their texts joined by newlines are `text` again."""
+    lines = text.split("\n")
+    owners = _owners(text, len(lines))
+    found: list[Region] = []
+    start = 0
+    for index in range(1, len(lines) + 1):
+        if index < len(lines) and owners[index] == owners[start]:
+            continue
+        block = "\n".join(lines[start:index])
+        found.append(Region(_kind_of(owners[start], block), block))
+        start = index
+    return found
+
+
+def code_spans(prose: str) -> list[CodeSpan]:
+    """The inline code of one prose region, by CommonMark's rule of equal backtick runs."""
+    runs = [
+        (match.start(), match.end())
+        for match in _TICKS_OR_ESCAPE.finditer(prose)
+        if not match.group().startswith("\\")
+    ]
+    spans: list[CodeSpan] = []
+    # A backslash does not escape inside code, so closing runs are looked for among all runs.
+    closers: dict[int, list[int]] = {}
+    for match in _TICKS.finditer(prose):
+        closers.setdefault(len(match.group()), []).append(match.start())
+    position = 0
+    for start, end in runs:
+        if start < position:
+            continue
+        waiting = closers.get(end - start, [])
+        while waiting and waiting[0] < end:
+            waiting.pop(0)
+        if waiting:
+            position = waiting[0] + end - start
+            spans.append(CodeSpan(start, position))
+    return spans
+
+
+def has_open_fence(text: str) -> bool:
+    """Whether a code fence of `text` is never closed, so that it would swallow what comes next."""
+    fences = [token for token in parse_blocks(normalised(text)) if token.type == "fence"]
+    if not fences or fences[-1].map is None:
+        return False
+    first, last = fences[-1].map
+    lines = normalised(text).split("\n")
+    closing = lines[last - 1].strip("> \t") if last - 1 > first else ""
+    markup = fences[-1].markup
+    return not (closing.startswith(markup) and closing.strip(markup[0]) == "")
+
+
+def fence_for(text: str) -> str:
+    """A backtick fence that nothing in `text` can close."""
+    longest = max((len(match.group()) for match in _TICKS.finditer(text)), default=0)
+    return "`" * max(3, longest + 1)
+
+
+_TICKS: Final = re.compile(r"`+")
+_TICKS_OR_ESCAPE: Final = re.compile(r"\\[\\`]|`+")
+
+_Owner = tuple[RegionKind, int]
+
+
+def _owners(text: str, count: int) -> list[_Owner]:
+    """For each line, the kind and the number of the block that it belongs to."""
+    owners: list[_Owner | None] = [None] * count
+    for number, token in enumerate(parse_blocks(text)):
+        kind = _LEAVES.get(token.type)
+        if kind is None or token.map is None:
+            continue
+        for line in range(token.map[0], min(token.map[1], count)):
+            if owners[line] is None or owners[line] == (RegionKind.BLANK, -1):
+                owners[line] = (kind, number)
+    lines = text.split("\n")
+    return [
+        owner if owner is not None else _owner_of_gap(lines[index], index)
+        for index, owner in enumerate(owners)
+    ]
+
+
+_LEAVES: Final = {
+    "fence": RegionKind.CODE,
+    "code_block": RegionKind.CODE,
+    "html_block": RegionKind.HTML,
+    "table_open": RegionKind.TABLE,
+    "inline": RegionKind.PROSE,
+}
+
+
+def _owner_of_gap(line: str, index: int) -> _Owner:
+    """Lines that made no token: blank, a rule's underline, or a link definition (shown nowhere)."""
+    if not line.strip(" \t>"):
+        return (RegionKind.BLANK, -1)
+    return (RegionKind.DEFINITION, -2 - index)
+
+
+def _kind_of(owner: _Owner, block: str) -> RegionKind:
+    if owner[0] is RegionKind.DEFINITION and "[" not in block and '"' not in block and "(" not in block:
+        return RegionKind.PROSE
+    return owner[0]
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])

@@ -1,0 +1,25 @@
+"""Why nothing was done: one sentence for each reason, as `darner why` tells it."""
+
+from typing import Final
+
+PINGED: Final = "GitHub only tried the webhook; there was nothing to do."
+UNHANDLED: Final = "No handler acts on this kind of event."
+OWN_EVENT: Final = "Darner did this itself, and it never answers itself."
+BOT_NOT_LISTED: Final = "A bot did this, and its numeric id is not on the operator's list."
+NO_MENTION: Final = (
+    "The bot is not addressed: a mention counts only at the start of a plain-text paragraph or list item."
+)
+MENTION_NOT_NEW: Final = "The text was edited, but the mention was already there before the edit."
+DISABLED: Final = "The repository's `.github/darner.yml` says `enabled: false`."
+DUPLICATE: Final = "Another delivery told of the same act; it was handled there."
+
+REASONS: Final = (
+    PINGED,
+    UNHANDLED,
+    OWN_EVENT,
+    BOT_NOT_LISTED,
+    NO_MENTION,
+    MENTION_NOT_NEW,
+    DISABLED,
+    DUPLICATE,
+)
