@@ -18,6 +18,7 @@ from github.GithubException import GithubException, RateLimitExceededException, 
 from github.Repository import Repository
 from pydantic import SecretStr
 
+from app.store.places import RepositoryRef
 from app.tokens import Tokens
 from handlers.effects import ReactionTarget
 from handlers.view import Branch, Permission, PullFacts
@@ -48,15 +49,6 @@ class ForgeError(Exception):
     @property
     def is_passing(self) -> bool:
         return self.fault in {"limited", "broken"}
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryRef:
-    """Enough to reach a repository, all of it from the webhook: nothing has to be asked first."""
-
-    id: int
-    full_name: str
-    installation: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, insert, select, update
 
 from app.store.database import insert_new
+from app.store.places import RepositoryRef
 from app.store.schema import inbox, threads
 from handlers.events import InternalEvent, InternalEventAdapter
 
@@ -21,23 +22,28 @@ class Letter:
 
 
 def open_thread(
-    connection: Connection,
-    thread: str,
-    *,
-    repository_id: int | None,
-    repository: str | None,
-    number: int | None,
-    now: float,
+    connection: Connection, thread: str, place: RepositoryRef | None, *, number: int | None, now: float
 ) -> None:
-    """Make the thread's row unless it is there."""
+    """Make the thread's row, or note the repository's present name and installation."""
     row = {
         "id": thread,
-        "repository_id": repository_id,
-        "repository": repository,
+        "repository_id": place.id if place else None,
+        "repository": place.full_name if place else None,
+        "installation_id": place.installation if place else None,
         "number": number,
         "created_at": now,
     }
     connection.execute(insert_new(connection, threads, row, unique="id"))
+    if place:
+        renamed = {"repository": place.full_name, "installation_id": place.installation}
+        connection.execute(update(threads).where(threads.c.id == thread).values(renamed))
+
+
+def place_of(connection: Connection, thread: str) -> RepositoryRef:
+    """Where the thread lives. Raises `NoResultFound` for a local thread."""
+    query = select(threads.c.repository_id, threads.c.repository, threads.c.installation_id)
+    row = connection.execute(query.where(threads.c.id == thread)).one()
+    return RepositoryRef(row.repository_id, row.repository, row.installation_id)
 
 
 def put_delivery(connection: Connection, thread: str, delivery: int, *, now: float) -> int:
@@ -91,3 +97,9 @@ def waiting_threads(connection: Connection) -> int:
     """How many threads have unhandled letters (a gauge)."""
     query = select(func.count(inbox.c.thread.distinct())).where(inbox.c.state == "pending")
     return connection.execute(query).scalar_one()
+
+
+def event_of(connection: Connection, letter: int) -> InternalEvent | None:
+    """The internal event of a letter, handled or not."""
+    text = connection.execute(select(inbox.c.event).where(inbox.c.id == letter)).scalar_one()
+    return InternalEventAdapter.validate_json(text) if text else None

@@ -17,6 +17,8 @@ class Pending:
     """An effect to be done now."""
 
     id: int
+    cause: int
+    """The letter whose handling chose it."""
     effect: Effect
     attempts: int
     """Tries before this one: when not 0, the write may have happened."""
@@ -53,7 +55,7 @@ def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause:
 def next_pending(connection: Connection, thread: str) -> Pending | None:
     """The oldest effect of the thread that is not done: order is kept."""
     query = (
-        select(effects.c.id, effects.c.body, effects.c.attempts, effects.c.not_before)
+        select(effects.c.id, effects.c.cause, effects.c.body, effects.c.attempts, effects.c.not_before)
         .where(effects.c.thread == thread, effects.c.state == "pending")
         .order_by(effects.c.id)
         .limit(1)
@@ -61,7 +63,7 @@ def next_pending(connection: Connection, thread: str) -> Pending | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    return Pending(row.id, EffectAdapter.validate_json(row.body), row.attempts, row.not_before)
+    return Pending(row.id, row.cause, EffectAdapter.validate_json(row.body), row.attempts, row.not_before)
 
 
 def begin(connection: Connection, effect: int) -> None:

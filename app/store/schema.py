@@ -50,9 +50,11 @@ threads = Table(
     "threads",
     metadata,
     Column("id", String, primary_key=True),
+    # Null for a local thread (`darner exec`).
     Column("repository_id", BigInteger),
     Column("repository", String),
     Column("number", Integer),
+    Column("installation_id", BigInteger),
     Column("created_at", Double, nullable=False),
 )
 
@@ -102,6 +104,7 @@ turns = Table(
     Column("status", String, nullable=False),  # queued → running → ended
     Column("owner", String),  # the token of the worker that may write
     Column("outcome", Text),
+    Column("snapshot", String),  # the commit in the mirror that holds what the turn left
     Column("usage", Text),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),

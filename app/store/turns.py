@@ -21,6 +21,7 @@ class TurnRow:
     request: str
     status: str
     outcome: Outcome | None
+    snapshot: str | None
     created_at: float
     started_at: float | None
     ended_at: float | None
@@ -74,7 +75,9 @@ def set_request(connection: Connection, turn: str, request: str) -> None:
     connection.execute(update(turns).where(turns.c.id == turn).values(request=request))
 
 
-def end(connection: Connection, turn: str, result: TurnResult, *, owner: str, now: float) -> None:
+def end(
+    connection: Connection, turn: str, result: TurnResult, *, snapshot: str | None, owner: str, now: float
+) -> None:
     """Store the outcome. Raises `OwnershipLost`."""
     statement = (
         update(turns)
@@ -83,6 +86,7 @@ def end(connection: Connection, turn: str, result: TurnResult, *, owner: str, no
             status="ended",
             outcome=OutcomeAdapter.dump_json(result.outcome).decode(),
             usage=f"{result.usage.input_tokens} {result.usage.output_tokens}",
+            snapshot=snapshot,
             ended_at=now,
         )
         .returning(turns.c.id)
@@ -101,6 +105,7 @@ def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
         fields["request"],
         fields["status"],
         outcome,
+        fields["snapshot"],
         fields["created_at"],
         fields["started_at"],
         fields["ended_at"],

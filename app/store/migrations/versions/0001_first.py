@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("repository_id", sa.BigInteger(), nullable=True),
         sa.Column("repository", sa.String(), nullable=True),
         sa.Column("number", sa.Integer(), nullable=True),
+        sa.Column("installation_id", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -70,6 +71,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("owner", sa.String(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("snapshot", sa.String(), nullable=True),
         sa.Column("usage", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=True),

@@ -1,0 +1,204 @@
+"""`POST /webhook`: verify on the raw bytes, parse, store with its wake-up, acknowledge. Acts on nothing itself.
+
+A plain ASGI endpoint: a framework's request handling costs more than all the rest (measured in `bench/`).
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection
+
+from app.engine import Queue, WakeUps
+from app.store import deliveries, inbox
+from app.store.database import Database
+from app.store.deliveries import DeliveryRow
+from app.store.places import RepositoryRef
+from handlers import reasons
+from handlers.events import ExternalEvent, Pinged
+from handlers.grammar import parse_command
+from handlers.ingest import (
+    BadPayload,
+    parse,
+    request_of,
+    semantic_key,
+    text_of,
+    thread_of,
+    triage,
+    verify_signature,
+)
+from handlers.view import Bot
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES: Final = 25 * 1024 * 1024
+"""GitHub sends no more. https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    message: str
+
+
+class Intake:
+    """The webhook endpoint."""
+
+    def __init__(
+        self, database: Database, wake_ups: WakeUps, *, secrets: Sequence[str], bot: Callable[[], Bot]
+    ) -> None:
+        self._database = database
+        self._wake_ups = wake_ups
+        self._secrets = tuple(secrets)
+        self._bot = bot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await self._answer(scope, receive)
+        body = orjson.dumps({"message": reply.message})
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        body = await _read_body(headers, receive)
+        if body is None:
+            return Reply(413, "The body is larger than the 25 MB that GitHub sends at most.")
+        if not verify_signature(body, headers.get("x-hub-signature-256"), self._secrets):
+            log.warning("webhook.refused", extra={"fields": {"reason": "signature", "bytes": len(body)}})
+            return Reply(401, "The signature does not match. Is DARNER_WEBHOOK_SECRET the webhook's secret?")
+        guid = headers.get("x-github-delivery", "")
+        name = headers.get("x-github-event", "")
+        if not guid or not name:
+            return Reply(
+                400, "X-GitHub-Event or X-GitHub-Delivery is missing: this is not a GitHub delivery."
+            )
+        if not headers.get("content-type", "").startswith("application/json"):
+            return Reply(415, "Set the webhook's content type to application/json.")
+        return await self._accept(guid, name, body)
+
+    async def _accept(self, guid: str, name: str, body: bytes) -> Reply:
+        now = time.time()
+        try:
+            event = parse(name, body)
+        except BadPayload as error:
+            row = _refused_row(guid, name, body, reason=str(error), now=now)
+            known = await self._database.write(lambda connection: deliveries.insert(connection, row)) is None
+            return Reply(200, "Known already.") if known else Reply(400, f"{error}")
+        row = _row(guid, name, body, event, self._bot(), now=now)
+        accepted = await self._database.write(lambda connection: self._store(connection, row))
+        if accepted is None:
+            return Reply(200, "Known already.")
+        if accepted.state == "pending" and accepted.thread is not None:
+            self._wake_ups.nudge(Queue.EVENTS, accepted.thread)
+        log.info(
+            "delivery.accepted",
+            extra={
+                "fields": {"guid": guid, "event": name, "state": accepted.state, "thread": accepted.thread}
+            },
+        )
+        return Reply(200, "pong") if isinstance(event, Pinged) else Reply(202, "Accepted.")
+
+    def _store(self, connection: Connection, row: DeliveryRow) -> DeliveryRow | None:
+        """The row as stored, with its letter and wake-up; None when the GUID was known."""
+        if row.semantic_key and (first := deliveries.first_of_act(connection, row.semantic_key)):
+            if first == row.guid:
+                return None
+            row = _duplicate_of(row, first)
+        delivery = deliveries.insert(connection, row)
+        if delivery is None:
+            return None
+        if row.state == "pending" and row.thread and row.repository_id and row.repository:
+            place = RepositoryRef(row.repository_id, row.repository, row.installation_id)
+            inbox.open_thread(connection, row.thread, place, number=row.number, now=row.received_at)
+            letter = inbox.put_delivery(connection, row.thread, delivery, now=row.received_at)
+            self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
+        return row
+
+
+def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, now: float) -> DeliveryRow:
+    ignored = triage(event, bot)
+    place = thread_of(event)
+    request = None if ignored else request_of(event, bot)
+    actor = None if isinstance(event, Pinged) else event.actor
+    repository = None if isinstance(event, Pinged) else event.repository
+    return DeliveryRow(
+        guid=guid,
+        semantic_key=None if ignored else semantic_key(event),
+        event=name,
+        action=_action(body),
+        repository_id=repository.id if repository else None,
+        repository=repository.full_name if repository else None,
+        number=place[1] if place else None,
+        actor_id=actor.id if actor else None,
+        actor=actor.login if actor else None,
+        installation_id=None if isinstance(event, Pinged) else event.installation_id,
+        received_at=now,
+        body=deliveries.compress(body),
+        state="ignored" if ignored else "pending",
+        reason=ignored.reason if ignored else "",
+        text=text_of(event)[:2000] if request is not None else "",
+        command=type(parse_command(request)).__name__ if request is not None else "",
+        thread=f"{place[0]}-{place[1]}" if place else None,
+    )
+
+
+def _refused_row(guid: str, name: str, body: bytes, *, reason: str, now: float) -> DeliveryRow:
+    return DeliveryRow(
+        guid=guid,
+        semantic_key=None,
+        event=name,
+        action=None,
+        repository_id=None,
+        repository=None,
+        number=None,
+        actor_id=None,
+        actor=None,
+        installation_id=None,
+        received_at=now,
+        body=deliveries.compress(body),
+        state="refused",
+        reason=reason,
+        text="",
+        command="",
+        thread=None,
+    )
+
+
+def _duplicate_of(row: DeliveryRow, first: str) -> DeliveryRow:
+    fields = {name: getattr(row, name) for name in DeliveryRow.__slots__}
+    fields |= {"semantic_key": None, "state": "duplicate", "reason": f"{reasons.DUPLICATE} ({first})"}
+    return DeliveryRow(**fields)
+
+
+def _action(body: bytes) -> str | None:
+    """The payload parsed once before, so it is an object."""
+    action = orjson.loads(body).get("action")
+    return action if isinstance(action, str) else None
+
+
+async def _read_body(headers: Mapping[str, str], receive: Receive) -> bytes | None:
+    """The raw bytes; None when there are more than GitHub ever sends."""
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
