@@ -616,5 +616,8 @@ class State:
             return False
         return viewer.repository_ids is None or repo.id in viewer.repository_ids
 
+    def visible_to_all(self) -> Iterator[Repository]:
+        return self.where(Repository, private=False)
+
     def visible_repositories(self, viewer: Viewer) -> list[Repository]:
         return [repo for repo in self.all(Repository) if self.may_see(viewer, repo)]
