@@ -1,0 +1,184 @@
+"""The fold of a thread's journal: what the model is sent, byte for byte, and where the turn stands. No I/O.
+
+Only ever appended to, so that the history of each request is a prefix of the next one's and prompt caches
+hold; each entry is encoded once. A turn read back from its journal folds to the bytes of the running one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, assert_never
+
+from harness.items import (
+    AgentMessage,
+    Answer,
+    CommandExecution,
+    FileChange,
+    Item,
+    ItemId,
+    Life,
+    ModelCall,
+    Notice,
+    PlanUpdate,
+    Reasoning,
+    ToolCall,
+    ToolItem,
+    Usage,
+    UserMessage,
+)
+from harness.protocols import (
+    AssistantText,
+    CallAnswered,
+    CallMade,
+    Entry,
+    HistoryEntry,
+    ReasoningTrace,
+    UserText,
+)
+
+INTERRUPTED: Final = Answer(
+    "Interrupted: the outcome of this call is unknown, it may have run in part. "
+    "Commands that were running are gone. Look at the workspace before repeating it."
+)
+"""What a call is answered with whose outcome nobody saw."""
+
+
+class History:
+    """The accumulator of the fold. One owner: the running turn."""
+
+    def __init__(self, encode: Callable[[HistoryEntry], bytes], *, earlier: Sequence[Entry] = ()) -> None:
+        self._encode = encode
+        self._encoded = bytearray()
+        self._answer: list[Reasoning | AgentMessage | ToolItem] = []
+        self._open: dict[ItemId, ToolItem] = {}
+        self._start_turn()
+        for entry in earlier:
+            self.add(entry.life, entry.item)
+        self._close_open_calls()
+        self._start_turn()
+
+    def _start_turn(self) -> None:
+        self._answer.clear()
+        self.unfinished: dict[ItemId, ToolItem] = {}
+        """Calls of this turn that were begun and have no outcome in the journal."""
+        self.usage = Usage()
+        self.steps = 0
+        self.worked_seconds = 0.0
+        """Time in model calls and commands, as journaled: parked and dead time does not count."""
+        self.last_message = ""
+        self.final_answer: str | None = None
+        """Set while the last thing in the history is a whole answer that makes no calls."""
+        self.shortfall: Literal["cut", "empty"] | None = None
+        """Set while the last answer was neither a whole message nor a call."""
+        self.shortfalls = 0
+        """How many answers in a row fell short."""
+        self._next_number = 0
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the journal has nothing of this turn yet."""
+        return self._next_number == 0
+
+    def encoded(self) -> bytes:
+        """Everything the model has said and was told."""
+        return bytes(self._encoded)
+
+    def next_id(self) -> ItemId:
+        """An id that no item of this turn has."""
+        self._next_number += 1
+        return ItemId(f"item_{self._next_number - 1}")
+
+    def add(self, life: Life, item: Item) -> None:
+        """Fold in one journal entry."""
+        self._next_number = max(self._next_number, _number(item.id) + 1)
+        match item:
+            case UserMessage(text=text):
+                self._tell(text)
+            case Notice(text=text, to_model=True):
+                self._tell(text)
+            case Notice():
+                pass
+            case Reasoning() | AgentMessage():
+                if life is Life.COMPLETED:
+                    self._answer.append(item)
+            case CommandExecution() | FileChange() | PlanUpdate() | ToolCall():
+                self._add_call(life, item)
+            case ModelCall():
+                self._add_answer(item)
+            case _:
+                assert_never(item)
+
+    def _tell(self, text: str) -> None:
+        self._answer.clear()
+        self._close_open_calls()
+        self._append(UserText(text))
+        self.final_answer = None
+        self.shortfall = None
+
+    def _add_call(self, life: Life, item: ToolItem) -> None:
+        match life:
+            case Life.STARTED:
+                self._answer.append(item)
+                self.unfinished[item.id] = item
+            case Life.UPDATED:
+                pass
+            case Life.COMPLETED:
+                self.unfinished.pop(item.id, None)
+                if isinstance(item, CommandExecution):
+                    self.worked_seconds += item.seconds or 0.0
+                if self._open.pop(item.id, None) is not None:
+                    self._append(CallAnswered(item.call, item.answer or INTERRUPTED))
+            case _:
+                assert_never(life)
+
+    def _add_answer(self, closing: ModelCall) -> None:
+        """The answer counts: what stands before it in the journal goes to the history."""
+        self._close_open_calls()
+        count = len(self._answer) if closing.items is None else closing.items
+        answer = self._answer[len(self._answer) - count :]
+        self._answer.clear()
+        messages: list[AgentMessage] = []
+        for item in answer:
+            match item:
+                case Reasoning(wire=wire, provider=provider):
+                    self._append(ReasoningTrace(wire, provider))
+                case AgentMessage(text=text):
+                    self._append(AssistantText(text))
+                    messages.append(item)
+                case _:
+                    self._append(CallMade(item.call))
+                    self._open[item.id] = item
+        self.steps += 1
+        self.usage += closing.usage
+        self.worked_seconds += closing.seconds
+        self._judge(closing, messages)
+
+    def _judge(self, closing: ModelCall, messages: Sequence[AgentMessage]) -> None:
+        finals = [message.text for message in messages if message.phase == "final_answer"]
+        said = "\n\n".join(finals or [message.text for message in messages[-1:]])
+        self.last_message = said or self.last_message
+        self.final_answer = self.shortfall = None
+        if self._open:
+            self.shortfalls = 0
+        elif closing.stop == "length":
+            self.shortfall = "cut"
+        elif said.strip():
+            self.final_answer = said
+        else:
+            self.shortfall = "empty"
+        self.shortfalls += self.shortfall is not None
+
+    def _close_open_calls(self) -> None:
+        for item in self._open.values():
+            self._append(CallAnswered(item.call, INTERRUPTED))
+        self._open.clear()
+
+    def _append(self, entry: HistoryEntry) -> None:
+        encoded = self._encode(entry)
+        if not encoded:
+            return
+        if self._encoded:
+            self._encoded += b","
+        self._encoded += encoded
+
+
+def _number(item_id: ItemId) -> int:
+    return int(item_id.removeprefix("item_"))

@@ -1,0 +1,351 @@
+"""One turn: ask the model, journal, act, repeat, until it answers without a call or a limit is reached.
+
+Never touches the network, the disk or a process itself: model, tools, session and journal are given.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar, assert_never
+
+from harness.history import INTERRUPTED, History
+from harness.items import (
+    AgentMessage,
+    Answer,
+    Call,
+    Completed,
+    Exhausted,
+    Failed,
+    Item,
+    ItemId,
+    ItemStatus,
+    Life,
+    ModelCall,
+    Notice,
+    Outcome,
+    Reasoning,
+    Stopped,
+    ToolCall,
+    ToolItem,
+    Turn,
+    TurnResult,
+    UserMessage,
+)
+from harness.protocols import (
+    ArgumentsRefused,
+    Journal,
+    Model,
+    ModelError,
+    ModelRequest,
+    ModelResponse,
+    OwnershipLost,
+    Session,
+    Tool,
+)
+from harness.retry import Pause, after_fault
+from sandbox.base import SandboxUnavailable
+
+POLL_SECONDS: Final = 0.2
+"""How often a running model call or tool is looked after: stop requests and the wall-time limit."""
+UPDATE_SECONDS: Final = 0.1
+"""At most one `item.updated` of a message as it is written in this time."""
+SHORTFALLS: Final = 3
+"""Answers in a row without a whole message or a call; then the turn fails."""
+TOLD: Final = {
+    "cut": "Your answer was cut off at the output limit. Go on, in smaller pieces.",
+    "empty": "Your answer was empty. Go on with the task, or end with a final message.",
+}
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+async def run_turn(
+    turn: Turn,
+    *,
+    model: Model,
+    tools: Mapping[str, Tool],
+    session: Session,
+    journal: Journal,
+    jitter: Callable[[], float] = random.random,
+) -> TurnResult:
+    """Run `turn`, or carry it on where its journal ends: what is finished is never run again.
+
+    Raises `OwnershipLost` when another worker has the turn, having written nothing more; a cancellation
+    ends what runs and passes on. Everything else is an outcome. The wall-time limit counts this run and the
+    model calls and commands of earlier ones, but not the time that the turn was parked or its worker dead.
+    """
+    begun = session.now()
+    history = History(model.encode, earlier=await journal.earlier())
+    for entry in await journal.load():
+        history.add(entry.life, entry.item)
+    running = _RunningTurn(
+        turn, model, tools, session, journal, history, jitter, begun - history.worked_seconds
+    )
+    try:
+        outcome = await running.run()
+    except OwnershipLost:
+        raise
+    except Exception:  # The turn border: whatever it is, the people who asked get an answer.
+        reference = running.reference()
+        logger.exception("turn.crashed thread=%s reference=%s", turn.thread_id, reference)
+        outcome = Failed(
+            cause="Something went wrong inside Darner. Retry; if it happens again, tell the operator.",
+            reference=reference,
+            retryable=True,
+        )
+    return TurnResult(outcome, history.usage, history.steps, running.elapsed())
+
+
+class _TurnEnded(Exception):
+    """Ends the turn from wherever it is noticed."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Stands in for the tool of a call that cannot be run: the answer says why."""
+
+    message: str
+    is_parallel = True
+
+    async def run(self, item: ToolItem) -> ToolItem:
+        return replace(item, status=ItemStatus.FAILED, answer=Answer(self.message))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A call of the model, begun and journaled, about to run."""
+
+    item: ToolItem
+    tool: Tool | _Refused
+
+
+@dataclass
+class _RunningTurn:
+    turn: Turn
+    model: Model
+    tools: Mapping[str, Tool]
+    session: Session
+    journal: Journal
+    history: History
+    jitter: Callable[[], float]
+    started: float
+
+    def __post_init__(self) -> None:
+        self.specs = tuple(tool.spec for tool in self.tools.values())
+        self.message_id: ItemId | None = None
+
+    async def run(self) -> Outcome:
+        try:
+            await self.take_up()
+            while True:
+                await self.listen()
+                if self.history.final_answer is not None:
+                    return Completed(self.history.final_answer)
+                self.check_limits()
+                response = await self.ask()
+                steps = await self.journal_answer(response)
+                for group in _groups(steps):
+                    await self.act(group)
+        except _TurnEnded as end:
+            await self.close_unfinished()
+            return end.outcome
+        except SandboxUnavailable as error:
+            await self.close_unfinished()
+            return Failed(cause=str(error), reference=self.reference())
+
+    async def take_up(self) -> None:
+        """A fresh turn begins with the briefing; a resumed one with closing what nobody saw the end of."""
+        await self.close_unfinished()
+        if self.history.is_untouched:
+            await self.record(Life.COMPLETED, UserMessage(id=self.history.next_id(), text=self.turn.request))
+
+    async def listen(self) -> None:
+        """Between two steps: a request to stop, messages that came meanwhile, an answer that fell short."""
+        await self.check_stop()
+        for text in await self.session.steering():
+            await self.record(Life.COMPLETED, UserMessage(id=self.history.next_id(), text=text))
+        if self.history.shortfall is None:
+            return
+        if self.history.shortfalls >= SHORTFALLS:
+            raise _TurnEnded(
+                Failed(
+                    "The model gave no usable answer. Retry, or use another model.",
+                    self.reference(),
+                    retryable=True,
+                )
+            )
+        told = TOLD[self.history.shortfall]
+        await self.record(Life.COMPLETED, Notice(id=self.history.next_id(), text=told, to_model=True))
+
+    def check_limits(self) -> None:
+        limits = self.turn.limits
+        if self.history.steps >= limits.steps:
+            raise _TurnEnded(Exhausted("steps", limits.steps, self.history.last_message))
+        if self.history.usage.total_tokens >= limits.tokens:
+            raise _TurnEnded(Exhausted("tokens", limits.tokens, self.history.last_message))
+        if self.elapsed() >= limits.wall_seconds:
+            raise _TurnEnded(Exhausted("wall_time", limits.wall_seconds, self.history.last_message))
+
+    async def check_stop(self) -> None:
+        if (by := await self.session.stop_requested()) is not None:
+            raise _TurnEnded(Stopped(by))
+
+    async def ask(self) -> tuple[ModelResponse, float]:
+        """The model's next answer and how long it took; faults go by the table in `harness.retry`."""
+        request = ModelRequest(
+            instructions=self.turn.instructions,
+            tools=self.specs,
+            history=self.history.encoded(),
+            cache_key=self.turn.thread_id,
+        )
+        attempt = 0
+        while True:
+            attempt += 1
+            asked = self.session.now()
+            try:
+                response = await self.watched(self.model.respond(request, on_text=self.shown_text()))
+            except ModelError as error:
+                await self.bear(error, attempt)
+            else:
+                return response, self.session.now() - asked
+
+    async def bear(self, error: ModelError, attempt: int) -> None:
+        logger.warning("model.fault thread=%s fault=%s attempt=%d", self.turn.thread_id, error.fault, attempt)
+        next_move = after_fault(
+            error,
+            attempt=attempt,
+            now=self.session.now(),
+            jitter=self.jitter(),
+            reference=self.reference(),
+        )
+        if not isinstance(next_move, Pause):
+            raise _TurnEnded(next_move)
+        await self.record(Life.COMPLETED, Notice(id=self.history.next_id(), text=next_move.told))
+        await self.watched(self.session.sleep(next_move.seconds))
+
+    def shown_text(self) -> Callable[[str], None]:
+        """Shows the message as it is written: only to whoever watches, the journal takes it when whole."""
+        parts: list[str] = []
+        shown_at = 0.0
+
+        def on_text(delta: str) -> None:
+            nonlocal shown_at
+            parts.append(delta)
+            now = self.session.now()
+            if now - shown_at < UPDATE_SECONDS:
+                return
+            shown_at = now
+            life = Life.STARTED if self.message_id is None else Life.UPDATED
+            self.message_id = self.message_id or self.history.next_id()
+            self.session.emit(life, AgentMessage(id=self.message_id, text="".join(parts)))
+
+        return on_text
+
+    async def journal_answer(self, answered: tuple[ModelResponse, float]) -> Sequence[_Step]:
+        """The whole answer, its calls as intents. It counts once the `ModelCall` is there, the last one."""
+        response, seconds = answered
+        steps: list[_Step] = []
+        for output in response.output:
+            match output:
+                case AgentMessage():
+                    message_id, self.message_id = self.message_id or self.history.next_id(), None
+                    await self.record(Life.COMPLETED, replace(output, id=message_id))
+                case Reasoning():
+                    await self.record(Life.COMPLETED, replace(output, id=self.history.next_id()))
+                case Call():
+                    step = self.begin(output, was_cut=response.stop == "length")
+                    steps.append(step)
+                    await self.record(Life.STARTED, step.item)
+                case _:
+                    assert_never(output)
+        closing = ModelCall(
+            id=self.history.next_id(),
+            model=self.model.name,
+            usage=response.usage,
+            seconds=seconds,
+            items=len(response.output),
+            stop=response.stop,
+        )
+        await self.record(Life.COMPLETED, closing)
+        return steps
+
+    def begin(self, call: Call, *, was_cut: bool) -> _Step:
+        item_id = self.history.next_id()
+        tool = self.tools.get(call.name)
+        if tool is None:
+            message = f"There is no tool named {call.name!r}. The tools are: {', '.join(self.tools)}."
+            return _Step(ToolCall(id=item_id, call=call), _Refused(message))
+        try:
+            return _Step(tool.begin(call, item_id), tool)
+        except ArgumentsRefused as refusal:
+            cut = " (Your answer was cut off at the output limit: make smaller calls.)" if was_cut else ""
+            return _Step(ToolCall(id=item_id, call=call), _Refused(f"{refusal}{cut}"))
+
+    async def act(self, group: Sequence[_Step]) -> None:
+        """Run the calls of `group` at once; journal their outcomes in the order of the calls."""
+        tasks = [asyncio.create_task(step.tool.run(step.item)) for step in group]
+        try:
+            for task in tasks:
+                await self.record(Life.COMPLETED, await self.look_after(task))
+        finally:
+            await _cancelled(tasks)
+
+    async def close_unfinished(self) -> None:
+        for item in tuple(self.history.unfinished.values()):
+            interrupted = replace(item, status=ItemStatus.INTERRUPTED, answer=INTERRUPTED)
+            await self.record(Life.COMPLETED, interrupted)
+
+    async def record(self, life: Life, item: Item) -> None:
+        """Journal first, then fold, then show."""
+        await self.journal.append(life, item)
+        self.history.add(life, item)
+        self.session.emit(life, item)
+
+    async def watched(self, work: Coroutine[Any, Any, Result]) -> Result:
+        task = asyncio.create_task(work)
+        try:
+            return await self.look_after(task)
+        finally:
+            await _cancelled([task])
+
+    async def look_after(self, task: asyncio.Task[Result]) -> Result:
+        """The task's result, unless somebody asks to stop or the wall time is up before it is there."""
+        while not (await asyncio.wait({task}, timeout=POLL_SECONDS))[0]:
+            await self.check_stop()
+            if self.elapsed() >= self.turn.limits.wall_seconds:
+                self.check_limits()
+        return task.result()
+
+    def elapsed(self) -> float:
+        return self.session.now() - self.started
+
+    def reference(self) -> str:
+        return f"{self.turn.id}/{self.history.steps}"
+
+
+def _groups(steps: Sequence[_Step]) -> Sequence[Sequence[_Step]]:
+    """Neighbours that may overlap together, every other call alone, in the model's order."""
+    groups: list[list[_Step]] = []
+    for step in steps:
+        if groups and step.tool.is_parallel and groups[-1][-1].tool.is_parallel:
+            groups[-1].append(step)
+        else:
+            groups.append([step])
+    return groups
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Each task over: cancelled once where it still ran, and its clean-up waited for."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # Seen: the first failure is what the turn ends with.

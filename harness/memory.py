@@ -1,0 +1,67 @@
+"""A journal and a session that live in this process: for one turn on the command line. Never durable."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from harness.items import Item, Life
+from harness.protocols import Entry
+
+
+@dataclass
+class MemoryJournal:
+    """Keeps what it is given, in order. Another turn of the thread takes `past=journal.thread()`."""
+
+    past: Sequence[Entry] = ()
+    entries: list[Entry] = field(default_factory=list)
+
+    async def load(self) -> Sequence[Entry]:
+        return tuple(self.entries)
+
+    async def earlier(self) -> Sequence[Entry]:
+        return self.past
+
+    async def append(self, life: Life, item: Item) -> None:
+        self.entries.append(Entry(len(self.past) + len(self.entries), life, item))
+
+    def thread(self) -> Sequence[Entry]:
+        """The earlier turns and this one."""
+        return (*self.past, *self.entries)
+
+
+def ignore(life: Life, item: Item) -> None:
+    """Nobody watches."""
+
+
+@dataclass
+class PlainSession:
+    """The world of a turn that runs in the process of the person who asked: real time, no store."""
+
+    show: Callable[[Life, Item], None] = ignore
+    _messages: list[str] = field(default_factory=list)
+    _stopped_by: str | None = None
+
+    def steer(self, text: str) -> None:
+        """Tell the model something before its next step."""
+        self._messages.append(text)
+
+    def stop(self, by: str) -> None:
+        """End the turn, also in the middle of a step."""
+        self._stopped_by = by
+
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def steering(self) -> Sequence[str]:
+        messages, self._messages = self._messages, []
+        return messages
+
+    async def stop_requested(self) -> str | None:
+        return self._stopped_by
+
+    def emit(self, life: Life, item: Item) -> None:
+        self.show(life, item)

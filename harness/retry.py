@@ -1,0 +1,148 @@
+"""What to do when the model gave no whole answer: one table from fault to rule. Never sleeps itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, assert_never
+
+from harness.items import Declined, Failed, Outcome, Waiting
+from harness.protocols import ModelError, ModelFault
+
+BASE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+PARK_SECONDS: Final = 60.0
+"""A pause longer than this is not slept through: the turn is parked and holds nothing meanwhile."""
+DETAIL_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Ask again after a growing pause, `attempts` times in all; then end as `then` says."""
+
+    attempts: int
+    told: str
+    then: "GiveUp | Park"
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Set the turn aside for a while: the endpoint works, only not for us now."""
+
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Asking again would change nothing (or was tried often enough)."""
+
+    told: str
+    retryable: bool = False
+    is_detailed: bool = False
+    """Whether the endpoint's own words are added. Never for keys: endpoints quote parts of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """The model would not do it."""
+
+
+Rule = Repeat | Park | GiveUp | Decline
+
+RULES: Final[Mapping[ModelFault, Rule]] = MappingProxyType(
+    {
+        "rate_limited": Repeat(
+            attempts=8,
+            told="The model endpoint limits its rate",
+            then=Park("The model endpoint limits its rate."),
+        ),
+        "overloaded": Repeat(
+            attempts=6,
+            told="The model endpoint is overloaded",
+            then=GiveUp("The model endpoint stayed overloaded. Retry later.", retryable=True),
+        ),
+        "stream_cut": Repeat(
+            attempts=6,
+            told="The model's answer was cut off",
+            then=GiveUp("The model's answers were cut off again and again. Retry later.", retryable=True),
+        ),
+        "connection": Repeat(
+            attempts=6,
+            told="The model endpoint could not be reached",
+            then=GiveUp(
+                "The model endpoint could not be reached. Check its address and that it runs, then retry.",
+                retryable=True,
+            ),
+        ),
+        "server": Repeat(
+            attempts=6,
+            told="The model endpoint had an error",
+            then=GiveUp("The model endpoint kept failing. Retry later.", retryable=True, is_detailed=True),
+        ),
+        "malformed_answer": Repeat(
+            attempts=3,
+            told="The model endpoint's answer could not be read",
+            then=GiveUp(
+                "The model endpoint's answers could not be read. Check that it speaks the configured wire.",
+                retryable=True,
+                is_detailed=True,
+            ),
+        ),
+        "context_overflow": GiveUp(
+            "The conversation no longer fits into the model's context window. "
+            "Start anew with a smaller request, or use a model with a larger window."
+        ),
+        "quota": GiveUp(
+            "The quota of the model endpoint's account is used up. Raise it or add credit, then retry."
+        ),
+        "authentication": GiveUp(
+            "The model endpoint refused the key. The operator has to check the key and its permissions."
+        ),
+        "invalid_request": GiveUp("The model endpoint refused the request.", is_detailed=True),
+        "refused": Decline(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Sleep, then ask again."""
+
+    seconds: float
+    told: str
+
+
+def after_fault(
+    error: ModelError, *, attempt: int, now: float, jitter: float, reference: str
+) -> Pause | Outcome:
+    """What follows on the `attempt`th failed try (from 1). `jitter` lies in 0 … 1.
+
+    A wait that the endpoint asks for (`Retry-After`) is kept as given, never shortened.
+    """
+    rule = RULES[error.fault]
+    if isinstance(rule, Repeat):
+        pause = error.retry_after if error.retry_after is not None else _backoff(attempt, jitter)
+        if pause > PARK_SECONDS:
+            return Waiting(reason=f"{rule.told}.", until=now + pause)
+        if attempt < rule.attempts:
+            return Pause(pause, f"{rule.told}; asking again in {pause:.1f} s (try {attempt + 1}).")
+        rule = rule.then
+    match rule:
+        case Park(told):
+            return Waiting(reason=told, until=now + PARK_SECONDS)
+        case GiveUp(told, retryable, is_detailed):
+            cause = f"{told} It said: {_short(error.detail)}" if is_detailed and error.detail else told
+            return Failed(cause=cause, reference=reference, retryable=retryable)
+        case Decline():
+            return Declined(reason=_short(error.detail) or "The model declined the request.")
+        case _:
+            assert_never(rule)
+
+
+def _backoff(attempt: int, jitter: float) -> float:
+    """Doubling from the base; the jitter takes off up to half, so that many turns do not ask in step."""
+    return min(LONGEST_PAUSE_SECONDS, BASE_SECONDS * 2.0 ** (attempt - 1)) * (1.0 - jitter / 2)
+
+
+def _short(detail: str) -> str:
+    line = " ".join(detail.split())
+    return line if len(line) <= DETAIL_CHARACTERS else f"{line[:DETAIL_CHARACTERS]}…"

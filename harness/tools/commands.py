@@ -1,0 +1,90 @@
+"""What `exec_command` and `write_stdin` share: wait for a command, tell what came of it. Never starts one.
+
+The result has the shape that codex gives it (`codex-rs/core/src/tools/context.rs`).
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Final, assert_never
+
+from harness.items import Answer, CommandExecution, ItemStatus
+from harness.output import OUTPUT_FOLLOWS, bounded, readable, shown_limit, token_count
+from harness.tools.context import Shell, ToolContext
+from sandbox.base import Ended, EndReason, Limits
+
+DEFAULT_YIELD_MS: Final = 10_000
+LEAST_YIELD_MS: Final = 250
+MOST_YIELD_MS: Final = 30_000
+DEFAULT_OUTPUT_TOKENS: Final = 10_000
+THREAD_BYTES: Final = 256 * 1024
+"""Output longer than this is made readable in a thread, not on the event loop."""
+
+
+async def outcome_of(
+    item: CommandExecution,
+    shell: Shell,
+    *,
+    context: ToolContext,
+    session_id: int,
+    yield_ms: int,
+    max_output_tokens: int,
+) -> CommandExecution:
+    """Wait for `shell` up to `yield_ms`; the item then tells how it ended, or the session that still runs."""
+    begun = context.clock()
+    ended = await shell.process.wait(yield_ms / 1000)
+    data = shell.process.take_output()
+    seconds = context.clock() - begun
+    if ended is not None:
+        context.shells.forget(session_id)
+    text = readable(data) if len(data) < THREAD_BYTES else await asyncio.to_thread(readable, data)
+    limits = (await context.sandbox()).policy.limits
+    return replace(
+        item,
+        status=ItemStatus.COMPLETED if ended is None or ended.exit_status == 0 else ItemStatus.FAILED,
+        exit_code=None if ended is None else ended.exit_status,
+        session_id=session_id if ended is None else None,
+        seconds=seconds,
+        answer=_answer(text, ended, session_id, seconds, limits, max_output_tokens),
+    )
+
+
+def refused(item: CommandExecution, why: str) -> CommandExecution:
+    """Nothing ran; the model is told why."""
+    return replace(item, status=ItemStatus.FAILED, answer=Answer(why))
+
+
+def _answer(
+    text: str,
+    ended: Ended | None,
+    session_id: int,
+    seconds: float,
+    limits: Limits,
+    max_output_tokens: int,
+) -> Answer:
+    head = "\n".join(
+        (
+            f"Wall time: {seconds:.4f} seconds",
+            _state(ended, session_id, limits),
+            f"Original token count: {token_count(text)}",
+            OUTPUT_FOLLOWS,
+        )
+    )
+    shown = bounded(text, limit=shown_limit(max_output_tokens))
+    return Answer(text=head + shown, full=None if shown == text else head + text)
+
+
+def _state(ended: Ended | None, session_id: int, limits: Limits) -> str:
+    if ended is None:
+        return f"Process running with session ID {session_id}"
+    code = f"Process exited with code {ended.exit_status}"
+    match ended.reason:
+        case EndReason.EXITED:
+            return code
+        case EndReason.KILLED:
+            return f"{code} (killed)"
+        case EndReason.WALL_TIME:
+            return f"{code} (killed: it ran longer than {limits.wall_seconds:.0f} seconds)"
+        case EndReason.OUTPUT:
+            return f"{code} (killed: it printed too much)"
+        case _:
+            assert_never(ended.reason)

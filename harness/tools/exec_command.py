@@ -1,0 +1,92 @@
+"""The tool `exec_command`: one shell command line in the sandbox. Never runs anything outside it."""
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from pydantic import Field
+
+from harness.items import Call, CommandExecution, FileChange, ItemId, ToolItem
+from harness.protocols import Tool, ToolSpec
+from harness.tools.arguments import Arguments, read_arguments, schema_of
+from harness.tools.commands import (
+    DEFAULT_OUTPUT_TOKENS,
+    DEFAULT_YIELD_MS,
+    LEAST_YIELD_MS,
+    MOST_YIELD_MS,
+    outcome_of,
+    refused,
+)
+from harness.tools.context import Shell, ToolContext
+from sandbox.base import Command, PathRefused
+
+PATCH_HEREDOC: Final = re.compile(
+    r"\s*apply_patch\s+<<\s*(?P<quote>['\"]?)(?P<word>\w+)(?P=quote)[ \t]*\n(?P<patch>.*\n)(?P=word)\s*",
+    re.DOTALL,
+)
+"""A command line that is a here-document for `apply_patch` and nothing else: models write it by habit."""
+
+
+class ExecCommandArguments(Arguments):
+    cmd: str = Field(min_length=1, description="Shell command (bash).")
+    workdir: str = Field(".", description="Directory, default the checkout.")
+    tty: bool = Field(False, description="Give it a terminal (for interactive programs).")
+    login: bool = Field(False, description="Use a login shell.")
+    yield_time_ms: int = Field(DEFAULT_YIELD_MS, description="How long to wait for output, 250-30000.")
+    max_output_tokens: int = Field(DEFAULT_OUTPUT_TOKENS, description="Output beyond is cut in the middle.")
+
+
+class ExecCommand:
+    """Runs a command; one that outlasts the yield time stays as a session for `write_stdin`."""
+
+    is_parallel = True
+    spec = ToolSpec(
+        name="exec_command",
+        description="Runs a shell command in the sandbox; gives its output, or a session ID while it runs.",
+        parameters=schema_of(ExecCommandArguments),
+    )
+
+    def __init__(self, context: ToolContext, *, patch: Tool | None = None) -> None:
+        self._context = context
+        self._patch = patch
+
+    def begin(self, call: Call, item_id: ItemId) -> ToolItem:
+        asked = read_arguments(ExecCommandArguments, call.arguments)
+        heredoc = PATCH_HEREDOC.fullmatch(asked.cmd)
+        if heredoc is not None and self._patch is not None and asked.workdir == ".":
+            return replace(self._patch.begin(_patch_call(call, heredoc), item_id), call=call)
+        return CommandExecution(id=item_id, call=call, command=asked.cmd, workdir=asked.workdir)
+
+    async def run(self, item: ToolItem) -> ToolItem:
+        asked = read_arguments(ExecCommandArguments, item.call.arguments)
+        if not isinstance(item, CommandExecution):
+            return await self._run_patch(item, asked.cmd)
+        sandbox = await self._context.sandbox()
+        argv = ("bash", "-lc" if asked.login else "-c", asked.cmd)
+        try:
+            process = await sandbox.start(Command(argv, workdir=asked.workdir, tty=asked.tty))
+        except PathRefused as refusal:
+            return refused(item, f"The command was not run. {refusal}")
+        # The item's number: no two sessions of a turn share it, also not across a crash.
+        session_id = int(item.id.removeprefix("item_"))
+        shell = Shell(asked.cmd, asked.workdir, process)
+        await self._context.shells.keep(session_id, shell)
+        return await outcome_of(
+            item,
+            shell,
+            context=self._context,
+            session_id=session_id,
+            yield_ms=min(max(asked.yield_time_ms, LEAST_YIELD_MS), MOST_YIELD_MS),
+            max_output_tokens=asked.max_output_tokens,
+        )
+
+    async def _run_patch(self, item: ToolItem, cmd: str) -> ToolItem:
+        heredoc = PATCH_HEREDOC.fullmatch(cmd)
+        if self._patch is None or heredoc is None or not isinstance(item, FileChange):
+            raise TypeError(f"{item.id} was not begun by {self.spec.name}")
+        done = await self._patch.run(replace(item, call=_patch_call(item.call, heredoc)))
+        return replace(done, call=item.call)
+
+
+def _patch_call(call: Call, heredoc: re.Match[str]) -> Call:
+    return Call(id=call.id, name="apply_patch", arguments=heredoc["patch"], kind="custom")
