@@ -36,6 +36,8 @@ class PostComment:
     body: str
     review_thread: int | None = None
     """Id of the thread's first comment when the answer belongs into a review thread."""
+    requester: str = ""
+    """Login of the one person the text may mention."""
     type: Literal["post_comment"] = "post_comment"
 
 
@@ -46,6 +48,8 @@ class EditComment:
     key: str
     posted_key: str
     body: str
+    requester: str = ""
+    """Login of the one person the text may mention."""
     type: Literal["edit_comment"] = "edit_comment"
 
 
