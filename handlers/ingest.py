@@ -70,7 +70,7 @@ def parse(event_name: str, body: bytes) -> ExternalEvent:
 def semantic_key(event: ExternalEvent) -> str | None:
     """Names the act itself: two deliveries of one act (of two hooks, say) have the same key.
 
-    The installation is left out on purpose: the repository's id is unique on a forge, and the same act told by
+    The installation is left out on purpose: a repository's id is unique on a forge, and the same act told by
     an App's hook and by a repository's hook differs in just that member.
     """
     match event:

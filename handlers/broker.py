@@ -1,0 +1,124 @@
+"""What of a turn's result may be delivered, and in which words: judges and cleans, never performs."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from handlers.events import ProposedChange
+from handlers.redact import Redacted, redact
+from handlers.scan import LIMIT, TEMPLATE_TAGS, Scanned, clean, clean_line, scan
+
+__all__ = [
+    "LIMIT",
+    "TEMPLATE_TAGS",
+    "Judgement",
+    "Redacted",
+    "Refused",
+    "Scanned",
+    "approval_hash",
+    "clean",
+    "clean_line",
+    "judge",
+    "redact",
+    "scan",
+]
+
+MOST_FILES: Final = 300
+LARGEST_FILE: Final = 5 * 1024 * 1024
+LARGEST_RESULT: Final = 25 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Every proposed change is in exactly one of the three."""
+
+    deliver: tuple[str, ...]
+    held: tuple[str, ...]
+    """Protected: delivered when a writer approves the hash of their diff."""
+    refused: tuple[Refused, ...]
+
+
+def judge(changes: Sequence[ProposedChange], protected: Sequence[str]) -> Judgement:
+    """Which of `changes` may be delivered now. Too many or too much: all that would go out is refused."""
+    deliver: list[ProposedChange] = []
+    held: list[str] = []
+    refused: list[Refused] = []
+    for change in sorted(changes, key=lambda one: one.path):
+        why = _why_never(change)
+        if why is not None:
+            refused.append(Refused(change.path, why))
+        elif is_protected(change.path, protected):
+            held.append(change.path)
+        else:
+            deliver.append(change)
+    too_much = _why_too_much(deliver)
+    if too_much is not None:
+        refused += [Refused(change.path, too_much) for change in deliver]
+        deliver = []
+    return Judgement(
+        tuple(change.path for change in deliver),
+        tuple(held),
+        tuple(sorted(refused, key=lambda one: one.path)),
+    )
+
+
+def is_protected(path: str, protected: Sequence[str]) -> bool:
+    """Whether `path` is, or lies below, one of `protected`; compared without regard to case.
+
+    A name without a slash that is an instruction file counts in every directory.
+    """
+    parts = [part.casefold() for part in PurePosixPath(path).parts]
+    for entry in protected:
+        wanted = [part.casefold() for part in PurePosixPath(entry).parts]
+        if parts[: len(wanted)] == wanted:
+            return True
+        if len(wanted) == 1 and wanted[0] in _IN_EVERY_DIRECTORY and wanted[0] in parts:
+            return True
+    return False
+
+
+def approval_hash(patch: str) -> str:
+    """Names one diff of protected paths: what a writer approves is this text and no other."""
+    return hashlib.sha256(patch.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+_IN_EVERY_DIRECTORY: Final = frozenset({"agents.md", "claude.md", ".git", ".mcp.json", ".gitmodules"})
+
+
+def _why_never(change: ProposedChange) -> str | None:
+    if change.problem is not None:
+        return change.problem
+    path = change.path
+    parts = path.split("/")
+    if path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        return "the path is not a plain path inside the repository"
+    if any(character < " " or character in "\\\x7f" for character in path):
+        return "the name has characters that cannot be shown safely"
+    if any(_looks_like_git_directory(part) for part in parts):
+        return "it would be taken for Git's own directory"
+    if change.kind != "delete" and change.size > LARGEST_FILE:
+        return f"it is larger than {LARGEST_FILE // (1024 * 1024)} MiB"
+    return None
+
+
+def _looks_like_git_directory(part: str) -> bool:
+    # `.git` as case-insensitive, NTFS and HFS+ file systems read it; https://github.blog/2014-12-18-vulnerability-announced-update-your-git-clients/
+    plain = part.casefold().split(":")[0].rstrip(". ")
+    return plain in (".git", "git~1")
+
+
+def _why_too_much(changes: Sequence[ProposedChange]) -> str | None:
+    if len(changes) > MOST_FILES:
+        return f"the turn changed {len(changes)} files; at most {MOST_FILES} are delivered at once"
+    total = sum(change.size for change in changes)
+    if total > LARGEST_RESULT:
+        return f"the changed files have {total} bytes; at most {LARGEST_RESULT} are delivered at once"
+    return None
