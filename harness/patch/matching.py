@@ -43,21 +43,14 @@ class Haystack:
             lines = self._at(number)
             needle = [level(line) for line in wanted]
             earliest = max(start, len(lines) - len(needle)) if at_end else start
-            position = _scan(lines, needle, earliest)
-            if position is not None:
+            position, count = _longest_beginning(lines, needle, earliest)
+            if count == len(needle):
                 return position
         return None
 
     def longest_beginning(self, wanted: Sequence[str]) -> tuple[int, int]:
         """Where most of the first lines of `wanted` stand, and how many of them: for messages to people."""
-        lines = self._at(len(LEVELS) - 1)
-        needle = [_plain(line) for line in wanted]
-        best, count = 0, 0
-        for position in _occurrences(lines, needle[0]):
-            same = _count_same(lines, needle, position)
-            if same > count:
-                best, count = position, same
-        return best, count
+        return _longest_beginning(self._at(len(LEVELS) - 1), [_plain(line) for line in wanted], 0)
 
     def _at(self, number: int) -> list[str]:
         if number not in self._levels:
@@ -66,28 +59,30 @@ class Haystack:
         return self._levels[number]
 
 
-def _scan(lines: list[str], needle: list[str], start: int) -> int | None:
-    end = len(lines) - len(needle) + 1
-    position = start
-    while position < end:
-        try:
-            position = lines.index(needle[0], position, end)
-        except ValueError:
-            return None
-        if lines[position : position + len(needle)] == needle:
-            return position
-        position += 1
-    return None
-
-
-def _occurrences(lines: list[str], wanted: str) -> list[int]:
-    return [position for position, line in enumerate(lines) if line == wanted]
-
-
-def _count_same(lines: list[str], needle: list[str], position: int) -> int:
-    count = 0
-    for have, want in zip(lines[position : position + len(needle)], needle, strict=False):
-        if have != want:
+def _longest_beginning(lines: Sequence[str], needle: Sequence[str], start: int) -> tuple[int, int]:
+    """Knuth, Morris, Pratt: linear also where a patch of a thousand equal lines meets a file of a million."""
+    fallbacks = _fallbacks(needle)
+    position, longest, count = start, 0, 0
+    for index in range(start, len(lines)):
+        while count and lines[index] != needle[count]:
+            count = fallbacks[count]
+        if lines[index] == needle[count]:
+            count += 1
+        if count > longest:
+            position, longest = index - count + 1, count
+        if count == len(needle):
             break
-        count += 1
-    return count
+    return position, longest
+
+
+def _fallbacks(needle: Sequence[str]) -> list[int]:
+    """For each number of matched lines: how many still match when the beginning moves on."""
+    fallbacks = [0] * (len(needle) + 1)
+    count = 0
+    for index in range(1, len(needle)):
+        while count and needle[index] != needle[count]:
+            count = fallbacks[count]
+        if needle[index] == needle[count]:
+            count += 1
+        fallbacks[index + 1] = count
+    return fallbacks
