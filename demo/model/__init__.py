@@ -1,0 +1,50 @@
+"""A scripted model: an OpenAI-compatible endpoint that plays sessions written in files. It thinks nothing."""
+
+from demo.model.app import BY_CONTENT, SESSIONS, Exchange, Observer, ScriptedModel, create_app
+from demo.model.serving import serve
+from demo.model.session import (
+    Branch,
+    Cut,
+    Failure,
+    Fault,
+    FromOutput,
+    Garbage,
+    HttpError,
+    ScriptedCall,
+    Session,
+    SessionFileInvalid,
+    Stall,
+    Turn,
+    When,
+    context_overflow,
+    load_sessions,
+    out_of_quota,
+    rate_limited,
+)
+
+__all__ = [
+    "BY_CONTENT",
+    "SESSIONS",
+    "Branch",
+    "Cut",
+    "Exchange",
+    "Failure",
+    "Fault",
+    "FromOutput",
+    "Garbage",
+    "HttpError",
+    "Observer",
+    "ScriptedCall",
+    "ScriptedModel",
+    "Session",
+    "SessionFileInvalid",
+    "Stall",
+    "Turn",
+    "When",
+    "context_overflow",
+    "create_app",
+    "load_sessions",
+    "out_of_quota",
+    "rate_limited",
+    "serve",
+]
