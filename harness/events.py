@@ -1,7 +1,7 @@
-"""The wire events of a turn, one JSON line each, in codex's shape (`codex-rs/exec/src/exec_events.rs`). No I/O.
+"""The wire events of a turn, one JSON line each, as codex shapes them (`exec_events.rs`). No I/O.
 
-What codex leaves out is added: how a turn ended, working directory and duration of commands, what a call cost.
-What only the model's provider can read (encrypted reasoning) and image data are not shown.
+What codex leaves out is added: how a turn ended, directory and duration of commands, what a request cost.
+What only the model's provider can read (encrypted reasoning) and image data are left out.
 """
 
 import json

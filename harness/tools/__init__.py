@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from harness.protocols import Tool
+from harness.tools.apply_patch import ApplyPatch
 from harness.tools.context import ToolContext
 from harness.tools.exec_command import ExecCommand
 from harness.tools.update_plan import UpdatePlan
@@ -18,6 +19,7 @@ TOOLS: Final[Mapping[str, Callable[[ToolContext], Tool]]] = MappingProxyType(
     {
         "exec_command": ExecCommand,
         "write_stdin": WriteStdin,
+        "apply_patch": ApplyPatch,
         "update_plan": UpdatePlan,
         "view_image": ViewImage,
     }

@@ -1,5 +1,6 @@
 """The tool `exec_command`: one shell command line in the sandbox. Never runs anything outside it."""
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import Final
@@ -7,7 +8,8 @@ from typing import Final
 from pydantic import Field
 
 from harness.items import Call, CommandExecution, FileChange, ItemId, ToolItem
-from harness.protocols import Tool, ToolSpec
+from harness.protocols import ToolSpec
+from harness.tools.apply_patch import ApplyPatch
 from harness.tools.arguments import Arguments, read_arguments, schema_of
 from harness.tools.commands import (
     DEFAULT_OUTPUT_TOKENS,
@@ -18,7 +20,7 @@ from harness.tools.commands import (
     refused,
 )
 from harness.tools.context import Shell, ToolContext
-from sandbox.base import Command, PathRefused
+from sandbox.base import WORKSPACE, Command, PathRefused
 
 PATCH_HEREDOC: Final = re.compile(
     r"\s*apply_patch\s+<<\s*(?P<quote>['\"]?)(?P<word>\w+)(?P=quote)[ \t]*\n(?P<patch>.*\n)(?P=word)\s*",
@@ -46,14 +48,15 @@ class ExecCommand:
         parameters=schema_of(ExecCommandArguments),
     )
 
-    def __init__(self, context: ToolContext, *, patch: Tool | None = None) -> None:
+    def __init__(self, context: ToolContext) -> None:
         self._context = context
-        self._patch = patch
+        self._patch = ApplyPatch(context)
+        self._patching = asyncio.Lock()
 
     def begin(self, call: Call, item_id: ItemId) -> ToolItem:
         asked = read_arguments(ExecCommandArguments, call.arguments)
         heredoc = PATCH_HEREDOC.fullmatch(asked.cmd)
-        if heredoc is not None and self._patch is not None and asked.workdir == ".":
+        if heredoc is not None and asked.workdir in {".", WORKSPACE}:
             return replace(self._patch.begin(_patch_call(call, heredoc), item_id), call=call)
         return CommandExecution(id=item_id, call=call, command=asked.cmd, workdir=asked.workdir)
 
@@ -82,9 +85,10 @@ class ExecCommand:
 
     async def _run_patch(self, item: ToolItem, cmd: str) -> ToolItem:
         heredoc = PATCH_HEREDOC.fullmatch(cmd)
-        if self._patch is None or heredoc is None or not isinstance(item, FileChange):
+        if heredoc is None or not isinstance(item, FileChange):
             raise TypeError(f"{item.id} was not begun by {self.spec.name}")
-        done = await self._patch.run(replace(item, call=_patch_call(item.call, heredoc)))
+        async with self._patching:  # Commands may overlap, patches must not.
+            done = await self._patch.run(replace(item, call=_patch_call(item.call, heredoc)))
         return replace(done, call=item.call)
 
 
