@@ -104,6 +104,10 @@ class Client:
         # A custom role has a name of its own; `permission` holds what it is based on.
         return known.get(role) or known.get(self._repository.get_collaborator_permission(login), "none")
 
+    def default_branch(self) -> str:
+        _, answer = self._github.requester.requestJsonAndCheck("GET", self._path)
+        return str(answer["default_branch"])
+
     def branch(self, name: str) -> Branch:
         return Branch(name, self._repository.get_branch(name).commit.sha)
 

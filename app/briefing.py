@@ -1,0 +1,87 @@
+"""Gathers what a briefing is made of: the conversation from the forge, instructions and diff from the mirror."""
+
+import asyncio
+from typing import Final
+
+from app.github import GitHub, PostedComment, SubjectText
+from app.store.places import RepositoryRef
+from app.view import CONFIG_PATH
+from handlers.briefing import BriefedComment, InstructionFile, Material
+from handlers.config import ConfigRefused, parse_config
+from handlers.effects import StartTurn
+from sandbox.mirror import Mirror
+
+INSTRUCTION_NAME: Final = "AGENTS.md"
+INSTRUCTION_BYTES: Final = 32 * 1024
+DIFF_CHARACTERS: Final = 200_000
+"""More than a briefing holds: it cuts, and says so."""
+
+
+async def gather(start: StartTurn, *, github: GitHub, place: RepositoryRef, mirror: Mirror) -> Material:
+    """Everything `handlers.briefing.compose` needs. Raises `ForgeError` and `GitFailed`."""
+    subject, comments, instructions, diff, extra = await asyncio.gather(
+        github.run(place, lambda client: client.subject(start.number)),
+        github.run(place, lambda client: client.comments(start.number)),
+        _instructions(mirror, start.instructions_sha),
+        _diff(mirror, start),
+        _repository_instructions(mirror, start.instructions_sha),
+    )
+    return _material(start, subject, comments, instructions, diff, extra)
+
+
+async def _instructions(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]:
+    """The `AGENTS.md` files of the base: the head's are data like any other file (attack class A5)."""
+    found: list[InstructionFile] = []
+    for path in await mirror.list_paths(sha, names=(INSTRUCTION_NAME,)):
+        data = await mirror.read(sha, path, limit=INSTRUCTION_BYTES)
+        if data is not None:
+            found.append(InstructionFile(path, data.decode("utf-8", "replace")))
+    return tuple(found)
+
+
+async def _diff(mirror: Mirror, start: StartTurn) -> str | None:
+    if not start.is_pull:
+        return None
+    return await mirror.diff(start.instructions_sha, start.base_sha, limit=DIFF_CHARACTERS)
+
+
+async def _repository_instructions(mirror: Mirror, sha: str) -> str:
+    text = await mirror.read(sha, CONFIG_PATH, limit=INSTRUCTION_BYTES)
+    try:
+        return parse_config(text).instructions if text is not None else ""
+    except ConfigRefused:
+        return ""
+
+
+def _material(
+    start: StartTurn,
+    subject: SubjectText,
+    comments: list[PostedComment],
+    instructions: tuple[InstructionFile, ...],
+    diff: str | None,
+    extra: str,
+) -> Material:
+    return Material(
+        start=start,
+        subject_body=subject.body,
+        subject_author=subject.author,
+        subject_association=subject.association,
+        subject_created_at=subject.created_at,
+        subject_updated_at=subject.updated_at,
+        comments=tuple(
+            BriefedComment(
+                id=comment.id,
+                author=comment.author,
+                kind=comment.author_kind,
+                association=comment.association,
+                created_at=comment.created_at,
+                updated_at=comment.updated_at,
+                body=comment.body,
+                url=comment.url,
+            )
+            for comment in comments
+        ),
+        diff=diff,
+        instructions=instructions,
+        repository_instructions=extra,
+    )

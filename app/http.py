@@ -1,0 +1,88 @@
+"""The HTTP face: the webhook, the health of the process and of what it needs."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Literal
+
+from fastapi import FastAPI, Response
+from pydantic import BaseModel
+from starlette.routing import Route
+
+from app.intake import Intake
+
+READY_SECONDS: Final = 10.0
+"""How long an answer of `/readyz` is good for: probes come often, and a look at the sandbox is not free."""
+
+
+class Part(BaseModel):
+    result: Literal["ok", "warning", "failed"]
+    detail: str = ""
+
+
+class Readiness(BaseModel):
+    ready: bool
+    parts: dict[str, Part]
+
+
+Probe = Callable[[], Awaitable[Part]]
+
+
+def create_app(
+    *,
+    intake: Intake,
+    probes: Mapping[str, Probe],
+    metrics: Callable[[], Awaitable[str]],
+    lifespan: Callable[[], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """The application. `lifespan` runs the workers for as long as it serves."""
+
+    @asynccontextmanager
+    async def run(_: FastAPI) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    app = FastAPI(title="Darner", version="0.1.0", lifespan=run, docs_url=None, redoc_url=None)
+    readiness = _CachedReadiness(probes)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz(response: Response) -> Readiness:
+        """The database, the sandbox, the forge and the model: 503 when a turn could not run now."""
+        answer = await readiness.now()
+        response.status_code = 200 if answer.ready else 503
+        return answer
+
+    @app.get("/metrics")
+    async def read_metrics() -> Response:
+        """Prometheus text."""
+        return Response(await metrics(), media_type="text/plain; version=0.0.4")
+
+    # A bare ASGI endpoint: see `app.intake`.
+    app.router.routes.insert(0, Route("/webhook", endpoint=intake, methods=["POST"]))
+    return app
+
+
+class _CachedReadiness:
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
+        self._probes = probes
+        self._lock = asyncio.Lock()
+        self._answer: Readiness | None = None
+        self._at = 0.0
+
+    async def now(self) -> Readiness:
+        async with self._lock:
+            if self._answer is None or time.monotonic() - self._at > READY_SECONDS:
+                parts = dict(
+                    zip(
+                        self._probes, await asyncio.gather(*(p() for p in self._probes.values())), strict=True
+                    )
+                )
+                self._answer = Readiness(ready=all(p.result != "failed" for p in parts.values()), parts=parts)
+                self._at = time.monotonic()
+            return self._answer

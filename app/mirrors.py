@@ -1,0 +1,64 @@
+"""The mirrors of this machine: one per repository, opened once, with remotes made for the moment."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from app.store.places import RepositoryRef
+from app.tokens import Tokens
+from sandbox.git import Remote
+from sandbox.mirror import Mirror
+
+GIT_USER: Final = "x-access-token"
+"""https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation#about-authentication-as-a-github-app-installation"""
+
+
+class Mirrors:
+    """Keyed by the repository's numeric id: names change hands."""
+
+    def __init__(self, home: Path, *, web_url: str, tokens: Tokens) -> None:
+        self._home = home / "mirrors"
+        self._web_url = web_url
+        self._tokens = tokens
+        self._open: dict[int, Mirror] = {}
+
+    def of(self, place: RepositoryRef) -> Mirror:
+        if place.id not in self._open:
+            self._open[place.id] = Mirror(self._home / f"{place.id}.git")
+        return self._open[place.id]
+
+    async def fetched(self, place: RepositoryRef, *shas: str) -> Mirror:
+        """The mirror, with these commits in it. Asks the network only for what is missing."""
+        mirror = self.of(place)
+        remote = await self._remote(place)
+        await mirror.ensure(remote)
+        await mirror.fetch(remote, *shas)
+        return mirror
+
+    @asynccontextmanager
+    async def push_remote(self, place: RepositoryRef) -> AsyncIterator[Remote]:
+        """A remote whose token is minted for this push and revoked after it."""
+        token = await asyncio.to_thread(
+            self._tokens.push_token, installation=place.installation, repository=place.id
+        )
+        try:
+            yield self._to(place, token)
+        finally:
+            await asyncio.to_thread(self._tokens.revoke, token)
+
+    async def close(self) -> None:
+        for mirror in self._open.values():
+            await mirror.close()
+
+    async def _remote(self, place: RepositoryRef) -> Remote:
+        token = await asyncio.to_thread(
+            self._tokens.token, installation=place.installation, repository=place.id
+        )
+        return self._to(place, token)
+
+    def _to(self, place: RepositoryRef, token: SecretStr) -> Remote:
+        return Remote(f"{self._web_url}/{place.full_name}.git", GIT_USER, token.get_secret_value())

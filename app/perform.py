@@ -1,0 +1,300 @@
+"""Does the effects: the one place from which anything reaches the forge. At least once, and found before repeated.
+
+Every text passes the broker's scanner here, whatever it came from; a write that may have happened (`attempts`
+is not 0) is looked for by its signed marker, external id, branch or SHA before it is made.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, assert_never
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from app.engine import Queue
+from app.github import MAX_BODY, Client, ForgeError, GitHub, PostedComment
+from app.mirrors import Mirrors
+from app.store import inbox, outbox, turns
+from app.store.database import Database
+from app.store.outbox import Pending
+from app.store.places import RepositoryRef
+from handlers.effects import (
+    EditComment,
+    EffectAdapter,
+    Ignore,
+    OpenPull,
+    PostComment,
+    PushResult,
+    React,
+    StartTurn,
+    WriteCheckRun,
+)
+from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed, TurnEnded
+from handlers.markers import Marker, is_marked, marker_for
+from handlers.scan import scan
+from handlers.view import Bot
+from sandbox.mirror import BranchProtected, Denied, HeadMoved, Identity, Pushed
+from sandbox.result import MAX_FILE_BYTES, ChangedFile
+
+log = logging.getLogger(__name__)
+
+CHECK_NAME: Final = "Darner"
+MARKER_ROOM: Final = 700
+"""Characters that the hidden marker may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """What doing an effect came to."""
+
+    result: dict[str, Any] = field(default_factory=dict)
+    """Kept with the effect: ids that later effects refer to."""
+    event: InternalEvent | None = None
+    """What happened by it, for the handlers."""
+    wake: Queue | None = None
+
+
+class Performer:
+    """Knows how each effect is done. Holds no state of its own."""
+
+    def __init__(
+        self,
+        database: Database,
+        github: GitHub,
+        mirrors: Mirrors,
+        *,
+        bot: Callable[[], Bot],
+        marker_key: bytes,
+        secrets: Callable[[], Sequence[str]],
+        now: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._github = github
+        self._mirrors = mirrors
+        self._bot = bot
+        self._marker_key = marker_key
+        self._secrets = secrets
+        self._now = now
+
+    async def perform(self, pending: Pending, thread: str, place: RepositoryRef) -> Performed:
+        """Do it. Raises `ForgeError` and `sandbox.git.GitFailed`."""
+        effect = pending.effect
+        match effect:
+            case React():
+                return await self._react(effect, thread, place)
+            case PostComment():
+                return await self._post_comment(effect, place, is_repeat=pending.attempts > 0)
+            case EditComment():
+                return await self._edit_comment(effect, place)
+            case StartTurn():
+                return await self._start_turn(effect, thread)
+            case PushResult():
+                return await self._push(effect, place, cause=pending.cause)
+            case OpenPull():
+                return await self._open_pull(effect, place, cause=pending.cause)
+            case WriteCheckRun():
+                return await self._write_check_run(effect, place)
+            case Ignore():
+                return Performed()
+            case _:
+                assert_never(effect)
+
+    def clean(self, text: str, *, requester: str = "", closes: int | None = None) -> str:
+        """A Markdown text as it may leave the house."""
+        return self._scanned(text, requester=requester, closes=closes, form="markdown")
+
+    def plain(self, text: str) -> str:
+        """A title or commit message as it may leave the house."""
+        return self._scanned(text, requester="", closes=None, form="plain")
+
+    def _scanned(
+        self, text: str, *, requester: str, closes: int | None, form: Literal["markdown", "plain"]
+    ) -> str:
+        scanned = scan(
+            text,
+            secrets=tuple(self._secrets()),
+            allowed_mentions=tuple(login for login in (requester, self._bot().mention) if login),
+            own_hosts=(urlsplit(self._github.web_url).netloc,),
+            limit=MAX_BODY - MARKER_ROOM,
+            closes=() if closes is None else (closes,),
+            form=form,
+        )
+        if scanned.findings:
+            log.warning("outbound.cleaned", extra={"fields": dict(scanned.findings)})
+        return scanned.text
+
+    async def edit_progress(
+        self, place: RepositoryRef, start: StartTurn, posted: Mapping[str, Any], body: str
+    ) -> None:
+        """Show how a running turn goes. Raises `ForgeError`; nothing is lost by it."""
+        text = self._marked(start.progress_key, body, requester=start.requester.login)
+        comment: int = posted["comment"]
+        in_review: bool = posted["in_review"]
+        await self._github.run(place, lambda client: client.edit_comment(comment, text, in_review=in_review))
+
+    def _marked(self, key: str, body: str, *, requester: str) -> str:
+        """A comment's body, scanned, with the hidden marker by which a repeated try finds it."""
+        marker = marker_for(Marker("comment", key), self._marker_key)
+        return f"{self.clean(body, requester=requester)}\n\n{marker}"
+
+    async def _react(self, effect: React, thread: str, place: RepositoryRef) -> Performed:
+        number = int(thread.split("-")[1])
+        await self._github.run(place, lambda client: client.react(number, effect.target, effect.content))
+        return Performed()
+
+    async def _post_comment(self, effect: PostComment, place: RepositoryRef, *, is_repeat: bool) -> Performed:
+        body = self._marked(effect.key, effect.body, requester=effect.requester)
+
+        def post(client: Client) -> PostedComment:
+            if is_repeat and (found := self._find(client, effect)):
+                return found
+            if effect.review_thread is not None:
+                return client.reply(effect.number, effect.review_thread, body)
+            return client.post_comment(effect.number, body)
+
+        comment = await self._github.run(place, post)
+        in_review = effect.review_thread is not None
+        return Performed({"comment": comment.id, "url": comment.url, "in_review": in_review})
+
+    def _find(self, client: Client, effect: PostComment) -> PostedComment | None:
+        """The comment of an earlier try: written by us, and its marker signed by us."""
+        where = client.review_replies if effect.review_thread is not None else client.comments
+        for comment in reversed(where(effect.number)):
+            is_ours = comment.author_id == self._bot().id
+            if is_ours and is_marked(comment.body, Marker("comment", effect.key), self._marker_key):
+                return comment
+        return None
+
+    async def _edit_comment(self, effect: EditComment, place: RepositoryRef) -> Performed:
+        posted = await self._database.read(lambda connection: outbox.result_of(connection, effect.posted_key))
+        if "comment" not in posted:
+            return Performed({"skipped": "the comment to edit was never posted"})
+        body = self._marked(effect.posted_key, effect.body, requester=effect.requester)
+        comment: int = posted["comment"]
+        in_review: bool = posted["in_review"]
+        await self._github.run(place, lambda client: client.edit_comment(comment, body, in_review=in_review))
+        return Performed(posted)
+
+    async def _start_turn(self, effect: StartTurn, thread: str) -> Performed:
+        start = EffectAdapter.dump_json(effect).decode()
+        now = self._now()
+
+        def queue(connection: Connection) -> None:
+            turns.queue(connection, effect.turn_id, thread, start=start, now=now)
+
+        await self._database.write(queue)
+        return Performed({"turn": effect.turn_id}, wake=Queue.TURNS)
+
+    async def _push(self, effect: PushResult, place: RepositoryRef, *, cause: int) -> Performed:
+        ended = await self._ended(cause)
+        turn = await self._database.read(lambda connection: turns.find(connection, effect.turn_id))
+        if turn is None or turn.snapshot is None:
+            msg = f"the result of turn {effect.turn_id} is not in the store"
+            raise ForgeError("invalid", msg, status=0)
+        snapshot = turn.snapshot
+        mirror = self._mirrors.of(place)
+        by_path = {change.path: change for change in ended.changes}
+        files: list[ChangedFile] = []
+        for path in effect.paths:
+            change = by_path[path]
+            data = (
+                None
+                if change.kind == "delete"
+                else await mirror.read_blob(f"{snapshot}:{path}", limit=MAX_FILE_BYTES)
+            )
+            files.append(ChangedFile(path=path, kind=change.kind, mode=change.mode, data=data))
+        bot = self._bot()
+        author = Identity(
+            bot.login, f"{bot.id}+{bot.login}@users.noreply.{urlsplit(self._github.web_url).hostname}"
+        )
+        # The dates are the turn's, not the clock's: a repeated push makes the same commit.
+        date = int(turn.ended_at or turn.created_at)
+        message = self.plain(effect.message)
+        sha = await mirror.commit(
+            parent=effect.parent, changes=files, message=message, author=author, date=date
+        )
+        async with self._mirrors.push_remote(place) as remote:
+            outcome = await mirror.push(remote, sha=sha, branch=effect.branch, expected=effect.expected)
+        match outcome:
+            case Pushed():
+                return Performed({"sha": sha}, ResultPushed(ended=ended, push=effect, sha=sha))
+            case HeadMoved():
+                detail = outcome.current or ""
+                return _refused(PushRefused(ended=ended, push=effect, reason="head_moved", detail=detail))
+            case Denied():
+                return _refused(PushRefused(ended=ended, push=effect, reason="denied", detail=outcome.detail))
+            case BranchProtected():
+                refusal = PushRefused(
+                    ended=ended, push=effect, reason="branch_protected", detail=outcome.detail
+                )
+                return _refused(refusal)
+            case _:
+                assert_never(outcome)
+
+    async def _ended(self, cause: int) -> TurnEnded:
+        """The end of the turn whose result an effect is about."""
+        event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
+        match event:
+            case TurnEnded():
+                return event
+            case ResultPushed() | PushRefused():
+                return event.ended
+            case PullReady():
+                return event.pushed.ended
+            case None:
+                msg = "the effect was caused by no turn"
+                raise ForgeError("invalid", msg, status=0)
+            case _:
+                assert_never(event)
+
+    async def _open_pull(self, effect: OpenPull, place: RepositoryRef, *, cause: int) -> Performed:
+        event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
+        if not isinstance(event, ResultPushed):
+            msg = "a pull request is opened only after its push"
+            raise ForgeError("invalid", msg, status=0)
+        requester = event.ended.start.requester.login
+        title = self.plain(effect.title).replace("\n", " ")[:240]
+        start = event.ended.start
+        closes = None if start.is_pull else start.number
+        body = self.clean(effect.body, requester=requester, closes=closes)
+
+        def open_or_find(client: Client) -> tuple[int, str]:
+            # A branch of ours is one turn's: its pull request, if there is one, is the one we want.
+            pull = client.find_pull(effect.head) or client.open_pull(
+                head=effect.head, base=effect.base, title=title, body=body
+            )
+            return pull.number, pull.url
+
+        number, url = await self._github.run(place, open_or_find)
+        ready = PullReady(pushed=event, pull=effect, number=number, url=url)
+        return Performed({"pull": number, "url": url}, ready)
+
+    async def _write_check_run(self, effect: WriteCheckRun, place: RepositoryRef) -> Performed:
+        fields: dict[str, Any] = {
+            "name": CHECK_NAME,
+            "status": effect.status,
+            "output": {"title": self.plain(effect.title)[:240], "summary": self.clean(effect.summary)},
+        }
+        if effect.conclusion is not None:
+            fields["conclusion"] = effect.conclusion
+        if effect.details_url:
+            fields["details_url"] = effect.details_url
+
+        def write(client: Client) -> int:
+            return client.write_check_run(
+                external_id=effect.external_id, head_sha=effect.head_sha, fields=fields
+            )
+
+        try:
+            return Performed({"check_run": await self._github.run(place, write)})
+        except ForgeError as error:
+            # Only Apps may write check runs; under a personal token the comment says it all.
+            # https://docs.github.com/en/rest/checks/runs#create-a-check-run
+            if error.fault == "denied":
+                return Performed({"skipped": "check runs need an App"})
+            raise
+
+
+def _refused(event: PushRefused) -> Performed:
+    return Performed({"refused": event.reason, "detail": event.detail}, event)

@@ -1,0 +1,103 @@
+"""Shows a running turn on its progress comment: the header is ours, the checklist the agent's plan.
+
+Best effort and outside the outbox: an edit that fails is made up for by the next one, and the last state is
+written by an effect.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from app.github import ForgeError
+from app.perform import Performer
+from app.store import outbox
+from app.store.database import Database
+from app.store.places import RepositoryRef
+from app.store.turns import TurnRow
+from handlers import comments
+from handlers.effects import StartTurn
+from harness.items import Item, Life, PlanStep, PlanUpdate
+
+log = logging.getLogger(__name__)
+
+EDIT_SECONDS: Final = 10.0
+"""Between two edits: a comment is a content-creating write, and they are counted."""
+
+Watcher = Callable[[str, Life, Item], None]
+"""Called with the turn's id; must not block."""
+
+
+class Progress:
+    """Makes the session of a turn, and keeps its comment in step."""
+
+    def __init__(self, database: Database, performer: Performer, *, watcher: Watcher | None = None) -> None:
+        self._database = database
+        self._performer = performer
+        self._watcher = watcher
+
+    @asynccontextmanager
+    async def follow(
+        self, row: TurnRow, start: StartTurn, place: RepositoryRef
+    ) -> AsyncIterator["TurnSession"]:
+        """The session of one turn; its comment is edited until the context ends."""
+        session = TurnSession(row.id, self._watcher)
+        editing = asyncio.create_task(self._keep_edited(session, start, place))
+        try:
+            yield session
+        finally:
+            editing.cancel()
+            with suppress(asyncio.CancelledError):
+                await editing
+
+    async def _keep_edited(self, session: "TurnSession", start: StartTurn, place: RepositoryRef) -> None:
+        shown = ""
+        begun = time.monotonic()
+        while True:
+            await asyncio.sleep(EDIT_SECONDS)
+            posted = await self._database.read(
+                lambda connection: outbox.result_of(connection, start.progress_key)
+            )
+            # What changes by itself (the clock) is no reason to edit.
+            state = comments.progress(comments.Progress(phase="working", start=start, plan=session.plan))
+            if "comment" not in posted or state == shown:
+                continue
+            seconds = time.monotonic() - begun
+            body = comments.progress(
+                comments.Progress(phase="working", start=start, plan=session.plan, seconds=seconds)
+            )
+            try:
+                await self._performer.edit_progress(place, start, posted, body)
+            except ForgeError as error:
+                log.info("progress.not_shown", extra={"fields": {"turn": start.turn_id, "error": str(error)}})
+            else:
+                shown = state
+
+
+class TurnSession:
+    """`harness.protocols.Session` of a turn that a comment asked for."""
+
+    def __init__(self, turn: str, watcher: Watcher | None) -> None:
+        self._turn = turn
+        self._watcher = watcher
+        self.plan: tuple[PlanStep, ...] = ()
+
+    def now(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def steering(self) -> Sequence[str]:
+        return ()
+
+    async def stop_requested(self) -> str | None:
+        return None
+
+    def emit(self, life: Life, item: Item) -> None:
+        if isinstance(item, PlanUpdate) and life is Life.COMPLETED:
+            self.plan = item.plan
+        if self._watcher is not None:
+            self._watcher(self._turn, life, item)

@@ -1,0 +1,296 @@
+"""Drives a thread's turns: the turn's checkout, briefing, model, tools and journal come together here.
+
+The checkout is made ready while the model reads its first request; the first tool call waits for it.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection
+
+from app.briefing import gather
+from app.engine import Queue, WakeUps
+from app.github import ForgeError, GitHub
+from app.mirrors import Mirrors
+from app.progress import Progress
+from app.store import inbox, turns
+from app.store.database import Database
+from app.store.places import RepositoryRef
+from app.store.turns import SqlJournal, TurnRow
+from handlers.briefing import compose
+from handlers.effects import EffectAdapter, StartTurn
+from handlers.events import ProposedChange, TurnEnded
+from handlers.view import Bot
+from harness.instructions import INSTRUCTIONS
+from harness.items import (
+    CommandExecution,
+    Failed,
+    Life,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnLimits,
+    TurnResult,
+    Usage,
+)
+from harness.loop import run_turn
+from harness.protocols import Entry, Model, OwnershipLost
+from harness.tools import open_tools
+from harness.tools.context import ToolContext
+from sandbox.base import Driver, Policy, Sandbox, SandboxUnavailable
+from sandbox.checkout import ChangedFile, Checkout, check_out
+from sandbox.git import GitFailed
+from sandbox.mirror import Identity, Mirror
+
+log = logging.getLogger(__name__)
+
+TEST_COMMAND: Final = re.compile(
+    r"\\b(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
+    r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\\b"
+)
+
+PATCH_LIMIT: Final = 60_000
+"""Characters of a held-back patch that a comment may show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What every turn shares."""
+
+    database: Database
+    github: GitHub
+    mirrors: Mirrors
+    driver: Driver
+    model: Model
+    home: Path
+    limits: TurnLimits
+    bot: Callable[[], Bot]
+    now: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a turn left in its checkout, already in the mirror."""
+
+    changes: tuple[ProposedChange, ...]
+    snapshot: str | None
+    protected_patch: str
+
+
+class TurnsWorker:
+    """The `Queue.TURNS` drive."""
+
+    def __init__(self, runtime: Runtime, wake_ups: WakeUps, progress: Progress) -> None:
+        self._runtime = runtime
+        self._wake_ups = wake_ups
+        self._progress = progress
+
+    async def drive(self, thread: str) -> None:
+        """Run the thread's turns, oldest first, until none is left."""
+        database = self._runtime.database
+        while row := await database.read(lambda connection: turns.next_unfinished(connection, thread)):
+            owner = secrets.token_hex(8)
+            await self._take(row, owner)
+            try:
+                await self._run(row, owner)
+            except OwnershipLost:
+                log.warning("turn.lost", extra={"fields": {"turn": row.id, "thread": thread}})
+                return
+
+    async def _take(self, row: TurnRow, owner: str) -> None:
+        now = self._runtime.now()
+        await self._runtime.database.write(
+            lambda connection: turns.take(connection, row.id, owner=owner, now=now)
+        )
+
+    async def _run(self, row: TurnRow, owner: str) -> None:
+        """One turn, from its pin to its stored outcome."""
+        start = EffectAdapter.validate_json(row.start)
+        if not isinstance(start, StartTurn):
+            msg = f"turn {row.id} was not started by a StartTurn"
+            raise TypeError(msg)
+        place = await self._runtime.database.read(lambda connection: inbox.place_of(connection, row.thread))
+        journal = SqlJournal(self._runtime.database, turn=row.id, thread=row.thread, owner=owner)
+        log.info(
+            "turn.started",
+            extra={
+                "fields": {"turn": row.id, "thread": row.thread, "sha": start.base_sha, "mode": start.mode}
+            },
+        )
+        left = _Left((), None, "")
+        try:
+            mirror = await self._runtime.mirrors.fetched(place, start.base_sha, start.instructions_sha)
+            request = row.request or await self._compose(row, start, place, mirror)
+            policy = Policy(mode=start.mode)
+            async with self._workspace(row, start, mirror, policy) as workspace:
+                result = await self._turn(row, start, place, request, journal, workspace)
+                left = await self._collect(row, start, mirror, await workspace.checkout())
+        except (ForgeError, GitFailed, SandboxUnavailable) as error:
+            result = self._failed(row, error)
+        entries = await journal.load()
+        await self._end(row, start, owner, result, left, entries)
+
+    async def _compose(self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror) -> str:
+        """The briefing, stored before it is used: a resumed turn is told the very same."""
+        material = await gather(start, github=self._runtime.github, place=place, mirror=mirror)
+        briefing = compose(material, nonce=secrets.token_hex(4))
+        log.info("turn.briefed", extra={"fields": {"turn": row.id, "report": str(briefing.report)}})
+        await self._runtime.database.write(
+            lambda connection: turns.set_request(connection, row.id, briefing.text)
+        )
+        return briefing.text
+
+    async def _turn(
+        self,
+        row: TurnRow,
+        start: StartTurn,
+        place: RepositoryRef,
+        request: str,
+        journal: SqlJournal,
+        workspace: "_PendingWorkspace",
+    ) -> TurnResult:
+        turn = Turn(
+            id=TurnId(row.id),
+            thread_id=ThreadId(row.thread),
+            instructions=INSTRUCTIONS,
+            request=request,
+            limits=self._runtime.limits,
+        )
+        async with (
+            self._progress.follow(row, start, place) as session,
+            open_tools(ToolContext(sandbox=workspace.sandbox)) as tools,
+        ):
+            return await run_turn(
+                turn, model=self._runtime.model, tools=tools, session=session, journal=journal
+            )
+
+    @asynccontextmanager
+    async def _workspace(
+        self, row: TurnRow, start: StartTurn, mirror: Mirror, policy: Policy
+    ) -> AsyncIterator["_PendingWorkspace"]:
+        """The checkout and its sandbox, being made ready. Gone when the context ends."""
+        directory = self._runtime.home / "checkouts" / row.id
+        # What a dead worker left is not this turn's last completed state; start from the pinned commit.
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        stack = AsyncExitStack()
+
+        async def prepare() -> tuple[Checkout, Sandbox]:
+            owner_uid = getattr(self._runtime.driver, "owner_uid", None)
+            checkout = await check_out(mirror, start.base_sha, directory, owner_uid=owner_uid)
+            stack.push_async_callback(checkout.remove)
+            sandbox = await stack.enter_async_context(self._runtime.driver.open(checkout.workspace, policy))
+            return checkout, sandbox
+
+        task = asyncio.create_task(prepare())
+        try:
+            yield _PendingWorkspace(task)
+        finally:
+            if not task.done():
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await stack.aclose()
+
+    async def _collect(self, row: TurnRow, start: StartTurn, mirror: Mirror, checkout: Checkout) -> _Left:
+        """The result as data, kept in the mirror: from here on the checkout is not needed."""
+        changed = await checkout.changes()
+        sound = [change for change in changed if change.problem is None]
+        snapshot = None
+        if sound:
+            snapshot = await mirror.commit(
+                parent=start.base_sha,
+                changes=sound,
+                message=f"What turn {row.id} left",
+                author=Identity("Darner", "darner@localhost"),
+                date=int(row.created_at),
+            )
+        patch = await checkout.diff([change.path for change in sound]) if sound else ""
+        return _Left(tuple(_proposed(change) for change in changed), snapshot, patch[:PATCH_LIMIT])
+
+    def _failed(self, row: TurnRow, error: Exception) -> TurnResult:
+        reference = secrets.token_hex(4)
+        log.error(
+            "turn.unprepared",
+            extra={"fields": {"turn": row.id, "reference": reference, "error": str(error)}},
+        )
+        outcome = Failed(cause=str(error), reference=reference, retryable=True)
+        return TurnResult(outcome, Usage(), 0, self._runtime.now() - row.created_at)
+
+    async def _end(
+        self,
+        row: TurnRow,
+        start: StartTurn,
+        owner: str,
+        result: TurnResult,
+        left: _Left,
+        entries: Sequence[Entry],
+    ) -> None:
+        """Outcome, event and wake-up in one transaction: stored before anything is posted."""
+        ended = TurnEnded(
+            start=start,
+            outcome=result.outcome,
+            usage=result.usage,
+            steps=result.steps,
+            seconds=result.seconds,
+            changes=left.changes,
+            protected_patch=left.protected_patch,
+            commands_run=_tests_run(entries),
+        )
+        now = self._runtime.now()
+
+        def store(connection: Connection) -> None:
+            turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
+            letter = inbox.put_event(connection, row.thread, ended, now=now)
+            self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
+
+        await self._runtime.database.write(store)
+        self._wake_ups.nudge(Queue.EVENTS, row.thread)
+        log.info(
+            "turn.ended",
+            extra={"fields": {"turn": row.id, "outcome": result.outcome.status, "steps": result.steps}},
+        )
+
+
+def _proposed(change: ChangedFile) -> ProposedChange:
+    return ProposedChange(
+        path=change.path,
+        kind=change.kind,
+        mode=change.mode,
+        size=len(change.data or b""),
+        problem=change.problem,
+        added_lines=change.added_lines,
+        removed_lines=change.removed_lines,
+    )
+
+
+def _tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The last result of each command that looks like a test run."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        item = entry.item
+        if entry.life is not Life.COMPLETED or not isinstance(item, CommandExecution):
+            continue
+        if item.exit_code is not None and TEST_COMMAND.search(item.command):
+            command = " ".join(item.command.split())[:120]
+            found[command] = f"{command} → {item.exit_code}"
+    return tuple(found.values())[-5:]
+
+
+class _PendingWorkspace:
+    """A workspace that may still be in the making."""
+
+    def __init__(self, task: "asyncio.Task[tuple[Checkout, Sandbox]]") -> None:
+        self._task = task
+
+    async def sandbox(self) -> Sandbox:
+        return (await asyncio.shield(self._task))[1]
+
+    async def checkout(self) -> Checkout:
+        return (await asyncio.shield(self._task))[0]

@@ -1,0 +1,104 @@
+"""What a handler may look at: fetched from the forge, pinned to SHAs, once per event."""
+
+import asyncio
+
+from app.github import ForgeError, GitHub
+from app.store.places import RepositoryRef
+from handlers.config import ConfigRefused, parse_config
+from handlers.events import (
+    Event,
+    IssueCommented,
+    Pinged,
+    PullReady,
+    PushRefused,
+    ResultPushed,
+    ReviewCommented,
+    SubjectOpened,
+    TurnEnded,
+    Unhandled,
+)
+from handlers.view import Bot, Branch, Permission, PullFacts, RepositoryConfig, View
+
+CONFIG_PATH = ".github/darner.yml"
+
+
+async def fetch_view(
+    event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, running_turn: str | None
+) -> View:
+    """The view for `event`. Raises `ForgeError`."""
+    match event:
+        case Pinged() | Unhandled():
+            return View(bot=bot)
+        case IssueCommented() | SubjectOpened() | ReviewCommented():
+            number = event.subject.number if event.subject.is_pull else None
+            login: str | None = event.actor.login
+            default = event.repository.default_branch
+        case TurnEnded() | ResultPushed() | PushRefused() | PullReady():
+            # The requester's permission is read again before anything is written in their name.
+            start = _ended(event).start
+            number = start.number if start.is_pull else None
+            login = start.requester.login
+            default = ""
+    return await _fetch(github, place, bot, default=default, login=login, pull=number, running=running_turn)
+
+
+def _ended(event: TurnEnded | ResultPushed | PushRefused | PullReady) -> TurnEnded:
+    match event:
+        case TurnEnded():
+            return event
+        case ResultPushed() | PushRefused():
+            return event.ended
+        case PullReady():
+            return event.pushed.ended
+
+
+async def _fetch(
+    github: GitHub,
+    place: RepositoryRef,
+    bot: Bot,
+    *,
+    default: str,
+    login: str,
+    pull: int | None,
+    running: str | None,
+) -> View:
+    async def permission() -> Permission:
+        return await github.run(place, lambda client: client.permission(login))
+
+    async def pull_facts() -> PullFacts | None:
+        return await github.run(place, lambda client: client.pull(pull)) if pull is not None else None
+
+    async def branch_and_config() -> tuple[Branch, RepositoryConfig, str]:
+        name = default or await github.run(place, lambda client: client.default_branch())
+        branch = await github.run(place, lambda client: client.branch(name))
+        config, fault = await _config(github, place, branch.sha)
+        return branch, config, fault
+
+    role, facts, (branch, config, fault) = await asyncio.gather(
+        permission(), pull_facts(), branch_and_config()
+    )
+    return View(
+        bot=bot,
+        permission=role,
+        default_branch=branch,
+        config=config,
+        config_error=fault,
+        pull=facts,
+        running_turn=running,
+    )
+
+
+async def _config(github: GitHub, place: RepositoryRef, sha: str) -> tuple[RepositoryConfig, str]:
+    """The repository file at the default branch's SHA; its fault, when it cannot be used."""
+    try:
+        text = await github.run(place, lambda client: client.file(CONFIG_PATH, sha))
+    except ForgeError as error:
+        if error.fault != "missing":
+            raise
+        text = None
+    if text is None:
+        return RepositoryConfig(), ""
+    try:
+        return parse_config(text), ""
+    except ConfigRefused as error:
+        return RepositoryConfig(), str(error)
