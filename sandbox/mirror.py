@@ -1,0 +1,628 @@
+"""The host's own copy of a repository, where git meets the network and commits are written; nowhere else.
+
+A mirror is bare, lies outside every sandbox, and holds no credential. Nothing here reads an agent's files.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sandbox.base import SandboxError
+from sandbox.git import (
+    ASKPASS,
+    ASKPASS_NAME,
+    DEFAULT_PROTOCOLS,
+    Git,
+    GitFailed,
+    ObjectReader,
+    Remote,
+    credential,
+)
+from sandbox.result import ChangedFile, path_problem
+
+__all__ = [
+    "BranchProtected",
+    "ChangedFile",
+    "CommitRefused",
+    "Denied",
+    "GitFailed",
+    "HeadMoved",
+    "Identity",
+    "Mirror",
+    "PushOutcome",
+    "Pushed",
+    "RefUnknown",
+    "Remote",
+    "mirror_directory",
+]
+
+ATTRIBUTES: Final = "* -text -crlf !eol -ident -filter !working-tree-encoding !diff\n"
+"""In `info/attributes`, which wins over any `.gitattributes`: bytes are never altered, diffs never hidden."""
+EXCLUDES: Final = "__pycache__/\n.pytest_cache/\n.mypy_cache/\n.ruff_cache/\nnode_modules/\n"
+"""In `info/exclude`, which any `.gitignore` may overrule: what tools leave behind and nobody wants."""
+
+_CONFIG: Final = """\
+[core]
+\trepositoryformatversion = 0
+\tbare = true
+\tfilemode = true
+\tsymlinks = true
+\tignorecase = false
+\tautocrlf = false
+\tsafecrlf = false
+\tprotectNTFS = true
+\tprotectHFS = true
+\tfsmonitor = false
+\tlogAllRefUpdates = false
+\tsharedRepository = 0644
+\thooksPath = /dev/null
+\tattributesFile = /dev/null
+\texcludesFile = /dev/null
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[credential]
+\thelper =
+[submodule]
+\trecurse = false
+[checkout]
+\tworkers = 0
+[http]
+\tlowSpeedLimit = 100
+\tlowSpeedTime = 60
+[fetch]
+\tfsckObjects = true
+\trecurseSubmodules = false
+\twriteCommitGraph = false
+[fetch "fsck"]
+# Flaws of old clients that are in the history of many good repositories and harm nobody.
+\tbadDateOverflow = ignore
+\tbadEmail = ignore
+\tbadName = ignore
+\tbadTimezone = ignore
+\tmissingEmail = ignore
+\tmissingNameBeforeEmail = ignore
+\tmissingSpaceBeforeDate = ignore
+\tmissingSpaceBeforeEmail = ignore
+\tmissingTaggerEntry = ignore
+\tmultipleAuthors = ignore
+\tnulInCommit = ignore
+\tzeroPaddedFilemode = ignore
+\tzeroPaddedDate = ignore
+"""
+_SHA: Final = re.compile(r"[0-9a-f]{40}")
+# Narrower than git-check-ref-format(1): no name that a shell, an option parser or a refspec could misread.
+_REF: Final = re.compile(r"[^\W_][^\s~^:?*\[\\\x00-\x20\x7f-\x9f]*")
+_NO_OBJECT: Final = "0" * 40
+_SMALL: Final = 1024 * 1024
+_LISTING: Final = 256 * 1024 * 1024
+_QUICK: Final = 60.0
+_NETWORK: Final = 900.0
+_DETAIL: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a commit is from."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """The branch is at the commit, now or already."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMoved:
+    """The branch is not where it was expected; nothing was written. `current` is None when it is gone."""
+
+    current: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The forge would not take it, for a reason that trying again does not change."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchProtected:
+    """A rule on the branch forbids the push."""
+
+    detail: str
+
+
+PushOutcome = Pushed | HeadMoved | Denied | BranchProtected
+
+
+class RefUnknown(SandboxError):
+    """The mirror has no such ref or commit, or the name can be none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name!r} names no commit in the mirror")
+
+
+class CommitRefused(SandboxError):
+    """A change cannot be part of a commit."""
+
+
+def mirror_directory(home: Path, repository_id: int) -> Path:
+    """Where the mirror of a repository lies below `home`; a numeric id survives renames and transfers."""
+    return home / f"{repository_id}.git"
+
+
+class Mirror:
+    """One bare repository. Belongs to one event loop; several processes may use one directory."""
+
+    def __init__(self, directory: Path, *, protocols: Sequence[str] = DEFAULT_PROTOCOLS) -> None:
+        self.directory = directory
+        self._git = Git(directory, tuple(protocols))
+        self._reader = ObjectReader(self._git)
+        self._lock = asyncio.Lock()
+        self._listings: dict[tuple[str, frozenset[str]], tuple[str, ...]] = {}
+
+    @property
+    def git(self) -> Git:
+        """git on this mirror, for the check-out of its commits."""
+        return self._git
+
+    @property
+    def objects(self) -> Path:
+        """The object store, which a checkout's git view borrows from."""
+        return self.directory / "objects"
+
+    async def ensure(self, remote: Remote | None = None) -> None:
+        """Make the repository if it is not there, and its settings what they must be. No network."""
+        if remote is not None:
+            self._check_protocol(remote)
+        if not await asyncio.to_thread((self.directory / "HEAD").exists):
+            await self._create()
+        await asyncio.to_thread(self._write_settings)
+
+    async def fetch(self, remote: Remote, *refs_or_shas: str) -> None:
+        """Get commits by SHA and refs by name (a bare name is a branch), kept below `refs/darner/`.
+
+        Asks nobody when only SHAs are given and all of them are here. Raises `GitFailed` and `RefUnknown`.
+        """
+        self._check_protocol(remote)
+        refspecs = [f"+{_full_ref(name)}:{_own_ref(name)}" for name in refs_or_shas]
+        if await self._has_all(refs_or_shas):
+            return
+        async with self._exclusive():
+            if await self._has_all(refs_or_shas):
+                return
+            with credential(self._git, remote) as environment:
+                await self._git.run(
+                    "fetch",
+                    "--quiet",
+                    "--no-tags",
+                    "--no-write-fetch-head",
+                    "--no-auto-maintenance",
+                    "--no-recurse-submodules",
+                    "--",
+                    remote.url,
+                    *refspecs,
+                    limit=_SMALL,
+                    seconds=_NETWORK,
+                    environment=environment,
+                )
+
+    async def _has_all(self, refs_or_shas: Sequence[str]) -> bool:
+        for name in refs_or_shas:
+            if not _is_sha(name) or not await self.has(name):
+                return False
+        return True
+
+    async def has(self, sha: str) -> bool:
+        """Whether the commit is here with all it needs.
+
+        An object alone proves nothing: a fetch that was killed leaves commits without their trees. A ref is
+        written only after git has checked that everything is there.
+        """
+        if not _is_sha(sha):
+            return False
+        if await self._reader.describe(_own_ref(sha)) is not None:
+            return True
+        described = await self._reader.describe(sha)
+        if described is None or described[1] != "commit":
+            return False
+        try:
+            unreached = await self._git.run(
+                "rev-list", "--max-count=1", sha, "--not", "--all", limit=_SMALL, seconds=_QUICK
+            )
+        except GitFailed:
+            return False
+        return not unreached
+
+    async def resolve(self, ref: str) -> str:
+        """The commit a fetched ref, or a SHA, stands for. Raises `RefUnknown`."""
+        name = ref if _is_sha(ref) else _own_ref(ref)
+        described = await self._reader.describe(f"{name}^{{commit}}")
+        if described is None:
+            raise RefUnknown(ref)
+        return described[0]
+
+    async def read(self, sha: str, path: str, *, limit: int) -> bytes | None:
+        """The regular file at `path` in a commit; None when there is none, or something else.
+
+        Raises `FileTooLarge` above `limit` bytes: half a file is never taken for the whole.
+        """
+        parent, _, name = path.rpartition("/")
+        tree = await self._reader.read(f"{_sha(sha)}:{parent}", limit=_LISTING)
+        if tree is None or tree[0] != "tree":
+            return None
+        entry = _tree_entry(tree[1], os.fsencode(name))
+        if entry is None or entry[0] not in {b"100644", b"100755", b"100664"}:
+            return None
+        found = await self._reader.read(entry[1], limit=limit)
+        return None if found is None else found[1]
+
+    async def read_blob(self, object_id: str, *, limit: int) -> bytes | None:
+        """A blob by its own name."""
+        found = await self._reader.read(_sha(object_id), limit=limit)
+        return None if found is None or found[0] != "blob" else found[1]
+
+    async def list_paths(self, sha: str, *, names: Collection[str]) -> tuple[str, ...]:
+        """Every path in a commit whose last component is one of `names`, sorted. Remembered per commit."""
+        key = (_sha(sha), frozenset(names))
+        if key not in self._listings:
+            listing = await self._git.run(
+                "ls-tree", "-r", "-z", "--name-only", "--full-tree", sha, limit=_LISTING, seconds=_QUICK
+            )
+            found = await asyncio.to_thread(_named, listing, key[1])
+            while len(self._listings) >= 64:
+                self._listings.pop(next(iter(self._listings)))
+            self._listings[key] = found
+        return self._listings[key]
+
+    async def merge_base(self, a: str, b: str) -> str | None:
+        """The best common ancestor, if the two histories meet."""
+        output = await self._git.run(
+            "merge-base", _sha(a), _sha(b), limit=_SMALL, seconds=_QUICK, accept=(0, 1)
+        )
+        return output.decode().strip() or None
+
+    async def diff(self, base: str, head: str, *, limit: int, paths: Sequence[str] = ()) -> str:
+        """What `head` changes since it left `base` (three dots), unified; cut at `limit` bytes and marked."""
+        return await self._diff(f"{_sha(base)}...{_sha(head)}", limit=limit, paths=paths)
+
+    async def diff_of(
+        self, parent: str, changes: Sequence[ChangedFile], *, limit: int, paths: Sequence[str] = ()
+    ) -> str:
+        """The unified diff of `changes` on `parent`, as git shows it; the mirror keeps nothing of them."""
+        with tempfile.TemporaryDirectory(prefix="darner-diff-") as name:
+            environment = {
+                "GIT_OBJECT_DIRECTORY": name,
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.objects),
+            }
+            nobody = Identity("nobody", "nobody@localhost")
+            sha = await self._import(_stream(parent, changes, message="", author=nobody, date=0), environment)
+            return await self._diff(_sha(parent), sha, limit=limit, paths=paths, environment=environment)
+
+    async def commit(
+        self, *, parent: str, changes: Sequence[ChangedFile], message: str, author: Identity, date: int
+    ) -> str:
+        """Write a commit of `changes` on `parent`; the same input gives the same SHA.
+
+        Raises `CommitRefused` for a change with a problem or a path that git would not take.
+        """
+        stream = _stream(parent, changes, message=message, author=author, date=date)
+        async with self._exclusive():
+            sha = await self._import(stream, {})
+            await self._git.run("update-ref", _own_ref(sha), sha, limit=_SMALL, seconds=_QUICK)
+        return sha
+
+    async def push(self, remote: Remote, *, sha: str, branch: str, expected: str | None) -> PushOutcome:
+        """Put `branch` at `sha` if it is at `expected` (None: if it does not exist).
+
+        Safe to repeat: a branch that is at `sha` already counts as pushed. Raises `GitFailed` when the forge
+        could not be asked, or did not answer: then nobody knows, and the same push tells.
+        """
+        self._check_protocol(remote)
+        ref = _full_ref(f"refs/heads/{branch}")
+        with credential(self._git, remote) as environment:
+            arguments = (
+                "push",
+                "--porcelain",
+                "--no-verify",
+                "--no-follow-tags",
+                "--no-signed",
+                "--recurse-submodules=no",
+                f"--force-with-lease={ref}:{'' if expected is None else _sha(expected)}",
+                "--",
+                remote.url,
+                f"{_sha(sha)}:{ref}",
+            )
+            finished = await self._git.finish(
+                *arguments, limit=_SMALL, seconds=_NETWORK, environment=environment
+            )
+            if finished.exit_status == 0:
+                return Pushed()
+            output = finished.stdout.decode(errors="replace")
+            rejection = next((line for line in output.splitlines() if line.startswith("!")), None)
+            if rejection is None:
+                return _refusal_of_access(arguments, finished.exit_status, finished.stderr)
+            current = await self._remote_head(remote, ref, environment)
+        if current == sha:
+            return Pushed()
+        if current != expected:
+            return HeadMoved(current)
+        return _refusal_of_update(rejection, finished.stderr)
+
+    async def close(self) -> None:
+        """End the process that reads objects."""
+        await self._reader.close()
+
+    async def _create(self) -> None:
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory.parent))
+        try:
+            fresh.chmod(0o755)
+            git = Git(fresh, self._git.protocols)
+            await git.run("init", "--quiet", "--bare", "--template=", limit=_SMALL, seconds=_QUICK)
+            try:
+                fresh.rename(self.directory)
+            except OSError:
+                if not (self.directory / "HEAD").exists():
+                    raise
+        finally:
+            await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+
+    def _write_settings(self) -> None:
+        for name, text, mode in (
+            ("config", _CONFIG, 0o644),
+            ("info/attributes", ATTRIBUTES, 0o644),
+            ("info/exclude", EXCLUDES, 0o644),
+            (ASKPASS_NAME, ASKPASS, 0o700),
+        ):
+            _write_once(self.directory / name, text, mode)
+
+    @asynccontextmanager
+    async def _exclusive(self) -> AsyncIterator[None]:
+        """One writer at a time, in this process and among all that share the directory."""
+        async with self._lock:
+            descriptor = os.open(self.directory / "darner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                await self._lock_file(descriptor)
+                yield
+            finally:
+                os.close(descriptor)
+
+    async def _lock_file(self, descriptor: int) -> None:
+        try:
+            async with asyncio.timeout(_NETWORK):
+                # A lock between processes has no event to wait for.
+                while not _locked(descriptor):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise GitFailed(("lock", str(self.directory)), 124, "another process holds the mirror") from None
+
+    def _check_protocol(self, remote: Remote) -> None:
+        scheme = remote.url.partition("://")[0]
+        if scheme not in self._git.protocols:
+            raise ValueError(f"a remote over {scheme!r} is not allowed")
+
+    async def _diff(
+        self,
+        *revisions: str,
+        limit: int,
+        paths: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        arguments = (
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--find-renames",
+            "--submodule=short",
+            *revisions,
+            "--",
+            *paths,
+        )
+        finished = await self._git.finish(*arguments, limit=limit, seconds=_QUICK, environment=environment)
+        if finished.cut:
+            whole_lines = finished.stdout[: finished.stdout.rfind(b"\n") + 1]
+            return f"{whole_lines.decode(errors='replace')}[diff cut here: longer than {limit} bytes]\n"
+        if finished.exit_status != 0:
+            raise GitFailed(arguments, finished.exit_status, finished.stderr)
+        return finished.stdout.decode(errors="replace")
+
+    async def _import(self, stream: bytes, environment: Mapping[str, str]) -> str:
+        output = await self._git.run(
+            "fast-import",
+            "--quiet",
+            "--done",
+            "--date-format=raw",
+            stdin=stream,
+            limit=_SMALL,
+            seconds=_QUICK,
+            environment=environment,
+        )
+        return _sha(output.decode().strip())
+
+    async def _remote_head(self, remote: Remote, ref: str, environment: Mapping[str, str]) -> str | None:
+        output = await self._git.run(
+            "ls-remote",
+            "--refs",
+            "--",
+            remote.url,
+            ref,
+            limit=_SMALL,
+            seconds=_QUICK,
+            environment=environment,
+        )
+        for line in output.decode(errors="replace").splitlines():
+            sha, _, name = line.partition("\t")
+            if name == ref:
+                return sha
+        return None
+
+
+def _is_sha(name: str) -> bool:
+    return _SHA.fullmatch(name) is not None
+
+
+def _sha(name: str) -> str:
+    if not _is_sha(name):
+        raise RefUnknown(name)
+    return name
+
+
+def _full_ref(name: str) -> str:
+    if _is_sha(name):
+        return name
+    full = name if name.startswith("refs/") else f"refs/heads/{name}"
+    parts = full.split("/")
+    if (
+        _REF.fullmatch(full) is None
+        or ".." in full
+        or "@{" in full
+        or any(not part or part.startswith((".", "-")) or part.endswith((".", ".lock")) for part in parts)
+    ):
+        raise RefUnknown(name)
+    return full
+
+
+def _own_ref(name: str) -> str:
+    if _is_sha(name):
+        return f"refs/darner/commits/{name}"
+    return f"refs/darner/{_full_ref(name).removeprefix('refs/')}"
+
+
+def _tree_entry(tree: bytes, name: bytes) -> tuple[bytes, str] | None:
+    """Mode and object id of `name` in a tree object as git stores it."""
+    at = 0
+    while at < len(tree):
+        space = tree.index(b" ", at)
+        end = tree.index(b"\0", space)
+        if tree[space + 1 : end] == name:
+            return tree[at:space], tree[end + 1 : end + 21].hex()
+        at = end + 21
+    return None
+
+
+def _named(listing: bytes, names: frozenset[str]) -> tuple[str, ...]:
+    wanted = {os.fsencode(name) for name in names}
+    return tuple(
+        os.fsdecode(path) for path in listing.split(b"\0") if path.rpartition(b"/")[2] in wanted and path
+    )
+
+
+def _stream(
+    parent: str, changes: Sequence[ChangedFile], *, message: str, author: Identity, date: int
+) -> bytes:
+    """The commit as git-fast-import(1) reads it. The ref it needs is dropped again in the same breath."""
+    who = f"{_plain(author.name)} <{_plain(author.email)}> {date} +0000".encode()
+    text = message.encode()
+    body: list[bytes] = []
+    for change in sorted(changes, key=lambda change: (change.kind != "delete", change.path)):
+        body.extend(_change_lines(change))
+    digest = hashlib.sha256(b"\n".join([parent.encode(), who, text, *body])).hexdigest()
+    ref = b"refs/darner/writing/" + digest.encode()
+    head = [
+        b"commit " + ref,
+        b"mark :1",
+        b"author " + who,
+        b"committer " + who,
+        b"data %d" % len(text),
+        text,
+        b"from " + _sha(parent).encode(),
+    ]
+    tail = [b"get-mark :1", b"reset " + ref, b"from " + _NO_OBJECT.encode(), b"", b"done", b""]
+    return b"\n".join([*head, *body, *tail])
+
+
+def _change_lines(change: ChangedFile) -> list[bytes]:
+    path = change.path.encode(errors="surrogateescape")
+    parts = path.split(b"/")
+    problem = change.problem or path_problem(path)
+    if problem is None and any(part in {b"", b".", b".."} for part in parts):
+        problem = "not a path below the root"
+    if problem is not None:
+        raise CommitRefused(f"{change.path!r}: {problem}")
+    quoted = b'"' + path.replace(b'"', b'\\"') + b'"'
+    if change.kind == "delete":
+        return [b"D " + quoted]
+    if change.data is None or change.mode == "000000":
+        raise CommitRefused(f"{change.path!r}: no content")
+    return [
+        b"M " + change.mode.encode() + b" inline " + quoted,
+        b"data %d" % len(change.data),
+        change.data,
+    ]
+
+
+def _plain(text: str) -> str:
+    """A name or address as a commit's header can hold it."""
+    kept = "".join(character for character in text if character.isprintable() and character not in "<>")
+    return kept.strip() or "unknown"
+
+
+def _refusal_of_access(arguments: Sequence[str], exit_status: int, stderr: str) -> Denied:
+    """The forge said no before looking at the branch; anything but a clear no is raised."""
+    denied = (
+        "returned error: 401",
+        "returned error: 403",
+        "returned error: 404",
+        "Authentication failed",
+        "could not read Username",
+        "could not read Password",
+        "Repository not found",
+        "' not found",
+    )
+    if any(sign in stderr for sign in denied):
+        return Denied(_detail(stderr))
+    raise GitFailed(arguments, exit_status, stderr)
+
+
+def _refusal_of_update(rejection: str, stderr: str) -> Denied | BranchProtected:
+    detail = _detail(f"{stderr}\n{rejection}")
+    # GitHub's codes for a protected branch and for a rule set:
+    # https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository
+    if any(sign in detail for sign in ("GH006", "GH013", "protected branch", "rule violations")):
+        return BranchProtected(detail)
+    return Denied(detail)
+
+
+def _detail(text: str) -> str:
+    said = [
+        line.removeprefix("remote:").strip()
+        for line in text.splitlines()
+        if line.startswith(("remote:", "fatal:", "!"))
+    ]
+    return "\n".join(line for line in said if line)[:_DETAIL]
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write_once(path: Path, text: str, mode: int) -> None:
+    """Have exactly `text` at `path`; replaced whole, so that no reader sees half of it."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        os.fchmod(descriptor, mode)
+    Path(name).rename(path)
