@@ -64,6 +64,8 @@ def position_in(session: Session, conversation: Sequence[Part]) -> Position:
         if at == len(conversation):
             return Position(step, turn, outputs)
         at, outputs = _skip_answer(conversation, at, turn.items)
+        if turn.is_last:
+            break
     else:
         step = len(session.turns)
     return Position(step, Turn(text=session.epilogue), outputs)

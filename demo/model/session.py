@@ -156,6 +156,8 @@ class Turn:
     stop: Literal["completed", "length", "content_filter"] = "completed"
     when: When | None = None
     fault: Annotated[Fault, Field(discriminator="kind")] | None = None
+    is_last: bool = False
+    """Nothing but the epilogue follows, whatever turns the session has."""
 
     @property
     def items(self) -> int:
