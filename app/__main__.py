@@ -1,12 +1,12 @@
 """The program `darner`: one line registers each verb. Does no work itself."""
 
+import io
+import sys
 from typing import Final
 
 import typer
 
-from app.cli.doctor import doctor
 from app.cli.patch import patch
-from app.cli.sandbox import sandbox
 
 cli: Final = typer.Typer(
     name="darner",
@@ -16,12 +16,18 @@ cli: Final = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command("patch")(patch)
-# What follows the command's name belongs to the command: `darner sandbox ls -l` needs no `--`.
-cli.command("sandbox", context_settings={"allow_interspersed_args": False})(sandbox)
-cli.command("doctor")(doctor)
+
+
+@cli.callback()
+def darner() -> None:
+    """Makes the name of a verb necessary, also while there is only one."""
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold bytes that are no text: they are shown escaped, not a crash.
+            stream.reconfigure(errors="backslashreplace")
     cli()
 
 

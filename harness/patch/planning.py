@@ -107,7 +107,7 @@ class _View:
         self._states: dict[str, _State] = {}
 
     def add(self, operation: AddFile) -> None:
-        path = _key(operation.path)
+        path = _path_of(operation.path, operation.line)
         data = "".join(f"{line}\n" for line in operation.lines).encode("utf-8", "surrogateescape")
         before = self._states.get(path)
         if before is None:
@@ -118,7 +118,7 @@ class _View:
         self._states[path] = _State(data, executable, before.was_there, "added", operation.line)
 
     def delete(self, operation: DeleteFile) -> None:
-        path = _key(operation.path)
+        path = _path_of(operation.path, operation.line)
         before = self._states.get(path)
         if before is None:
             if not self._is_there(path, operation.line):
@@ -133,10 +133,10 @@ class _View:
         self._states[path] = _State(None, None, before.was_there, change, operation.line)
 
     def update(self, operation: UpdateFile) -> None:
-        path = _key(operation.path)
+        path = _path_of(operation.path, operation.line)
         before, data = self._read(path, operation.line)
         data = _updated(data, operation, path)
-        target = path if operation.move_to is None else _key(operation.move_to)
+        target = path if operation.move_to is None else _path_of(operation.move_to, operation.line)
         change: Literal["added", "modified"] = "added" if before.change == "added" else "modified"
         if target == path:
             self._states[path] = _State(data, before.executable, before.was_there, change, operation.line)
@@ -158,7 +158,6 @@ class _View:
         ]
         summary = Summary(self._changed("added"), self._changed("modified"), self._changed("deleted"))
         lines = {path: state.line for path, state in self._states.items()}
-        # Removals first: a file may make room for a directory of its name.
         return Plan((*removals, *writes), summary, MappingProxyType(lines))
 
     def _changed(self, change: Literal["added", "modified", "deleted"]) -> tuple[str, ...]:
@@ -196,8 +195,14 @@ class _View:
         return True
 
 
+def _path_of(path: str, line: int) -> str:
+    """The path in the one spelling that the view knows files by. Raises `PatchRefused`."""
+    if ".." in path.split("/"):
+        raise PatchRefused(f"{path}: '..' has no place in the path of a patch", line)
+    return _key(path)
+
+
 def _key(path: str) -> str:
-    """One spelling for one path; what leads outside stays as it is, for `Files` to refuse."""
     relative = path.removeprefix(f"{WORKSPACE}/")
     return str(PurePosixPath(relative)) if relative else path
 

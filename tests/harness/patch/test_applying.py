@@ -172,12 +172,12 @@ def test_operations_on_one_file_add_up_in_order() -> None:
         files,
         *("*** Update File: a", "@@", "-1", "+2", "*** Update File: ./a", "@@", "-2", "+3"),
         *("*** Add File: new", "+1", "*** Update File: new", "@@", "-1", "+2"),
-        *("*** Delete File: b", "*** Add File: b/inside", "+x"),
+        *("*** Delete File: b", "*** Add File: b", "+again"),
         *("*** Add File: brief", "+x", "*** Delete File: brief"),
         *("*** Update File: /workspace/c", "*** Move to: d", "*** Update File: d", "@@", "-1", "+4"),
     )
-    assert summary == "Success. Updated the following files:\nA new\nA b/inside\nM a\nM d\nD b"
-    assert files.contents == {"a": b"3\n", "new": b"2\n", "b/inside": b"x\n", "d": b"4\n"}
+    assert summary == "Success. Updated the following files:\nA new\nA b\nM a\nM d"
+    assert files.contents == {"a": b"3\n", "new": b"2\n", "b": b"again\n", "d": b"4\n"}
 
 
 def test_a_move_onto_a_file_overwrites_it_and_onto_itself_is_an_update() -> None:
@@ -198,9 +198,9 @@ def test_a_move_onto_a_file_overwrites_it_and_onto_itself_is_an_update() -> None
         (("*** Delete File: none",), 2, "cannot delete none: there is no such file."),
         (("*** Delete File: dir",), 2, "dir: is a directory"),
         (("*** Update File: none", "@@", "-a"), 2, "cannot update none: there is no such file."),
-        (("*** Add File: ../out", "+a"), 2, "../out: leads outside the checkout"),
+        (("*** Add File: ../out", "+a"), 2, "../out: '..' has no place in the path of a patch"),
         (("*** Add File: /etc/passwd", "+a"), 2, "/etc/passwd: leads outside the checkout"),
-        (("*** Update File: f", "*** Move to: ../f", "@@", "-two"), 2, "../f: leads outside the checkout"),
+        (("*** Update File: f", "*** Move to: /f", "@@", "-two"), 2, "/f: leads outside the checkout"),
         (
             ("*** Delete File: f", "*** Update File: f", "@@", "-two"),
             3,

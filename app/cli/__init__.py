@@ -1,0 +1,1 @@
+"""The verbs of the command line, one file each. Importing one loads nothing heavy; running it may."""
