@@ -110,6 +110,6 @@ def push_commit(state: State, repo: Repository, *, of: Commit) -> Json:
     }
 
 
-def _person(state: State, *, name: str, email: str) -> Json:
+def _person(state: State, *, name: str, email: str) -> dict[str, str]:
     account = author_of(state, email)
     return {"name": name, "email": email} | ({"username": account.login} if account else {})
