@@ -45,7 +45,7 @@ from harness.protocols import (
     Tool,
 )
 from harness.retry import Pause, after_fault
-from sandbox.base import SandboxUnavailable
+from sandbox.base import SandboxError
 
 POLL_SECONDS: Final = 0.2
 """How often a running model call or tool is looked after: stop requests and the wall-time limit."""
@@ -156,7 +156,7 @@ class _RunningTurn:
         except _TurnEnded as end:
             await self.close_unfinished()
             return end.outcome
-        except SandboxUnavailable as error:
+        except SandboxError as error:
             await self.close_unfinished()
             return Failed(cause=str(error), reference=self.reference())
 
@@ -164,13 +164,15 @@ class _RunningTurn:
         """A fresh turn begins with the briefing; a resumed one with closing what nobody saw the end of."""
         await self.close_unfinished()
         if self.history.is_untouched:
-            await self.record(Life.COMPLETED, UserMessage(id=self.history.next_id(), text=self.turn.request))
+            await self.record(
+                (Life.COMPLETED, UserMessage(id=self.history.next_id(), text=self.turn.request))
+            )
 
     async def listen(self) -> None:
         """Between two steps: a request to stop, messages that came meanwhile, an answer that fell short."""
         await self.check_stop()
         for text in await self.session.steering():
-            await self.record(Life.COMPLETED, UserMessage(id=self.history.next_id(), text=text))
+            await self.record((Life.COMPLETED, UserMessage(id=self.history.next_id(), text=text)))
         if self.history.shortfall is None:
             return
         if self.history.shortfalls >= SHORTFALLS:
@@ -182,7 +184,7 @@ class _RunningTurn:
                 )
             )
         told = TOLD[self.history.shortfall]
-        await self.record(Life.COMPLETED, Notice(id=self.history.next_id(), text=told, to_model=True))
+        await self.record((Life.COMPLETED, Notice(id=self.history.next_id(), text=told, to_model=True)))
 
     def check_limits(self) -> None:
         limits = self.turn.limits
@@ -227,7 +229,7 @@ class _RunningTurn:
         )
         if not isinstance(next_move, Pause):
             raise _TurnEnded(next_move)
-        await self.record(Life.COMPLETED, Notice(id=self.history.next_id(), text=next_move.told))
+        await self.record((Life.COMPLETED, Notice(id=self.history.next_id(), text=next_move.told)))
         await self.watched(self.session.sleep(next_move.seconds))
 
     def shown_text(self) -> Callable[[str], None]:
@@ -251,18 +253,19 @@ class _RunningTurn:
     async def journal_answer(self, answered: tuple[ModelResponse, float]) -> Sequence[_Step]:
         """The whole answer, its calls as intents. It counts once the `ModelCall` is there, the last one."""
         response, seconds = answered
+        entries: list[tuple[Life, Item]] = []
         steps: list[_Step] = []
         for output in response.output:
             match output:
                 case AgentMessage():
                     message_id, self.message_id = self.message_id or self.history.next_id(), None
-                    await self.record(Life.COMPLETED, replace(output, id=message_id))
+                    entries.append((Life.COMPLETED, replace(output, id=message_id)))
                 case Reasoning():
-                    await self.record(Life.COMPLETED, replace(output, id=self.history.next_id()))
+                    entries.append((Life.COMPLETED, replace(output, id=self.history.next_id())))
                 case Call():
                     step = self.begin(output, was_cut=response.stop == "length")
                     steps.append(step)
-                    await self.record(Life.STARTED, step.item)
+                    entries.append((Life.STARTED, step.item))
                 case _:
                     assert_never(output)
         closing = ModelCall(
@@ -273,7 +276,7 @@ class _RunningTurn:
             items=len(response.output),
             stop=response.stop,
         )
-        await self.record(Life.COMPLETED, closing)
+        await self.record(*entries, (Life.COMPLETED, closing))
         return steps
 
     def begin(self, call: Call, *, was_cut: bool) -> _Step:
@@ -293,20 +296,27 @@ class _RunningTurn:
         tasks = [asyncio.create_task(step.tool.run(step.item)) for step in group]
         try:
             for task in tasks:
-                await self.record(Life.COMPLETED, await self.look_after(task))
+                await self.record((Life.COMPLETED, await self.look_after(task)))
         finally:
             await _cancelled(tasks)
 
     async def close_unfinished(self) -> None:
-        for item in tuple(self.history.unfinished.values()):
-            interrupted = replace(item, status=ItemStatus.INTERRUPTED, answer=INTERRUPTED)
-            await self.record(Life.COMPLETED, interrupted)
+        """Calls that were begun and whose end nobody saw."""
+        unfinished = tuple(self.history.unfinished.values())
+        interrupted = (
+            replace(item, status=ItemStatus.INTERRUPTED, answer=INTERRUPTED) for item in unfinished
+        )
+        await self.record(*((Life.COMPLETED, item) for item in interrupted))
 
-    async def record(self, life: Life, item: Item) -> None:
-        """Journal first, then fold, then show."""
-        await self.journal.append(life, item)
-        self.history.add(life, item)
-        self.session.emit(life, item)
+    async def record(self, *entries: tuple[Life, Item]) -> None:
+        """Journal first, then fold, then show. Several entries are begun at once, to share a commit."""
+        appending = (self.journal.append(life, item) for life, item in entries)
+        for failure in await asyncio.gather(*appending, return_exceptions=True):
+            if failure is not None:
+                raise failure
+        for life, item in entries:
+            self.history.add(life, item)
+            self.session.emit(life, item)
 
     async def watched(self, work: Coroutine[Any, Any, Result]) -> Result:
         task = asyncio.create_task(work)

@@ -17,29 +17,32 @@ OUTPUT_FOLLOWS: Final = "Output:\n"
 
 _TERMINAL_SEQUENCE: Final = re.compile(
     r"\x1b(?:"
-    r"\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor moves
-    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC up to their terminator
-    r"|[ -/]*[0-~]"  # two-character escapes
+    r"\[[0-?]{0,64}[ -/]{0,8}[@-~]"  # CSI: colours, cursor moves
+    r"|[\]PX^_][^\x07\x1b\n]{0,2048}(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC and their terminator
+    r"|[ -/]{0,8}[0-~]"  # two-character escapes
     r")?"
 )
-"""ECMA-48 section 5."""
-_OVERWRITTEN: Final = re.compile(r"[^\n]*\r(?=[^\r\n])")
-"""What a progress bar drew before it returned to the start of the line."""
+"""ECMA-48 section 5. Bounded: an unterminated one must not swallow the text after it."""
 _CONTROLS: Final = bytes([*range(9), 11, 12, *range(14, 32), 127])
-_REPLACE_CONTROLS: Final = dict.fromkeys(_CONTROLS, "\N{REPLACEMENT CHARACTER}")
+_REPLACE_CONTROLS: Final = dict.fromkeys((*_CONTROLS, *range(0x80, 0xA0)), "\N{REPLACEMENT CHARACTER}")
 _ESCAPED: Final = (b'"', b"\\", b"\n", b"\t", b"\r")
 
 
-def readable(data: bytes) -> str:
-    """As text: bad UTF-8 and control characters replaced, colours and overwritten progress bars left out."""
-    text = data.decode("utf-8", errors="replace")
-    if b"\x1b" in data:
+def readable(text: str) -> str:
+    """Without colours, overwritten progress bars and control characters (these are replaced)."""
+    if "\x1b" in text:
         text = _TERMINAL_SEQUENCE.sub("", text)
-    if b"\r" in data:
-        text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n")).replace("\r", "")
-    if len(data.translate(None, _CONTROLS)) != len(data):
+    if "\r" in text:
+        text = "\n".join(_last_drawn(line) if "\r" in line else line for line in text.split("\n"))
+    # The cheap question first: most output has none, and it may be megabytes.
+    if not text.isascii() or len(text.encode("ascii").translate(None, _CONTROLS)) != len(text):
         text = text.translate(_REPLACE_CONTROLS)
     return text
+
+
+def _last_drawn(line: str) -> str:
+    """What stays on a terminal of a line that was drawn over: a progress bar's last state."""
+    return line.rstrip("\r").rpartition("\r")[2]
 
 
 def bounded(text: str, *, limit: int = SHOWN_BYTES) -> str:

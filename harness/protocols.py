@@ -173,7 +173,11 @@ class Journal(Protocol):
         ...
 
     async def append(self, life: Life, item: Item) -> None:
-        """Durable when it returns. Raises `OwnershipLost` when another worker has taken the turn over."""
+        """Durable when it returns. Raises `OwnershipLost` when another worker has taken the turn over.
+
+        May be called again before it returns (one answer's entries share a commit): the order of the calls
+        is the order of the journal.
+        """
         ...
 
 

@@ -16,7 +16,7 @@ DEFAULT_YIELD_MS: Final = 10_000
 LEAST_YIELD_MS: Final = 250
 MOST_YIELD_MS: Final = 30_000
 DEFAULT_OUTPUT_TOKENS: Final = 10_000
-THREAD_BYTES: Final = 256 * 1024
+THREAD_CHARACTERS: Final = 256 * 1024
 """Output longer than this is made readable in a thread, not on the event loop."""
 
 
@@ -36,7 +36,8 @@ async def outcome_of(
     seconds = context.clock() - begun
     if ended is not None:
         context.shells.forget(session_id)
-    text = readable(data) if len(data) < THREAD_BYTES else await asyncio.to_thread(readable, data)
+    text = shell.decoder.decode(data, final=ended is not None)
+    text = readable(text) if len(text) < THREAD_CHARACTERS else await asyncio.to_thread(readable, text)
     limits = (await context.sandbox()).policy.limits
     return replace(
         item,

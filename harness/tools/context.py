@@ -1,6 +1,7 @@
 """What the tools of one turn share: the sandbox, and the commands that still run. Never outlives the turn."""
 
 import asyncio
+import codecs
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -9,6 +10,7 @@ from typing import Final
 
 from sandbox.base import Process, Sandbox
 
+UTF8: Final = codecs.getincrementaldecoder("utf-8")
 MOST_SHELLS: Final = 64
 """Codex's limit on commands that run at once; the least recently used one gives way."""
 
@@ -20,6 +22,8 @@ class Shell:
     command: str
     workdir: str
     process: Process
+    decoder: codecs.IncrementalDecoder = field(default_factory=lambda: UTF8(errors="replace"))
+    """Output may be taken in the middle of a character; the rest comes with the next part."""
 
 
 class Shells:
