@@ -51,11 +51,24 @@ def bounded(text: str, *, limit: int = SHOWN_BYTES) -> str:
     if len(data) <= limit and _json_bytes(data) <= limit:
         return text
     room = limit - 80  # For the mark.
-    head = _fitting(data[:room], room // 2, from_end=False)
-    tail = _fitting(data[-room:], room - room // 2, from_end=True)
+    head = _to_line_end(_fitting(data[:room], room // 2, from_end=False))
+    tail = _from_line_start(_fitting(data[-room:], room - room // 2, from_end=True))
     left_out = data[len(head) : len(data) - len(tail)]
     lines = left_out.count(b"\n")
-    return f"{head.decode()}\n[… {len(left_out):,} bytes ({lines:,} lines) left out here …]\n{tail.decode()}"
+    separator = "" if head.endswith(b"\n") else "\n"
+    mark = f"{separator}[… {len(left_out):,} bytes ({lines:,} lines) left out here …]\n"
+    return head.decode() + mark + tail.decode()
+
+
+def _to_line_end(head: bytes) -> bytes:
+    """Up to its last line break, when that costs little."""
+    end = head.rfind(b"\n") + 1
+    return head[:end] if end > len(head) * 3 // 4 else head
+
+
+def _from_line_start(tail: bytes) -> bytes:
+    start = tail.find(b"\n") + 1
+    return tail[start:] if start < len(tail) // 4 else tail
 
 
 def shown_limit(max_output_tokens: int) -> int:
