@@ -49,9 +49,9 @@ class AlreadyRunning(Exception):
 class WakeUps:
     """DBOS, started. `enqueue` belongs into the caller's transaction, `nudge` after its commit."""
 
-    def __init__(self, database: Database, drives: Mapping[Queue, Drive], *, max_turns: int) -> None:
+    def __init__(self, database: Database, *, max_turns: int) -> None:
         self._database = database
-        self._drives = drives
+        self._drives: Mapping[Queue, Drive] = {}
         self._limits = {Queue.EVENTS: 16, Queue.TURNS: max_turns}
         self._slots = {queue: asyncio.Semaphore(limit) for queue, limit in self._limits.items()}
         self._locks: dict[tuple[Queue, str], asyncio.Lock] = {}
@@ -60,8 +60,9 @@ class WakeUps:
         self._engine: Final = _dbos_engine(database.url)
         self._client: DBOSClient | None = None
 
-    async def start(self) -> None:
+    async def start(self, drives: Mapping[Queue, Drive]) -> None:
         """Take the database, launch DBOS inside the running loop, and so continue what a crash left."""
+        self._drives = drives
         if self._database.is_sqlite and (path := sa.make_url(self._database.url).database):
             self._stack.enter_context(_exclusive(Path(path)))
         config: DBOSConfig = {

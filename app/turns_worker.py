@@ -28,7 +28,6 @@ from app.store.turns import SqlJournal, TurnRow
 from handlers.briefing import compose
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
-from handlers.view import Bot
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
     CommandExecution,
@@ -53,8 +52,8 @@ from sandbox.mirror import Identity, Mirror
 log = logging.getLogger(__name__)
 
 TEST_COMMAND: Final = re.compile(
-    r"\\b(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
-    r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\\b"
+    r"\b(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
+    r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\b"
 )
 
 PATCH_LIMIT: Final = 60_000
@@ -72,7 +71,6 @@ class Runtime:
     model: Model
     home: Path
     limits: TurnLimits
-    bot: Callable[[], Bot]
     now: Callable[[], float]
 
 

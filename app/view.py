@@ -1,6 +1,7 @@
 """What a handler may look at: fetched from the forge, pinned to SHAs, once per event."""
 
 import asyncio
+from typing import assert_never
 
 from app.github import ForgeError, GitHub
 from app.store.places import RepositoryRef
@@ -31,7 +32,7 @@ async def fetch_view(
             return View(bot=bot)
         case IssueCommented() | SubjectOpened() | ReviewCommented():
             number = event.subject.number if event.subject.is_pull else None
-            login: str | None = event.actor.login
+            login = event.actor.login
             default = event.repository.default_branch
         case TurnEnded() | ResultPushed() | PushRefused() | PullReady():
             # The requester's permission is read again before anything is written in their name.
@@ -39,6 +40,8 @@ async def fetch_view(
             number = start.number if start.is_pull else None
             login = start.requester.login
             default = ""
+        case _:
+            assert_never(event)
     return await _fetch(github, place, bot, default=default, login=login, pull=number, running=running_turn)
 
 
@@ -50,6 +53,8 @@ def _ended(event: TurnEnded | ResultPushed | PushRefused | PullReady) -> TurnEnd
             return event.ended
         case PullReady():
             return event.pushed.ended
+        case _:
+            assert_never(event)
 
 
 async def _fetch(

@@ -123,3 +123,10 @@ items = Table(
     Column("body", Text, nullable=False),
     Column("at", Double, nullable=False),
 )
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", String, primary_key=True),  # `markers`: signs the hidden markers
+    Column("value", LargeBinary, nullable=False),
+)

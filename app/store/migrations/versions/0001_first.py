@@ -35,6 +35,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("semantic_key"),
     )
     op.create_table(
+        "keys",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
         "threads",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("repository_id", sa.BigInteger(), nullable=True),

@@ -1,0 +1,9 @@
+"""How a verb says that it cannot go on: one sentence on standard error, and an exit status."""
+
+import typer
+
+
+def complain(message: str, *, status: int = 2) -> typer.Exit:
+    """The exit to raise, after the sentence has been said."""
+    typer.echo(f"darner: {message}", err=True)
+    return typer.Exit(status)

@@ -1,0 +1,39 @@
+"""`darner serve`: the webhook, the workers and the health of both, in one process."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.complaint import complain
+from app.settings import SettingsRefused, load_settings
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (DARNER_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (DARNER_PORT).")] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+) -> None:
+    """Take webhooks and run turns, until interrupted. What is under way then is continued at the next start."""
+    try:
+        settings = load_settings()
+    except SettingsRefused as error:
+        raise complain(str(error)) from None
+    # Not before the settings are known to be good: these imports cost seconds.
+    import uvicorn
+
+    from app.engine import AlreadyRunning
+    from app.log import configure_logging
+    from app.wiring import build
+
+    configure_logging(secrets=lambda: settings.secrets, as_json=log_json)
+    try:
+        uvicorn.run(
+            build(settings),
+            host=host or settings.host,
+            port=port if port is not None else settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+    except (SettingsRefused, AlreadyRunning) as error:
+        raise complain(str(error)) from None

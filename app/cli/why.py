@@ -1,0 +1,74 @@
+"""`darner why GUID`: what became of one delivery, from the ledger."""
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.complaint import complain
+from app.cli.options import AsJson
+from app.explain import Explanation, explain
+from app.settings import SettingsRefused, load_settings
+from app.store.database import engine_for
+
+
+def why(
+    guid: Annotated[str, typer.Argument(help="The delivery's GUID (X-GitHub-Delivery).")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell what came of a delivery: who, what, the decision and its reason, the effects and the turn."""
+    try:
+        settings = load_settings()
+    except SettingsRefused as error:
+        raise complain(str(error)) from None
+    if not settings.database_url and not (settings.home / "darner.db").exists():
+        raise complain(f"There is no database in {settings.home}. Is DARNER_HOME the server's?", status=1)
+    engine = engine_for(settings.sql_url)
+    with engine.connect().execution_options(reader=True) as connection:
+        found = explain(connection, guid)
+    engine.dispose()
+    if found is None:
+        message = f"No delivery {guid} came in. Compare with the webhook's list of recent deliveries."
+        raise complain(message, status=1)
+    if as_json:
+        typer.echo(json.dumps(found.as_json()))
+        return
+    _print(found)
+
+
+def _print(found: Explanation) -> None:
+    facts = Table.grid(padding=(0, 2))
+    event = found.event + (f".{found.action}" if found.action else "")
+    at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.received_at))
+    for name, value in (
+        ("delivery", found.guid),
+        ("received", at),
+        ("event", event),
+        ("where", f"{found.repository}#{found.number}" if found.number else (found.repository or "-")),
+        ("actor", found.actor or "-"),
+        ("text", found.text or "-"),
+        ("command", found.command or "-"),
+        ("decision", found.decision),
+        ("reason", found.reason or "-"),
+        ("turn", _turn(found)),
+    ):
+        facts.add_row(f"[bold]{name}[/]", value)
+    effects = Table("effect", "state", "tries", "result")
+    for effect in found.effects:
+        effects.add_row(
+            effect.type, effect.state, str(effect.attempts), effect.error or str(effect.result or "")
+        )
+    console = Console(highlight=False)
+    console.print(facts)
+    if found.effects:
+        console.print(effects)
+
+
+def _turn(found: Explanation) -> str:
+    if found.turn is None:
+        return "-"
+    seconds = f" in {found.turn.seconds:.1f} s" if found.turn.seconds is not None else ""
+    return f"{found.turn.id}: {found.turn.outcome or found.turn.status}{seconds}"

@@ -1,0 +1,98 @@
+"""Why Darner did, or did not do, something about a delivery: read from the ledger, never guessed."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, select
+
+from app.store import deliveries, outbox, turns
+from app.store.schema import inbox
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedEffect:
+    key: str
+    type: str
+    state: str
+    attempts: int
+    error: str
+    result: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedTurn:
+    id: str
+    status: str
+    outcome: str | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    guid: str
+    event: str
+    action: str | None
+    repository: str | None
+    number: int | None
+    actor: str | None
+    received_at: float
+    text: str
+    command: str
+    decision: str
+    """The delivery's state: handled, ignored, duplicate, refused, pending, failed."""
+    reason: str
+    effects: tuple[ExplainedEffect, ...]
+    """Everything that came of it, the end of its turn included."""
+    turn: ExplainedTurn | None
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def explain(connection: Connection, guid: str) -> Explanation | None:
+    """The story of one delivery; None when it never came in."""
+    row = deliveries.find(connection, guid)
+    if row is None:
+        return None
+    letters = _letters_of(connection, row.id, row.thread)
+    effects = outbox.of_letters(connection, letters)
+    return Explanation(
+        guid=guid,
+        event=row.event,
+        action=row.action,
+        repository=row.repository,
+        number=row.number,
+        actor=row.actor,
+        received_at=row.received_at,
+        text=row.text,
+        command=row.command,
+        decision=row.state,
+        reason=row.reason,
+        effects=tuple(
+            ExplainedEffect(e.key, e.type, e.state, e.attempts, e.error, e.result) for e in effects
+        ),
+        turn=_turn_of(connection, effects),
+    )
+
+
+def _letters_of(connection: Connection, delivery: int, thread: str | None) -> list[int]:
+    """The delivery's own letter, and those of the turn it started."""
+    query = select(inbox.c.id).where(inbox.c.delivery == delivery)
+    own = list(connection.execute(query).scalars())
+    started = [
+        effect.result["turn"]
+        for effect in outbox.of_letters(connection, own)
+        if effect.type == "start_turn" and "turn" in effect.result
+    ]
+    later = select(inbox.c.id, inbox.c.event).where(inbox.c.thread == thread, inbox.c.event.is_not(None))
+    return own + [
+        row.id for row in connection.execute(later) if any(f'"{turn}"' in row.event for turn in started)
+    ]
+
+
+def _turn_of(connection: Connection, effects: list[outbox.EffectRow]) -> ExplainedTurn | None:
+    started = [str(e.result["turn"]) for e in effects if e.type == "start_turn" and "turn" in e.result]
+    turn = turns.find(connection, started[0]) if started else None
+    if turn is None:
+        return None
+    seconds = turn.ended_at - turn.started_at if turn.ended_at and turn.started_at else None
+    return ExplainedTurn(turn.id, turn.status, turn.outcome.status if turn.outcome else None, seconds)

@@ -1,0 +1,231 @@
+"""The composition root: every part is made here, by hand, and handed what it needs."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+import requests
+from fastapi import FastAPI
+from github.GithubException import GithubException
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.engine import Queue, WakeUps
+from app.events_worker import EventsWorker
+from app.github import GitHub, forge_error
+from app.http import Part, Probe, create_app
+from app.intake import Intake
+from app.metrics import render_metrics
+from app.mirrors import Mirrors
+from app.perform import Performer
+from app.progress import Progress, Watcher
+from app.settings import Settings, SettingsRefused
+from app.store.database import Database
+from app.store.keys import key
+from app.tokens import AppTokens, PersonalToken, Tokens
+from app.turns_worker import Runtime, TurnsWorker
+from handlers.view import Bot
+from harness.items import TurnLimits
+from harness.models import open_model
+from harness.protocols import Model
+from sandbox.base import Driver, SandboxMode
+from sandbox.drivers import choose
+
+log = logging.getLogger(__name__)
+
+IDENTITY_RETRY_SECONDS: Final = 10.0
+
+
+def required(settings: Settings) -> None:
+    """Raises `SettingsRefused` naming everything that `darner serve` cannot do without."""
+    missing: list[str] = []
+    if not settings.webhook_secrets:
+        missing.append(
+            "DARNER_WEBHOOK_SECRET (the secret of the webhook; unsigned deliveries are never taken)"
+        )
+    if settings.github_token is None and settings.github_app_id is None:
+        missing.append("DARNER_GITHUB_TOKEN, or DARNER_GITHUB_APP_ID with DARNER_GITHUB_APP_KEY")
+    if not settings.model:
+        missing.append("DARNER_MODEL (the name of the model at OPENAI_BASE_URL)")
+    if missing:
+        raise SettingsRefused("These settings are missing: " + "; ".join(missing) + ".")
+
+
+def build(settings: Settings, *, watcher: Watcher | None = None) -> FastAPI:
+    """The whole server. Nothing is opened before its lifespan begins. Raises `SettingsRefused`."""
+    required(settings)
+    server = Server(settings, watcher)
+    intake = Intake(
+        server.database, server.wake_ups, secrets=settings.webhook_secrets, bot=lambda: server.bot
+    )
+    return create_app(intake=intake, probes=server.probes(), metrics=server.metrics, lifespan=server.running)
+
+
+class Server:
+    """The parts of one process, and their life."""
+
+    def __init__(self, settings: Settings, watcher: Watcher | None) -> None:
+        self._settings = settings
+        self._watcher = watcher
+        self._tokens = tokens_of(settings)
+        self._driver = driver_of(settings)
+        self.database = Database(settings.sql_url)
+        self.wake_ups = WakeUps(self.database, max_turns=settings.max_turns)
+        self.github = GitHub(api_url=settings.api_url, web_url=settings.github_url, tokens=self._tokens)
+        self.mirrors = Mirrors(settings.home, web_url=settings.github_url, tokens=self._tokens)
+        self.bot = _unknown_bot(settings)
+        """Who Darner is; complete once the forge has told."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Workers, engine and store, for as long as the context lasts."""
+        self._settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self.database)
+            fresh = secrets.token_bytes(32)
+            marker_key = await self.database.write(lambda connection: key(connection, "markers", fresh=fresh))
+            stack.push_async_callback(self.mirrors.close)
+            model = await stack.enter_async_context(model_of(self._settings))
+            performer = Performer(
+                self.database,
+                self.github,
+                self.mirrors,
+                bot=lambda: self.bot,
+                marker_key=marker_key,
+                secrets=self.secrets,
+                now=time.time,
+            )
+            events = EventsWorker(
+                self.database, self.wake_ups, self.github, performer, bot=lambda: self.bot, now=time.time
+            )
+            runtime = Runtime(
+                database=self.database,
+                github=self.github,
+                mirrors=self.mirrors,
+                driver=self._driver,
+                model=model,
+                home=self._settings.home,
+                limits=limits_of(self._settings),
+                now=time.time,
+            )
+            turns = TurnsWorker(
+                runtime, self.wake_ups, Progress(self.database, performer, watcher=self._watcher)
+            )
+            introducing = asyncio.create_task(self._introduce())
+            stack.push_async_callback(_end, introducing)
+            await asyncio.wait([introducing], timeout=5)
+            stack.push_async_callback(self.wake_ups.stop)
+            await self.wake_ups.start({Queue.EVENTS: events.drive, Queue.TURNS: turns.drive})
+            log.info("server.started", extra={"fields": {"bot": self.bot.login, "mention": self.bot.mention}})
+            yield
+
+    async def _introduce(self) -> None:
+        """Ask the forge who we are, until it tells."""
+        while True:
+            try:
+                identity = await asyncio.to_thread(self._tokens.identity)
+            except (GithubException, requests.RequestException, AssertionError, ValueError) as error:
+                log.warning("forge.unreachable", extra={"fields": {"error": str(forge_error(error))}})
+                await asyncio.sleep(IDENTITY_RETRY_SECONDS)
+                continue
+            mention = self._settings.mention or identity.slug or "darner"
+            self.bot = replace(self.bot, id=identity.id, login=identity.login, mention=mention)
+            return
+
+    def secrets(self) -> Sequence[str]:
+        """Every live secret: what no text may hold."""
+        return (*self._settings.secrets, *self._tokens.live())
+
+    def probes(self) -> dict[str, Probe]:
+        return {
+            "database": self._probe_database,
+            "sandbox": self._probe_sandbox,
+            "forge": self._probe_forge,
+            "model": self._probe_model,
+        }
+
+    async def metrics(self) -> str:
+        return await self.database.read(render_metrics)
+
+    async def _probe_database(self) -> Part:
+        try:
+            await self.database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
+        except SQLAlchemyError as error:
+            return Part(result="failed", detail=type(error).__name__)
+        return Part(result="ok")
+
+    async def _probe_sandbox(self) -> Part:
+        failed = [check for check in await self._driver.check() if check.result == "failed"]
+        if failed:
+            return Part(result="failed", detail=f"{failed[0].detail} {failed[0].remedy}")
+        return Part(result="ok", detail=self._driver.name)
+
+    async def _probe_forge(self) -> Part:
+        if self.bot.id is None:
+            return Part(result="failed", detail=f"{self._settings.github_url} has not told who the token is")
+        return Part(result="ok", detail=self.bot.login)
+
+    async def _probe_model(self) -> Part:
+        fault = await endpoint_fault(
+            base_url=self._settings.openai_base_url, api_key=_api_key(self._settings)
+        )
+        return Part(result="failed" if fault else "ok", detail=fault or self._settings.model)
+
+
+def model_of(settings: Settings) -> AbstractAsyncContextManager[Model]:
+    return open_model(
+        wire=settings.model_wire,
+        model=settings.model,
+        base_url=settings.openai_base_url,
+        api_key=_api_key(settings),
+    )
+
+
+def driver_of(settings: Settings) -> Driver:
+    return choose(settings.sandbox, extra_read_only=settings.sandbox_read_only)
+
+
+def limits_of(settings: Settings) -> TurnLimits:
+    return TurnLimits(
+        steps=settings.turn_steps, tokens=settings.turn_tokens, wall_seconds=settings.turn_seconds
+    )
+
+
+def tokens_of(settings: Settings) -> Tokens:
+    if settings.github_token is not None:
+        return PersonalToken(settings.github_token, api_url=settings.api_url)
+    if settings.github_app_id is None:
+        msg = "there is neither a token nor an App"
+        raise SettingsRefused(msg)
+    try:
+        pem = settings.app_key_pem
+    except OSError as error:
+        msg = f"DARNER_GITHUB_APP_KEY: {error.strerror}; give the PEM text or a readable file."
+        raise SettingsRefused(msg) from None
+    return AppTokens(app_id=settings.github_app_id, private_key=pem, api_url=settings.api_url)
+
+
+def _api_key(settings: Settings) -> str:
+    # Servers without accounts take any key; the client insists on one.
+    return settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
+
+
+def _unknown_bot(settings: Settings) -> Bot:
+    return Bot(
+        id=None,
+        login="darner",
+        mention=settings.mention or "darner",
+        allowed_bots=settings.allowed_bots,
+        admits_readers=settings.admit_readers,
+        ceiling=SandboxMode(settings.sandbox_mode),
+    )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
