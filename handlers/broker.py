@@ -45,6 +45,16 @@ class Judgement:
     """Protected: delivered when a writer approves the hash of their diff."""
     refused: tuple[Refused, ...]
 
+    def with_delivered(self, paths: Sequence[str]) -> "Judgement":
+        """This judgement, when exactly `paths` have been delivered (the rules may have changed since)."""
+        done = frozenset(paths)
+        missed = tuple(Refused(path, "it was not delivered") for path in self.deliver if path not in done)
+        return Judgement(
+            tuple(paths),
+            tuple(path for path in self.held if path not in done),
+            tuple(one for one in self.refused if one.path not in done) + missed,
+        )
+
 
 def judge(changes: Sequence[ProposedChange], protected: Sequence[str]) -> Judgement:
     """Which of `changes` may be delivered now. Too many or too much: all that would go out is refused."""

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, NewType
 from pydantic import Field, TypeAdapter
 
 from handlers.effects import OpenPull, PushResult, StartTurn
-from harness.items import Outcome, Usage
+from harness.items import Outcome, PlanStep, Usage
 
 Sha = NewType("Sha", str)
 
@@ -153,6 +153,8 @@ class TurnEnded:
     changes: tuple[ProposedChange, ...]
     protected_patch: str = ""
     """The unified diff of the protected paths among `changes`, for the person who must decide."""
+    plan: tuple[PlanStep, ...] = ()
+    """The agent's plan as it stood at the end."""
     patch: str = ""
     """The unified diff of all `changes` when they cannot be pushed (`start.is_fork`)."""
     commands_run: tuple[str, ...] = ()

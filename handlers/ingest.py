@@ -104,9 +104,16 @@ def thread_of(event: ExternalEvent) -> tuple[int, int] | None:
 def triage(event: ExternalEvent, bot: Bot) -> Ignore | None:
     """Why the event can be set aside by itself; None when it may matter and deserves a look at the forge."""
     reason = _reason_to_ignore(event, bot)
-    if reason is None:
-        return None
-    return Ignore(key=f"{semantic_key(event) or _fingerprint(event)}:ignore", reason=reason)
+    return None if reason is None else ignored(event, reason)
+
+
+def ignored(event: ExternalEvent, reason: str) -> Ignore:
+    return Ignore(key=f"{act_of(event)}:ignore", reason=reason)
+
+
+def act_of(event: ExternalEvent) -> str:
+    """Begins the keys of all effects of `event`: the same act always gives the same."""
+    return semantic_key(event) or _fingerprint(event)
 
 
 def text_of(event: ExternalEvent) -> str:

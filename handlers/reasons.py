@@ -1,4 +1,4 @@
-"""Why nothing was done: one sentence for each reason, as `darner why` tells it."""
+"""Why something was not done: a sentence for a whole event, a clause for one file. For people to read."""
 
 from typing import Final
 
@@ -12,6 +12,10 @@ NO_MENTION: Final = (
 MENTION_NOT_NEW: Final = "The text was edited, but the mention was already there before the edit."
 DISABLED: Final = "The repository's `.github/darner.yml` says `enabled: false`."
 DUPLICATE: Final = "Another delivery told of the same act; it was handled there."
+NEEDS_WRITE: Final = "Starting a turn needs write access, and the actor has none by GitHub's permission API."
+RIGHT_LOST: Final = "the requester has no write access any more"
+READ_ONLY: Final = "the turn was read-only"
+SETTINGS_CHANGED: Final = "`.github/darner.yml` no longer allows it"
 
 REASONS: Final = (
     PINGED,
@@ -22,4 +26,8 @@ REASONS: Final = (
     MENTION_NOT_NEW,
     DISABLED,
     DUPLICATE,
+    NEEDS_WRITE,
+    RIGHT_LOST,
+    READ_ONLY,
+    SETTINGS_CHANGED,
 )

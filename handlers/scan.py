@@ -1,7 +1,8 @@
 """The one scanner that every outgoing text passes: what the bot says can inform people, never command anyone.
 
 Secrets go from everywhere. Outside code, whatever would act on GitHub or on other bots is shown and made
-inert: mentions, slash commands, closing keywords, foreign links, images, raw HTML. `scan(scan(x)) == scan(x)`.
+inert: mentions, slash commands, closing keywords, foreign links, images, raw HTML. A second scan changes
+nothing.
 """
 
 import re
@@ -40,8 +41,8 @@ class _Rules:
     secrets: tuple[str, ...]
     mentions: frozenset[str]
     hosts: frozenset[str]
-    closes: frozenset[int]
     tags: frozenset[str]
+    may_close: bool
 
 
 def scan(
@@ -51,22 +52,22 @@ def scan(
     allowed_mentions: Collection[str] = (),
     own_hosts: Collection[str] = (),
     limit: int = LIMIT,
-    closes: Collection[int] = (),
-    tags: Collection[str] = TEMPLATE_TAGS,
+    origin: Literal["ours", "model"] = "ours",
     form: Literal["markdown", "plain"] = "markdown",
 ) -> Scanned:
     """`text` as it may leave.
 
-    `allowed_mentions` are logins, `own_hosts` hosts (`github.com`, `127.0.0.1:8080`) that may be linked to,
-    and `closes` the issues that this text may close. `plain` is for what GitHub does not render as Markdown:
-    commit messages and titles. The bot's hidden marker is added after the scan.
+    `allowed_mentions` are logins, `own_hosts` hosts (`github.com`, `127.0.0.1:8080`) that may be linked to.
+    Texts of `ours` may hold the templates' tags and the closing line of a pull request; what the model wrote
+    has none of these when it comes here inside such a text, because `clean` took them. `plain` is for what
+    GitHub does not render as Markdown: commit messages and titles. The hidden marker is added after the scan.
     """
     rules = _Rules(
         tuple(secrets),
         frozenset(login.casefold() for login in allowed_mentions),
         frozenset(host.casefold() for host in own_hosts),
-        frozenset(closes),
-        frozenset(tags),
+        TEMPLATE_TAGS if origin == "ours" else frozenset(),
+        may_close=origin == "ours",
     )
     findings: Counter[str] = Counter()
     kept = limit
@@ -80,13 +81,13 @@ def scan(
 
 def clean(text: str, *, own_hosts: Collection[str] = (), limit: int = LIMIT) -> str:
     """Text of the model, ready to stand inside a text of ours: no HTML at all, no fence left open."""
-    scanned = scan(text.strip(), own_hosts=own_hosts, limit=limit, tags=()).text
+    scanned = scan(text.strip(), own_hosts=own_hosts, limit=limit, origin="model").text
     return _closed(scanned)
 
 
 def clean_line(text: str, *, limit: int) -> str:
     """Text of the model as one line for a title or a commit message."""
-    line = " ".join(scan(text, form="plain", limit=10 * LIMIT).text.split())
+    line = " ".join(scan(text, origin="model", form="plain", limit=10 * LIMIT).text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "\u2026"
 
 
@@ -112,7 +113,7 @@ def _pass(text: str, rules: _Rules, form: Literal["markdown", "plain"], findings
     stripped = strip_invisible(normalised(redacted.text))
     findings.update({"hidden characters": sum(stripped.removed.values())})
     if form == "plain":
-        return _plain(stripped.text, rules, findings)
+        return _plain(stripped.text, findings)
     return "\n".join(
         _inert(region.kind, region.text, rules, findings) for region in split_regions(stripped.text)
     )
@@ -284,8 +285,7 @@ class _Prose:
         return match.end()
 
     def _closing(self, match: re.Match[str]) -> int:
-        number = match["number"]
-        if number is not None and match["ref"].startswith("#") and int(number) in self._rules.closes:
+        if self._rules.may_close and _is_closing_line(match):
             return self._verbatim(match)
         self._count("closing keyword")
         self._put(match["verb"] + match["gap"])
@@ -363,14 +363,15 @@ _PLAIN_PIECE: Final = re.compile(
 )
 
 
-def _plain(text: str, rules: _Rules, findings: Counter[str]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        number = match["number"]
-        if number is not None and match["ref"].startswith("#") and int(number) in rules.closes:
-            return match.group()
-        return _full_width(match, findings)
+def _plain(text: str, findings: Counter[str]) -> str:
+    return _PLAIN_PIECE.sub(lambda match: _full_width(match, findings), text)
 
-    return _PLAIN_PIECE.sub(replace, text)
+
+def _is_closing_line(match: re.Match[str]) -> bool:
+    """Whether this is a template's closing keyword: a line of its own, in exactly these words."""
+    line_start = match.string.rfind("\n", 0, match.start()) + 1
+    line = match.string[line_start:].partition("\n")[0]
+    return re.fullmatch(r"Closes #\d+", line) is not None
 
 
 def _full_width(match: re.Match[str], findings: Counter[str]) -> str:

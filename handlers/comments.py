@@ -1,0 +1,475 @@
+"""Every sentence the bot says on GitHub, as Markdown. Decides nothing; posts nothing.
+
+The code owns header, links, footer and state; words of the model or of strangers stand only where `clean` or
+`clean_line` has made them inert. Shapes follow one rule: what happened, to what, what to do next.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, assert_never
+from urllib.parse import urlsplit
+
+from handlers.broker import Judgement, approval_hash
+from handlers.effects import StartTurn
+from handlers.events import TurnEnded
+from handlers.grammar import CommandWord
+from handlers.markdown import fence_for, has_open_fence
+from handlers.scan import clean, clean_line
+from harness.items import (
+    Completed,
+    Declined,
+    Exhausted,
+    Failed,
+    PlanStep,
+    Stopped,
+    Waiting,
+)
+from sandbox.base import SandboxMode
+
+MOST_LINES: Final = 12
+"""Of the agent's answer shown at once; the rest is folded away."""
+MOST_PLAN_STEPS: Final = 10
+_LONGEST_STEP: Final = 160
+_LONGEST_TITLE: Final = 120
+_LONGEST_PATCH: Final = 30_000
+_LONGEST_ANSWER: Final = 20_000
+
+
+def help_text(mention: str) -> str:
+    """What can be asked for."""
+    return (
+        f"Write `@{mention}` at the start of a paragraph and say what you want, for example "
+        f"`@{mention} fix the failing test`. I work on a copy of the repository and answer with a draft pull "
+        "request, or with a comment when there is nothing to change.\n\n"
+        "| say | and I |\n| --- | --- |\n"
+        f"| `@{mention} …` in your own words | do it, in a sandbox, and show the result |\n"
+        f"| `@{mention} help` | say this again |\n\n"
+        "Write access to this repository is needed to ask."
+    )
+
+
+def nothing_asked(mention: str) -> str:
+    return f"You named me, and that was all. What shall I do?\n\n{help_text(mention)}"
+
+
+def did_you_mean(mention: str, *, word: str, suggestion: CommandWord) -> str:
+    said = clean_line(word, limit=40).replace("`", "")
+    return (
+        f"I do not know the command `{said}`. Did you mean `@{mention} {suggestion}`? "
+        f"To ask for work, say it in more words: `@{mention} {said} …`."
+    )
+
+
+def not_yet(mention: str, word: CommandWord) -> str:
+    return (
+        f"I understand `{word}`, but I cannot do it yet. "
+        f"What I can do now: `@{mention}` and a request in your own words; `@{mention} help` tells more."
+    )
+
+
+def needs_write() -> str:
+    """To a collaborator who may not ask: the one thing that helps."""
+    return (
+        "Starting me needs write access to this repository. "
+        "Someone who has it can repeat your request for you."
+    )
+
+
+def config_broken(error: str) -> str:
+    return (
+        f"**Error** · I did not start: `.github/darner.yml` on the default branch cannot be used.\n\n"
+        f"{clean(error, limit=1000)}\n\nCorrect the file and ask again."
+    )
+
+
+def nothing_to_work_on() -> str:
+    return (
+        "**Error** · I did not start: this repository has no commit on its default branch that I can read. "
+        "Push a first commit (or give me access to the repository's contents) and ask again."
+    )
+
+
+def pull_unreadable() -> str:
+    return (
+        "**Error** · I did not start: I could not read this pull request's branches. "
+        "Ask again in a moment; if it stays so, check that I may read pull requests here."
+    )
+
+
+def waiting(reason: str) -> str:
+    """The note of a parked turn."""
+    return clean(reason, limit=500)
+
+
+Phase = Literal["queued", "working", "waiting", "publishing", "ended"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What the progress comment shows. Equal states give equal texts, so an edit is needed only on change."""
+
+    phase: Phase
+    start: StartTurn
+    seconds: float | None = None
+    plan: tuple[PlanStep, ...] = ()
+    note: str = ""
+    """Ours, never the model's: what is waited for, or how it ended."""
+
+
+def progress(state: Progress) -> str:
+    """The progress comment: header and footer by the code, the checklist by the agent's plan."""
+    start = state.start
+    parts = [_PHASES[state.phase]]
+    if state.phase == "ended":
+        parts = [state.note or parts[0]]
+    if state.seconds is not None:
+        parts.append(duration(state.seconds))
+    parts += [_POLICIES[start.mode], f"at `{start.base_sha[:7]}`"]
+    blocks = [" · ".join(parts)]
+    if state.note and state.phase != "ended":
+        blocks.append(state.note)
+    if state.plan:
+        blocks.append(checklist(state.plan))
+    blocks.append(f"<sub>Turn `{start.turn_id}` · asked by {start.requester.login}</sub>")
+    return "\n\n".join(blocks)
+
+
+def queued_behind(turn_id: str) -> str:
+    """The note of a turn that has to wait for the thread's turn before it."""
+    return f"Another turn (`{turn_id}`) is at work in this conversation; this one starts when it has ended."
+
+
+def checklist(plan: Sequence[PlanStep]) -> str:
+    marks = {"pending": "[ ]", "in_progress": "[ ]", "completed": "[x]"}
+    lines = []
+    for step in plan[:MOST_PLAN_STEPS]:
+        text = " ".join(clean(clean_line(step.step, limit=_LONGEST_STEP)).split())
+        now = " *(now)*" if step.status == "in_progress" else ""
+        lines.append(f"- {marks[step.status]} {text}{now}")
+    if len(plan) > MOST_PLAN_STEPS:
+        lines.append(f"- and {len(plan) - MOST_PLAN_STEPS} more")
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+_PHASES: Final[dict[Phase, str]] = {
+    "queued": "🕓 **Queued**",
+    "working": "⏳ **Working**",
+    "waiting": "⏸️ **Waiting**",
+    "publishing": "📤 **Publishing the result**",
+    "ended": "**Ended**",
+}
+_POLICIES: Final = {
+    SandboxMode.READ_ONLY: "read-only",
+    SandboxMode.WORKSPACE_WRITE: "may change files",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Where the result is."""
+
+    branch: str
+    sha: str
+    pull_number: int | None = None
+    pull_url: str = ""
+    is_companion: bool = False
+    """A branch beside the pull request's own, because that one had moved or takes no pushes."""
+    detour: Literal["head_moved", "branch_protected", ""] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """The forge did not take the result."""
+
+    reason: Literal["head_moved", "denied", "branch_protected"]
+    detail: str
+
+
+Publication = Published | Unpublished | None
+"""None: there was nothing to publish."""
+
+
+def outcome_word(ended: TurnEnded, publication: Publication, *, judgement: Judgement) -> str:
+    """One of a fixed few, with its mark: how the turn ended, for people."""
+    match ended.outcome:
+        case Completed():
+            return _completed_word(ended, publication, judgement)
+        case Declined():
+            return "🚫 **Declined**"
+        case Waiting():
+            return "⏸️ **Waiting**"
+        case Stopped(by=by):
+            return f"⏹️ **Stopped by {clean_line(by, limit=60)}**"
+        case Exhausted():
+            return "⌛ **Out of budget**"
+        case Failed():
+            return "❌ **Failed**"
+        case _:
+            assert_never(ended.outcome)
+
+
+def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judgement) -> str:
+    if isinstance(publication, Unpublished):
+        return "❌ **Not delivered**"
+    if publication is not None and publication.detour == "head_moved":
+        return "🔀 **Head moved**"
+    if judgement.held:
+        return "✋ **Done with open points**"
+    if judgement.refused and publication is None:
+        return "🚫 **Refused by policy**"
+    if judgement.refused:
+        return "✋ **Done with open points**"
+    if publication is None and ended.patch:
+        return "✋ **Done with open points**"
+    if publication is None and ended.start.mode is SandboxMode.WORKSPACE_WRITE:
+        return "☑️ **Nothing to change**"
+    return "✅ **Done**"
+
+
+def final(ended: TurnEnded, publication: Publication, *, judgement: Judgement, mention: str) -> str:
+    """The final comment: one line that says it all, the agent's words, then what else matters."""
+    blocks = [
+        _header(ended, publication, judgement),
+        "---",
+        _words(ended),
+        _tests(ended),
+        _open_points(ended, publication, judgement),
+        _next_step(ended, publication, mention),
+        _footer(ended),
+    ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _header(ended: TurnEnded, publication: Publication, judgement: Judgement) -> str:
+    parts = [outcome_word(ended, publication, judgement=judgement), duration(ended.seconds)]
+    if isinstance(publication, Published):
+        if publication.pull_number is not None:
+            parts.append(f"draft pull request [#{publication.pull_number}]({publication.pull_url})")
+        parts += [f"`{publication.branch}` at `{publication.sha[:7]}`"]
+    delivered = [change for change in ended.changes if change.path in judgement.deliver]
+    if delivered and publication is not None:
+        added = sum(change.added_lines for change in delivered)
+        removed = sum(change.removed_lines for change in delivered)
+        parts.append(f"{_counted(len(delivered), 'file')} (+{added} −{removed})")  # noqa: RUF001  a minus sign
+    return " · ".join(parts)
+
+
+def _words(ended: TurnEnded) -> str:
+    """The agent's own words, or ours where it has none."""
+    hosts = _own_hosts(ended.start)
+    match ended.outcome:
+        case Completed(message=message):
+            return _folded(message, hosts) or "*The agent left no message.*"
+        case Declined(reason=reason):
+            return f"The model would not do this.\n\n{_folded(reason, hosts)}".strip()
+        case Waiting(reason=reason):
+            return clean(reason, limit=1000)
+        case Stopped():
+            return "Nothing was published." if ended.changes else ""
+        case Exhausted(limit=limit, allowed=allowed, message=message):
+            said = _folded(message, hosts)
+            return f"The turn reached its limit of {_limit(limit, allowed)}.\n\n{said}".strip()
+        case Failed(cause=cause, reference=reference):
+            at = f" (reference `{clean_line(reference, limit=60)}`)" if reference else ""
+            return f"{clean(cause, limit=2000)}{at}"
+        case _:
+            assert_never(ended.outcome)
+
+
+def _limit(limit: Literal["steps", "tokens", "wall_time"], allowed: float) -> str:
+    if limit == "wall_time":
+        return duration(allowed)
+    return f"{round(allowed):,} {limit}"
+
+
+def _tests(ended: TurnEnded) -> str:
+    if not ended.commands_run:
+        return ""
+    shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run[-5:])
+    return f"Checked with:\n{shown}"
+
+
+def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgement) -> str:
+    blocks: list[str] = []
+    if isinstance(publication, Published) and publication.detour:
+        why = {
+            "head_moved": "was pushed to while I worked",
+            "branch_protected": "is protected",
+        }[publication.detour]
+        blocks.append(
+            f"The branch `{ended.start.base_ref}` {why}, so I left it alone and put the result on "
+            "a branch of its own."
+        )
+    if isinstance(publication, Unpublished):
+        blocks.append(_not_taken(publication))
+    if judgement.held:
+        blocks.append(_held(ended, judgement.held))
+    if judgement.refused:
+        lines = "\n".join(
+            f"- {_code(refused.path)}: {clean_line(refused.why, limit=200)}"
+            for refused in judgement.refused[:10]
+        )
+        more = f"\n- and {len(judgement.refused) - 10} more" if len(judgement.refused) > 10 else ""
+        blocks.append(f"Not delivered, by policy:\n{lines}{more}")
+    if publication is None and ended.patch:
+        blocks.append(
+            "The head belongs to a fork, where I cannot push; here is the change as a patch.\n\n"
+            + _details("The patch", ended.patch)
+        )
+    return "\n\n".join(blocks)
+
+
+def _not_taken(publication: Unpublished) -> str:
+    reasons = {
+        "head_moved": "The branch was changed by someone else in the meantime.",
+        "denied": "GitHub did not let me push.",
+        "branch_protected": "The branch is protected.",
+    }
+    detail = clean_line(publication.detail, limit=300)
+    said = f" It said: {_code(detail)}" if detail else ""
+    return f"{reasons[publication.reason]}{said}"
+
+
+def _held(ended: TurnEnded, held: Sequence[str]) -> str:
+    names = ", ".join(_code(path) for path in held[:10])
+    more = f" and {len(held) - 10} more" if len(held) > 10 else ""
+    text = f"Held back, because only a person may change protected files: {names}{more}."
+    if not ended.protected_patch:
+        return text
+    return (
+        f"{text} To take it, apply this patch (`{approval_hash(ended.protected_patch)}`) yourself.\n\n"
+        + _details("The patch that was held back", ended.protected_patch)
+    )
+
+
+def _next_step(ended: TurnEnded, publication: Publication, mention: str) -> str:
+    if isinstance(ended.outcome, Failed | Exhausted | Stopped) or isinstance(publication, Unpublished):
+        return f"To try again, write `@{mention}` and the request once more."
+    if isinstance(publication, Published) and publication.pull_number is not None:
+        return f"Next: review it. For changes, write `@{mention} …` on the pull request."
+    return ""
+
+
+def _footer(ended: TurnEnded) -> str:
+    tokens = f"{ended.usage.total_tokens:,} tokens" if ended.usage.total_tokens else ""
+    parts = [
+        f"Turn `{ended.start.turn_id}`",
+        f"asked by {ended.start.requester.login}",
+        _POLICIES[ended.start.mode],
+        _counted(ended.steps, "step"),
+        tokens,
+    ]
+    return f"<sub>{' · '.join(part for part in parts if part)}</sub>"
+
+
+def pull_title(start: StartTurn) -> str:
+    title = clean_line(start.title, limit=_LONGEST_TITLE) or f"Result for #{start.number}"
+    return f"{title} (#{start.number})"
+
+
+def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_companion: bool = False) -> str:
+    """The body of a turn's draft pull request: why it exists, what was done, how to go on."""
+    start = ended.start
+    is_whole = isinstance(ended.outcome, Completed) and not judgement.held and not judgement.refused
+    # The only closing keyword there is: it stands for the issue that the turn was asked on.
+    link = f"Closes #{start.number}" if is_whole and not start.is_pull else f"Part of #{start.number}"
+    blocks = [
+        _words(ended),
+        link,
+        (
+            f"Requested by @{start.requester.login} in [this text]({start.trigger.url}), made by turn "
+            f"`{start.turn_id}` from `{start.base_sha[:7]}`."
+        ),
+    ]
+    if is_companion:
+        blocks.append(
+            f"This is meant for the branch `{start.base_ref}` of #{start.number}, which I could not push to. "
+            "Merging it brings the result there."
+        )
+    if ended.plan:
+        blocks.append(f"**Plan**\n\n{checklist(ended.plan)}")
+    if ended.commands_run:
+        shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run[-10:])
+        blocks.append(f"**Checked with**\n\n{shown}")
+    else:
+        blocks.append("**Not checked**: the agent ran no tests that I recognised.")
+    if judgement.held:
+        blocks.append(_held(ended, judgement.held))
+    blocks.append(f"<sub>To steer: comment `@{mention} …` here. Nothing is merged without a person.</sub>")
+    return "\n\n".join(block for block in blocks if block)
+
+
+def commit_message(start: StartTurn) -> str:
+    """Subject, cause and trailers. Credits the requester by GitHub's id, which no one can take over."""
+    subject = clean_line(start.title, limit=68) or f"Result for #{start.number}"
+    requester = start.requester
+    return (
+        f"{subject}\n\n"
+        f"Requested in #{start.number}.\n\n"
+        f"Darner-Turn: {start.turn_id}\n"
+        f"Darner-Trigger: {start.trigger.url}\n"
+        f"Co-authored-by: {requester.login} <{requester.id}+{requester.login}@users.noreply.github.com>\n"
+    )
+
+
+def check_title(phase: Literal["queued", "ended"], word: str = "") -> str:
+    if phase == "queued":
+        return "Queued"
+    return word.replace("**", "")
+
+
+def check_summary(start: StartTurn, text: str = "") -> str:
+    asked = f"Turn `{start.turn_id}`, asked by {start.requester.login}: [the request]({start.trigger.url})."
+    return f"{asked}\n\n{text}".strip()
+
+
+def _folded(message: str, hosts: Collection[str]) -> str:
+    """Model text: its first lines, the rest folded away."""
+    text = clean(message, own_hosts=hosts, limit=_LONGEST_ANSWER)
+    lines = text.split("\n")
+    if len(lines) <= MOST_LINES:
+        return text
+    cut = next(
+        (
+            at
+            for at in range(MOST_LINES, 0, -1)
+            if not lines[at].strip() and not has_open_fence("\n".join(lines[:at]))
+        ),
+        0,
+    )
+    head, rest = "\n".join(lines[:cut]).strip(), "\n".join(lines[cut:]).strip("\n")
+    summary = "The rest" if head else "The agent's answer"
+    return f"{head}\n\n<details>\n<summary>{summary}</summary>\n\n{rest}\n\n</details>".strip()
+
+
+def _details(summary: str, patch: str) -> str:
+    shown = patch[:_LONGEST_PATCH]
+    cut = f"\n… cut: {len(patch) - len(shown)} more characters" if len(patch) > len(shown) else ""
+    fence = fence_for(shown)
+    fenced = f"{fence}diff\n{shown.rstrip()}{cut}\n{fence}"
+    return f"<details>\n<summary>{summary}</summary>\n\n{fenced}\n\n</details>"
+
+
+def _code(text: str) -> str:
+    """One line as inline code, whatever backticks it holds."""
+    line = clean_line(text, limit=200)
+    ticks = fence_for(line)[2:] if "`" in line else "`"
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _own_hosts(start: StartTurn) -> tuple[str, ...]:
+    return (urlsplit(start.trigger.url).netloc,)

@@ -1,0 +1,49 @@
+"""From an event and a view to the effects: the registry of handlers, one a behaviour. Pure.
+
+Every path answers with at least one effect; a decision to do nothing is an `Ignore` that says why.
+"""
+
+from typing import assert_never
+
+from handlers import reasons
+from handlers.effects import Effect
+from handlers.events import (
+    Event,
+    IssueCommented,
+    Pinged,
+    PullReady,
+    PushRefused,
+    ResultPushed,
+    ReviewCommented,
+    SubjectOpened,
+    TurnEnded,
+    Unhandled,
+)
+from handlers.ingest import ignored
+from handlers.on_mention import on_mention
+from handlers.on_pull_ready import on_pull_ready
+from handlers.on_push_refused import on_push_refused
+from handlers.on_result_pushed import on_result_pushed
+from handlers.on_turn_end import on_turn_end
+from handlers.view import View
+
+
+def dispatch(event: Event, view: View) -> list[Effect]:
+    """What is to be done about `event`, in order. The same event and view always give the same effects."""
+    match event:
+        case IssueCommented() | ReviewCommented() | SubjectOpened():
+            return on_mention(event, view)
+        case TurnEnded():
+            return on_turn_end(event, view)
+        case ResultPushed():
+            return on_result_pushed(event, view)
+        case PushRefused():
+            return on_push_refused(event, view)
+        case PullReady():
+            return on_pull_ready(event, view)
+        case Pinged():
+            return [ignored(event, reasons.PINGED)]
+        case Unhandled():
+            return [ignored(event, reasons.UNHANDLED)]
+        case _:
+            assert_never(event)

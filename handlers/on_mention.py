@@ -1,0 +1,196 @@
+"""Someone addressed the bot: answer a command, refuse quietly, or start a turn pinned to what is there."""
+
+import hashlib
+from typing import Literal, assert_never
+
+from handlers import comments, reasons
+from handlers.effects import (
+    Effect,
+    PostComment,
+    React,
+    ReactionTarget,
+    Requester,
+    StartTurn,
+    Trigger,
+    WriteCheckRun,
+)
+from handlers.events import IssueCommented, ReviewCommented, SubjectOpened
+from handlers.grammar import (
+    CommandWord,
+    DidYouMean,
+    Empty,
+    Help,
+    Request,
+    Retry,
+    Review,
+    Status,
+    Stop,
+    parse_command,
+)
+from handlers.ingest import act_of, ignored, request_of, triage
+from handlers.permissions import Refusal, mode_for
+from handlers.view import View
+from sandbox.base import SandboxMode
+
+Mentioning = IssueCommented | ReviewCommented | SubjectOpened
+
+
+def on_mention(event: Mentioning, view: View) -> list[Effect]:
+    """Refusals come before everything that costs something."""
+    set_aside = triage(event, view.bot)
+    text = request_of(event, view.bot)
+    if set_aside is not None or text is None:
+        return [set_aside or ignored(event, reasons.NO_MENTION)]
+    is_fork = view.pull is not None and view.pull.is_fork
+    mode = mode_for(view.permission, is_fork=is_fork, bot=view.bot, config=view.config)
+    if isinstance(mode, Refusal):
+        return _refused(event, view)
+    if view.config_error:
+        return _told(event, comments.config_broken(view.config_error), "confused")
+    if not view.config.enabled:
+        return [ignored(event, reasons.DISABLED)]
+    mention = view.bot.mention
+    command = parse_command(text)
+    match command:
+        case Request(text=request):
+            return _start(event, view, request=request, mode=mode)
+        case Help():
+            return _told(event, comments.help_text(mention), "+1")
+        case Empty():
+            return _told(event, comments.nothing_asked(mention), "confused")
+        case DidYouMean(word=word, suggestion=suggestion):
+            return _told(event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused")
+        case Review() | Stop() | Retry() | Status():
+            return _told(event, comments.not_yet(mention, _word_of(command)), "confused")
+        case _:
+            assert_never(command)
+
+
+def _word_of(command: Review | Stop | Retry | Status) -> CommandWord:
+    match command:
+        case Review():
+            return "review"
+        case Stop():
+            return "stop"
+        case Retry():
+            return "retry"
+        case Status():
+            return "status"
+        case _:
+            assert_never(command)
+
+
+def _refused(event: Mentioning, view: View) -> list[Effect]:
+    """Quiet: a reaction, and one line only to whom it helps. Strangers get no debate."""
+    effects: list[Effect] = [
+        ignored(event, reasons.NEEDS_WRITE),
+        _reaction(event, "confused"),
+    ]
+    is_collaborator = view.permission == "triage" or event.repository.private
+    if is_collaborator and view.permission != "none":
+        effects.append(_comment(event, comments.needs_write(), "refused"))
+    return effects
+
+
+def _told(event: Mentioning, body: str, reaction: Literal["+1", "confused"]) -> list[Effect]:
+    return [_reaction(event, reaction), _comment(event, body, "answer")]
+
+
+def _start(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> list[Effect]:
+    if event.subject.is_pull and view.pull is None:
+        return _told(event, comments.pull_unreadable(), "confused")
+    if view.default_branch is None:
+        return _told(event, comments.nothing_to_work_on(), "confused")
+    start = _turn(event, view, request=request, mode=mode)
+    note = "" if view.running_turn is None else comments.queued_behind(view.running_turn)
+    progress = comments.progress(comments.Progress(phase="queued", start=start, note=note))
+    effects: list[Effect] = [
+        _reaction(event, "eyes"),
+        PostComment(
+            key=start.progress_key,
+            number=start.number,
+            body=progress,
+            review_thread=start.review_thread,
+            requester=start.requester.login,
+        ),
+    ]
+    if start.is_pull and not start.is_fork:
+        effects.append(
+            WriteCheckRun(
+                key=f"{start.turn_id}:check:queued",
+                external_id=start.turn_id,
+                head_sha=start.base_sha,
+                status="queued",
+                conclusion=None,
+                title=comments.check_title("queued"),
+                summary=comments.check_summary(start, note),
+            )
+        )
+    return [*effects, start]
+
+
+def _turn(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> StartTurn:
+    """Everything pinned: the head that is there, the text as the payload had it, the requester's right."""
+    if view.default_branch is None:
+        raise ValueError("a turn needs a commit to work on")
+    act = act_of(event)
+    is_fork = view.pull is not None and view.pull.is_fork
+    pull = view.pull if event.subject.is_pull else None
+    if pull is None:
+        base, sha, instructions = view.default_branch.name, view.default_branch.sha, view.default_branch.sha
+    else:
+        base = pull.base.name if is_fork else pull.head.name
+        sha, instructions = pull.head.sha, pull.base.sha
+    review = event if isinstance(event, ReviewCommented) else None
+    return StartTurn(
+        key=f"{act}:turn",
+        turn_id=hashlib.sha256(act.encode()).hexdigest()[:12],
+        repository_id=event.repository.id,
+        repository=event.repository.full_name,
+        installation_id=event.installation_id,
+        number=event.subject.number,
+        is_pull=event.subject.is_pull,
+        title=event.subject.title,
+        request=request,
+        requester=Requester(event.actor.id, event.actor.login, view.permission),
+        trigger=_trigger(event),
+        mode=mode,
+        base_ref=base,
+        base_sha=sha,
+        instructions_sha=instructions,
+        progress_key=f"{act}:progress",
+        review_thread=review.thread_root if review else None,
+        diff_hunk=review.diff_hunk if review else "",
+        path=review.path if review else "",
+        is_fork=is_fork,
+        subject_body=event.subject.body,
+    )
+
+
+def _trigger(event: Mentioning) -> Trigger:
+    match event:
+        case IssueCommented():
+            return Trigger("issue_comment", event.comment.id, event.comment.url, event.comment.updated_at)
+        case ReviewCommented():
+            return Trigger("review_comment", event.comment.id, event.comment.url, event.comment.updated_at)
+        case SubjectOpened():
+            return Trigger("subject", event.subject.number, event.subject.url, event.updated_at)
+        case _:
+            assert_never(event)
+
+
+def _reaction(event: Mentioning, content: Literal["eyes", "confused", "+1"]) -> React:
+    trigger = _trigger(event)
+    return React(
+        key=f"{act_of(event)}:react", target=ReactionTarget(trigger.kind, trigger.id), content=content
+    )
+
+
+def _comment(event: Mentioning, body: str, what: str) -> PostComment:
+    return PostComment(
+        key=f"{act_of(event)}:{what}",
+        number=event.subject.number,
+        body=body,
+        review_thread=event.thread_root if isinstance(event, ReviewCommented) else None,
+        requester=event.actor.login,
+    )

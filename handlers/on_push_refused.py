@@ -1,0 +1,21 @@
+"""The forge did not take the commit: offer it beside the pull request, or say what stands in the way."""
+
+from dataclasses import replace
+
+from handlers.comments import Unpublished
+from handlers.effects import Effect
+from handlers.events import PushRefused
+from handlers.on_turn_end import own_branch
+from handlers.publish import judgement_of, last_words
+from handlers.view import View
+
+
+def on_push_refused(event: PushRefused, view: View) -> list[Effect]:
+    """A head that moved is never overwritten: the result goes to a companion branch instead."""
+    start = event.ended.start
+    companion = own_branch(start)
+    if start.is_pull and event.push.branch != companion and event.reason != "denied":
+        key = f"{start.turn_id}:push:{event.reason}"
+        return [replace(event.push, key=key, branch=companion, expected=None)]
+    unpublished = Unpublished(event.reason, event.detail)
+    return last_words(event.ended, view, unpublished, judgement=judgement_of(event.ended, view))

@@ -1,0 +1,29 @@
+"""The commit is on its branch: open a pull request for it, unless it went into one."""
+
+from handlers import comments
+from handlers.comments import Published
+from handlers.effects import Effect, OpenPull
+from handlers.events import ResultPushed
+from handlers.publish import judgement_of, last_words
+from handlers.view import View
+
+
+def on_result_pushed(event: ResultPushed, view: View) -> list[Effect]:
+    ended = event.ended
+    start = ended.start
+    judgement = judgement_of(ended, view).with_delivered(event.push.paths)
+    if start.is_pull and event.push.branch == start.base_ref:
+        published = Published(branch=event.push.branch, sha=event.sha)
+        return last_words(ended, view, published, judgement=judgement)
+    return [
+        OpenPull(
+            key=f"{start.turn_id}:pull",
+            turn_id=start.turn_id,
+            head=event.push.branch,
+            base=start.base_ref,
+            title=comments.pull_title(start),
+            body=comments.pull_body(
+                ended, judgement=judgement, mention=view.bot.mention, is_companion=start.is_pull
+            ),
+        )
+    ]

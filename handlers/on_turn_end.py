@@ -1,0 +1,71 @@
+"""A turn is over: send its result on its way, or say why there is none."""
+
+from handlers import comments, reasons
+from handlers.broker import Judgement, Refused
+from handlers.effects import EditComment, Effect, PushResult, StartTurn
+from handlers.events import TurnEnded
+from handlers.permissions import Refusal, mode_for
+from handlers.publish import judgement_of, last_words
+from handlers.view import View
+from harness.items import Completed, Exhausted, Waiting
+from sandbox.base import SandboxMode
+
+
+def on_turn_end(event: TurnEnded, view: View) -> list[Effect]:
+    """Completed and exhausted turns deliver what they have; the others publish nothing of their changes."""
+    start = event.start
+    if isinstance(event.outcome, Waiting):
+        return [_parked(event)]
+    if not isinstance(event.outcome, Completed | Exhausted):
+        return last_words(event, view, None, judgement=Judgement((), (), ()))
+    judgement = judgement_of(event, view)
+    why = _why_not_deliver(start, view)
+    if why and judgement.deliver:
+        refused = tuple(Refused(path, why) for path in judgement.deliver)
+        judgement = Judgement((), judgement.held, (*judgement.refused, *refused))
+    if not judgement.deliver or start.is_fork:
+        return last_words(event, view, None, judgement=judgement)
+    return [push_of(start, judgement.deliver)]
+
+
+def push_of(start: StartTurn, paths: tuple[str, ...]) -> PushResult:
+    """To the pull request's own branch if it has not moved, else to a branch of the turn's own."""
+    return PushResult(
+        key=f"{start.turn_id}:push",
+        turn_id=start.turn_id,
+        branch=start.base_ref if start.is_pull else own_branch(start),
+        parent=start.base_sha,
+        expected=start.base_sha if start.is_pull else None,
+        paths=paths,
+        message=comments.commit_message(start),
+    )
+
+
+def own_branch(start: StartTurn) -> str:
+    return f"darner/{start.number}-{start.turn_id}"
+
+
+def _why_not_deliver(start: StartTurn, view: View) -> str:
+    """The rules are looked at again before a write: rights and settings can change while a turn runs."""
+    mode = mode_for(view.permission, is_fork=start.is_fork, bot=view.bot, config=view.config)
+    if isinstance(mode, Refusal):
+        return reasons.RIGHT_LOST
+    if start.mode is SandboxMode.READ_ONLY or mode is SandboxMode.READ_ONLY:
+        return reasons.READ_ONLY
+    if view.config_error or not view.config.enabled:
+        return reasons.SETTINGS_CHANGED
+    return ""
+
+
+def _parked(event: TurnEnded) -> EditComment:
+    start = event.start
+    words = event.outcome.reason if isinstance(event.outcome, Waiting) else ""
+    state = comments.Progress(
+        phase="waiting", start=start, seconds=event.seconds, plan=event.plan, note=comments.waiting(words)
+    )
+    return EditComment(
+        key=f"{start.turn_id}:progress:waiting:{event.steps}",
+        posted_key=start.progress_key,
+        body=comments.progress(state),
+        requester=start.requester.login,
+    )

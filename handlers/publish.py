@@ -1,0 +1,72 @@
+"""The last words of a turn: progress comment, final comment and check run, for whichever way it ended."""
+
+from typing import Literal
+
+from handlers import comments
+from handlers.broker import Judgement, judge
+from handlers.comments import Publication, Published
+from handlers.effects import EditComment, Effect, PostComment, WriteCheckRun
+from handlers.events import TurnEnded
+from handlers.view import View
+from harness.items import Completed, Failed, Stopped
+
+
+def judgement_of(ended: TurnEnded, view: View) -> Judgement:
+    """What of the turn's changes may go out under the repository's rules as they are now."""
+    return judge(ended.changes, view.config.protected_paths)
+
+
+def last_words(
+    ended: TurnEnded, view: View, publication: Publication, *, judgement: Judgement
+) -> list[Effect]:
+    """Close the progress comment, tell the result in one new comment, complete the check run."""
+    start = ended.start
+    word = comments.outcome_word(ended, publication, judgement=judgement)
+    closed = comments.Progress(phase="ended", start=start, seconds=ended.seconds, plan=ended.plan, note=word)
+    effects: list[Effect] = [
+        EditComment(
+            key=f"{start.turn_id}:progress:ended",
+            posted_key=start.progress_key,
+            body=comments.progress(closed),
+            requester=start.requester.login,
+        ),
+        PostComment(
+            key=f"{start.turn_id}:final",
+            number=start.number,
+            body=comments.final(ended, publication, judgement=judgement, mention=view.bot.mention),
+            review_thread=start.review_thread,
+            requester=start.requester.login,
+        ),
+    ]
+    # A check run belongs to a commit; a commit that no pull request shows needs none. Forks' heads take none.
+    shas = [start.base_sha] if start.is_pull and not start.is_fork else []
+    if isinstance(publication, Published):
+        shas.append(publication.sha)
+    return effects + [_check_run(ended, word, sha, publication) for sha in shas]
+
+
+def _check_run(ended: TurnEnded, word: str, sha: str, publication: Publication) -> WriteCheckRun:
+    start = ended.start
+    where = "" if not isinstance(publication, Published) else f"The result is `{publication.sha[:7]}`."
+    return WriteCheckRun(
+        key=f"{start.turn_id}:check:{sha[:12]}",
+        external_id=start.turn_id,
+        head_sha=sha,
+        status="completed",
+        conclusion=_conclusion(ended),
+        title=comments.check_title("ended", word),
+        summary=comments.check_summary(start, where),
+    )
+
+
+def _conclusion(ended: TurnEnded) -> Literal["success", "neutral", "cancelled"]:
+    """Never `failure`: a required check that blocks a merge because the bot failed would be a nuisance."""
+    match ended.outcome:
+        case Completed():
+            return "success"
+        case Stopped():
+            return "cancelled"
+        case Failed():
+            return "neutral"
+        case _:
+            return "neutral"
