@@ -8,14 +8,23 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from harness.items import Answer, CommandExecution, ItemStatus
-from harness.output import OUTPUT_FOLLOWS, bounded, readable, shown_limit, token_count
+from harness.output import (
+    BYTES_PER_TOKEN,
+    OUTPUT_FOLLOWS,
+    SHOWN_BYTES,
+    bounded,
+    readable,
+    shown_limit,
+    token_count,
+)
 from harness.tools.context import Shell, ToolContext
 from sandbox.base import Ended, EndReason, Limits
 
 DEFAULT_YIELD_MS: Final = 10_000
 LEAST_YIELD_MS: Final = 250
 MOST_YIELD_MS: Final = 30_000
-DEFAULT_OUTPUT_TOKENS: Final = 10_000
+MOST_OUTPUT_TOKENS: Final = SHOWN_BYTES // BYTES_PER_TOKEN
+OUTPUT_TOKENS_TOLD: Final = f"How much output to show, at most {MOST_OUTPUT_TOKENS}; the middle is cut."
 THREAD_CHARACTERS: Final = 256 * 1024
 """Output longer than this is made readable in a thread, not on the event loop."""
 

@@ -12,10 +12,11 @@ from harness.protocols import ToolSpec
 from harness.tools.apply_patch import ApplyPatch
 from harness.tools.arguments import Arguments, read_arguments, schema_of
 from harness.tools.commands import (
-    DEFAULT_OUTPUT_TOKENS,
     DEFAULT_YIELD_MS,
     LEAST_YIELD_MS,
+    MOST_OUTPUT_TOKENS,
     MOST_YIELD_MS,
+    OUTPUT_TOKENS_TOLD,
     outcome_of,
     refused,
 )
@@ -35,7 +36,7 @@ class ExecCommandArguments(Arguments):
     tty: bool = Field(False, description="Give it a terminal (for interactive programs).")
     login: bool = Field(False, description="Use a login shell.")
     yield_time_ms: int = Field(DEFAULT_YIELD_MS, description="How long to wait for output, 250-30000.")
-    max_output_tokens: int = Field(DEFAULT_OUTPUT_TOKENS, description="Output beyond is cut in the middle.")
+    max_output_tokens: int = Field(MOST_OUTPUT_TOKENS, description=OUTPUT_TOKENS_TOLD)
 
 
 class ExecCommand:

@@ -8,9 +8,10 @@ from harness.items import Call, CommandExecution, ItemId, ToolItem
 from harness.protocols import ToolSpec
 from harness.tools.arguments import Arguments, read_arguments, schema_of
 from harness.tools.commands import (
-    DEFAULT_OUTPUT_TOKENS,
     LEAST_YIELD_MS,
+    MOST_OUTPUT_TOKENS,
     MOST_YIELD_MS,
+    OUTPUT_TOKENS_TOLD,
     outcome_of,
     refused,
 )
@@ -28,7 +29,7 @@ class WriteStdinArguments(Arguments):
     yield_time_ms: int = Field(
         LEAST_YIELD_MS, description="How long to wait for output, 250-30000; 5000-300000 when chars is empty."
     )
-    max_output_tokens: int = Field(DEFAULT_OUTPUT_TOKENS, description="Output beyond is cut in the middle.")
+    max_output_tokens: int = Field(MOST_OUTPUT_TOKENS, description=OUTPUT_TOKENS_TOLD)
 
 
 class WriteStdin:
