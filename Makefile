@@ -1,0 +1,49 @@
+# What a person types. Each target sets up what it needs: a fresh machine needs Python 3.11+, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test check bench lock clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/installed ## Make the virtual environment with the locked dependencies
+
+$(VENV)/installed: requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Darner needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## Play the main job on this machine: a mention becomes a pull request (ARGS=--once ends by itself)
+	@tools/system-packages git bwrap rg
+	$(BIN)/darner demo $(ARGS)
+
+serve: install ## Run the server with the settings of the environment, .env or darner.toml
+	@tools/system-packages git bwrap rg
+	$(BIN)/darner serve $(ARGS)
+
+test: install ## Run all tests
+	@tools/system-packages git bwrap rg chromium
+	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+
+check: install ## Lint, types and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install ## Measure; prints one JSON line a figure
+	@tools/system-packages git bwrap rg
+	$(BIN)/python -m bench $(ARGS)
+
+lock: install ## Pin the dependencies anew (hashes, no addresses)
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-header --no-emit-index-url --no-emit-trusted-host --output-file requirements/runtime.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --extra dev --strip-extras --generate-hashes --allow-unsafe --no-header --no-emit-index-url --no-emit-trusted-host --output-file requirements/dev.lock pyproject.toml
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
