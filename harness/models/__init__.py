@@ -10,6 +10,8 @@ from harness.models.endpoint import Endpoint, Patience, open_endpoint
 from harness.models.responses import ResponsesModel
 from harness.protocols import Model
 
+__all__ = ["WIRES", "Patience", "Wire", "WireName", "open_model"]
+
 WireName = Literal["responses", "chat"]
 
 
