@@ -59,7 +59,7 @@ def split_regions(text: str) -> list[Region]:
         if index < len(lines) and owners[index] == owners[start]:
             continue
         block = "\n".join(lines[start:index])
-        found.append(Region(_kind_of(owners[start], block), block))
+        found.append(Region(owners[start][0], block))
         start = index
     return found
 
@@ -121,12 +121,10 @@ def _owners(text: str, count: int) -> list[_Owner]:
         if kind is None or token.map is None:
             continue
         for line in range(token.map[0], min(token.map[1], count)):
-            if owners[line] is None or owners[line] == (RegionKind.BLANK, -1):
-                owners[line] = (kind, number)
+            owners[line] = owners[line] or (kind, number)
     lines = text.split("\n")
     return [
-        owner if owner is not None else _owner_of_gap(lines[index], index)
-        for index, owner in enumerate(owners)
+        owner if owner is not None else _owner_of_gap(line) for owner, line in zip(owners, lines, strict=True)
     ]
 
 
@@ -139,17 +137,14 @@ _LEAVES: Final = {
 }
 
 
-def _owner_of_gap(line: str, index: int) -> _Owner:
-    """Lines that made no token: blank, a rule's underline, or a link definition (shown nowhere)."""
-    if not line.strip(" \t>"):
+def _owner_of_gap(line: str) -> _Owner:
+    """A line that holds no text of a block: blank, a rule, a bare marker, or a definition (shown nowhere)."""
+    if not line.strip(" \t>") or _MARKS_ONLY.fullmatch(line):
         return (RegionKind.BLANK, -1)
-    return (RegionKind.DEFINITION, -2 - index)
+    return (RegionKind.DEFINITION, -2)
 
 
-def _kind_of(owner: _Owner, block: str) -> RegionKind:
-    if owner[0] is RegionKind.DEFINITION and "[" not in block and '"' not in block and "(" not in block:
-        return RegionKind.PROSE
-    return owner[0]
+_MARKS_ONLY: Final = re.compile(r"[ \t>]*(?:\d{1,9}[.)]|[^\w\[])*[ \t]*")
 
 
 @cache

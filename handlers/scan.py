@@ -135,9 +135,11 @@ def _inert(kind: RegionKind, text: str, rules: _Rules, findings: Counter[str]) -
             return _html(text, rules, findings)
         case RegionKind.DEFINITION:
             findings["link definition"] += 1
-            return text.replace("[", "\\[", 1) if "\\[" not in text else _Prose(text, rules, findings).inert()
+            # Escaped, it is a paragraph like any other, and made inert as such in the next pass.
+            return _UNESCAPED_BRACKET.sub(r"\\[", text)
 
 
+_UNESCAPED_BRACKET: Final = re.compile(r"(?<!\\)\[")
 _CELL: Final = re.compile(r"(?<!\\)\|")
 _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _URL: Final = r"(?:https?|ftp)://[^\s<>`\[\]|\"]+|www\.[^\s<>`\[\]|\"]+"
