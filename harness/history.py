@@ -57,6 +57,8 @@ class History:
 
     def _start_turn(self) -> None:
         self._answer.clear()
+        self.has_request = False
+        """Whether the turn's first message is in the journal."""
         self.unfinished: dict[ItemId, ToolItem] = {}
         """Calls of this turn that were begun and have no outcome in the journal."""
         self.usage = Usage()
@@ -72,11 +74,6 @@ class History:
         """How many answers in a row fell short."""
         self._next_number = 0
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether the journal has nothing of this turn yet."""
-        return self._next_number == 0
-
     def encoded(self) -> bytes:
         """Everything the model has said and was told."""
         return bytes(self._encoded)
@@ -91,6 +88,7 @@ class History:
         self._next_number = max(self._next_number, _number(item.id) + 1)
         match item:
             case UserMessage(text=text):
+                self.has_request = True
                 self._tell(text)
             case Notice(text=text, to_model=True):
                 self._tell(text)
@@ -181,4 +179,5 @@ class History:
 
 
 def _number(item_id: ItemId) -> int:
-    return int(item_id.removeprefix("item_"))
+    number = item_id.removeprefix("item_")
+    return int(number) if number.isdecimal() else -1

@@ -73,9 +73,11 @@ async def run_turn(
 ) -> TurnResult:
     """Run `turn`, or carry it on where its journal ends: what is finished is never run again.
 
-    Raises `OwnershipLost` when another worker has the turn, having written nothing more; a cancellation
-    ends what runs and passes on. Everything else is an outcome. The wall-time limit counts this run and the
-    model calls and commands of earlier ones, but not the time that the turn was parked or its worker dead.
+    Raises `OwnershipLost` when another worker has the turn, having written nothing more. A cancellation
+    ends what runs and passes on, and so does a journal that cannot be read. All else is an outcome.
+
+    The wall-time limit counts this run and the model calls and commands of earlier runs, but not the time
+    that the turn was parked or its worker was dead.
     """
     begun = session.now()
     history = History(model.encode, earlier=await journal.earlier())
@@ -105,6 +107,12 @@ class _TurnEnded(Exception):
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
         super().__init__(outcome.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    response: ModelResponse
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +157,8 @@ class _RunningTurn:
                 if self.history.final_answer is not None:
                     return Completed(self.history.final_answer)
                 self.check_limits()
-                response = await self.ask()
-                steps = await self.journal_answer(response)
+                answered = await self.ask()
+                steps = await self.journal_answer(answered)
                 for group in _groups(steps):
                     await self.act(group)
         except _TurnEnded as end:
@@ -163,7 +171,7 @@ class _RunningTurn:
     async def take_up(self) -> None:
         """A fresh turn begins with the briefing; a resumed one with closing what nobody saw the end of."""
         await self.close_unfinished()
-        if self.history.is_untouched:
+        if not self.history.has_request:
             await self.record(
                 (Life.COMPLETED, UserMessage(id=self.history.next_id(), text=self.turn.request))
             )
@@ -192,15 +200,19 @@ class _RunningTurn:
             raise _TurnEnded(Exhausted("steps", limits.steps, self.history.last_message))
         if self.history.usage.total_tokens >= limits.tokens:
             raise _TurnEnded(Exhausted("tokens", limits.tokens, self.history.last_message))
-        if self.elapsed() >= limits.wall_seconds:
-            raise _TurnEnded(Exhausted("wall_time", limits.wall_seconds, self.history.last_message))
+        self.check_time()
+
+    def check_time(self) -> None:
+        allowed = self.turn.limits.wall_seconds
+        if self.elapsed() >= allowed:
+            raise _TurnEnded(Exhausted("wall_time", allowed, self.history.last_message))
 
     async def check_stop(self) -> None:
         if (by := await self.session.stop_requested()) is not None:
             raise _TurnEnded(Stopped(by))
 
-    async def ask(self) -> tuple[ModelResponse, float]:
-        """The model's next answer and how long it took; faults go by the table in `harness.retry`."""
+    async def ask(self) -> _Answered:
+        """The model's next answer; faults go by the table in `harness.retry`."""
         request = ModelRequest(
             instructions=self.turn.instructions,
             tools=self.specs,
@@ -216,7 +228,7 @@ class _RunningTurn:
             except ModelError as error:
                 await self.bear(error, attempt)
             else:
-                return response, self.session.now() - asked
+                return _Answered(response, self.session.now() - asked)
 
     async def bear(self, error: ModelError, attempt: int) -> None:
         logger.warning("model.fault thread=%s fault=%s attempt=%d", self.turn.thread_id, error.fault, attempt)
@@ -250,9 +262,9 @@ class _RunningTurn:
 
         return on_text
 
-    async def journal_answer(self, answered: tuple[ModelResponse, float]) -> Sequence[_Step]:
+    async def journal_answer(self, answered: _Answered) -> Sequence[_Step]:
         """The whole answer, its calls as intents. It counts once the `ModelCall` is there, the last one."""
-        response, seconds = answered
+        response = answered.response
         entries: list[tuple[Life, Item]] = []
         steps: list[_Step] = []
         for output in response.output:
@@ -272,7 +284,7 @@ class _RunningTurn:
             id=self.history.next_id(),
             model=self.model.name,
             usage=response.usage,
-            seconds=seconds,
+            seconds=answered.seconds,
             items=len(response.output),
             stop=response.stop,
         )
@@ -329,8 +341,7 @@ class _RunningTurn:
         """The task's result, unless somebody asks to stop or the wall time is up before it is there."""
         while not (await asyncio.wait({task}, timeout=POLL_SECONDS))[0]:
             await self.check_stop()
-            if self.elapsed() >= self.turn.limits.wall_seconds:
-                self.check_limits()
+            self.check_time()
         return task.result()
 
     def elapsed(self) -> float:
@@ -353,9 +364,11 @@ def _groups(steps: Sequence[_Step]) -> Sequence[Sequence[_Step]]:
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """Each task over: cancelled once where it still ran, and its clean-up waited for."""
-    for task in tasks:
+    running = [task for task in tasks if not task.done()]
+    for task in running:
         task.cancel()
-    await asyncio.wait(tasks)
+    if running:
+        await asyncio.wait(running)
     for task in tasks:
         if not task.cancelled():
             task.exception()  # Seen: the first failure is what the turn ends with.
