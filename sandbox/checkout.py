@@ -10,7 +10,7 @@ import os
 import shutil
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,7 @@ from sandbox.result import (
     shown,
     stamp_of,
     twins,
+    without_newest,
 )
 
 __all__ = ["ChangedFile", "Checkout", "Workspace", "check_out"]
@@ -146,29 +147,30 @@ async def check_out(mirror: Mirror, sha: str, directory: Path, *, owner_uid: int
         objects=mirror.objects,
     )
     index = directory / "git" / "index"
-    await asyncio.to_thread(make_directories, directory, owner_uid)
-    await asyncio.to_thread(write_view, directory / "git", f"{sha}\n", OBJECTS)
-    # One process reads the commit, writes its files and the index with their stat data.
-    await mirror.git.run(
-        "read-tree",
-        "-m",
-        "-u",
-        sha,
-        limit=_SMALL,
-        seconds=_CHECK_OUT,
-        environment={"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(workspace.tree)},
-    )
-    await asyncio.to_thread(_hand_over, workspace.tree, index, owner_uid)
-    await asyncio.to_thread(shutil.copyfile, index, directory / "record")
+    async with AsyncExitStack() as on_failure:
+        on_failure.push_async_callback(remove_tree, directory)
+        await asyncio.to_thread(make_directories, directory, owner_uid)
+        await asyncio.to_thread(write_view, directory / "git", head=f"{sha}\n")
+        # One process reads the commit, writes its files and the index with their stat data.
+        await mirror.git.run(
+            "read-tree",
+            "-m",
+            "-u",
+            sha,
+            limit=_SMALL,
+            seconds=_CHECK_OUT,
+            environment={"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(workspace.tree)},
+        )
+        await asyncio.to_thread(_hand_over, workspace.tree, index, owner_uid)
+        await asyncio.to_thread(shutil.copyfile, index, directory / "record")
+        on_failure.pop_all()
     return Checkout(workspace, sha, directory, mirror)
 
 
 def make_directories(directory: Path, owner_uid: int | None) -> None:
     """The frame of a workspace: what is the agent's, what it may see, and what is the host's alone."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("git", "git/info", "git/refs", "git/objects", "git/objects/info", "ignore"):
-        (directory / name).mkdir()
-        (directory / name).chmod(0o755)
+    (directory / "ignore").mkdir()
     for name in ("tree", "scratch", "scratch/tmp", "scratch/home"):
         (directory / name).mkdir()
         (directory / name).chmod(0o755)
@@ -176,8 +178,11 @@ def make_directories(directory: Path, owner_uid: int | None) -> None:
             os.chown(directory / name, owner_uid, owner_uid)
 
 
-def write_view(git: Path, head: str, objects: str) -> None:
-    """A git directory that only reads: no remotes, no hooks, objects borrowed."""
+def write_view(git: Path, *, head: str, objects: str = OBJECTS) -> None:
+    """A git directory that only reads: no remotes, no hooks, objects borrowed from the store at `objects`."""
+    for directory in (git, git / "info", git / "refs", git / "objects", git / "objects/info"):
+        directory.mkdir()
+        directory.chmod(0o755)
     for name, text in (
         ("HEAD", head),
         ("config", _VIEW_CONFIG),
@@ -249,20 +254,13 @@ def tracked_paths(index: bytes) -> frozenset[bytes]:
 def _known_files(record: Path) -> dict[bytes, Known]:
     data = record.read_bytes()
     known: dict[bytes, Known] = {}
-    newest = 0
     for at, path, mode, object_id in _entries(data):
         change_s, change_ns, modified_s, modified_ns, _, inode, _, _, _, size = _ENTRY_STAT.unpack_from(
             data, at
         )
         stamp = (change_s * _NANO + change_ns, modified_s * _NANO + modified_ns, inode, size)
         known[path] = Known(mode, object_id.hex(), stamp)
-        newest = max(newest, stamp[0])
-    # The kernel's clock ticks coarsely: a file written in the last tick may have been changed within it.
-    untold = (0, 0, 0, 0)
-    return {
-        path: replace(before, stamp=untold) if before.stamp[0] == newest else before
-        for path, before in known.items()
-    }
+    return without_newest(known)
 
 
 class IgnoreRules:

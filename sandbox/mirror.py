@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sandbox.base import SandboxError
+from sandbox.base import FileTooLarge, SandboxError
 from sandbox.git import (
     ASKPASS,
     ASKPASS_NAME,
@@ -268,8 +268,10 @@ class Mirror:
         entry = _tree_entry(tree[1], os.fsencode(name))
         if entry is None or entry[0] not in {b"100644", b"100755", b"100664"}:
             return None
-        found = await self._reader.read(entry[1], limit=limit)
-        return None if found is None else found[1]
+        try:
+            return await self.read_blob(entry[1], limit=limit)
+        except FileTooLarge as error:
+            raise FileTooLarge(path, limit) from error
 
     async def read_blob(self, object_id: str, *, limit: int) -> bytes | None:
         """A blob by its own name."""
@@ -601,7 +603,7 @@ def _refusal_of_update(rejection: str, stderr: str) -> Denied | BranchProtected:
 
 def _detail(text: str) -> str:
     said = [
-        line.removeprefix("remote:").strip()
+        " ".join(line.removeprefix("remote:").split())
         for line in text.splitlines()
         if line.startswith(("remote:", "fatal:", "!"))
     ]

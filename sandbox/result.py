@@ -1,8 +1,7 @@
 """Read what a turn left in its checkout, as data; never follow a link, open a device or run anything in it.
 
-Every path is opened one component at a time relative to the root's descriptor, without following symlinks and
-without leaving its file system. That is what openat2's RESOLVE_BENEATH, NO_SYMLINKS and NO_XDEV promise, for
-names that come from reading a directory and so hold neither a slash nor `..`.
+Every path is resolved by the kernel beneath the root's descriptor, without symlinks and on one file system; a
+file is looked at before it is opened.
 """
 
 import hashlib
@@ -12,11 +11,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from sandbox import syscalls
 from sandbox.base import SandboxError
+from sandbox.files import BENEATH, is_git_name, open_beneath
 
 MAX_FILE_BYTES: Final = 50_000_000
 MAX_RESULT_BYTES: Final = 200_000_000
@@ -102,6 +103,18 @@ def stamp_of(status: os.stat_result) -> Stamp:
     )
 
 
+def without_newest(known: Mapping[bytes, Known]) -> dict[bytes, Known]:
+    """`known`, but the files that were written last have a stamp that nothing has, and so are always read.
+
+    The kernel's clock ticks coarsely: a file written in the last tick may be changed within that same tick.
+    """
+    newest = max((before.stamp[0] for before in known.values()), default=0)
+    return {
+        path: replace(before, stamp=(0, 0, 0, 0)) if before.stamp[0] == newest else before
+        for path, before in known.items()
+    }
+
+
 def blob_id(data: bytes) -> str:
     """The name git gives to `data` as a file (SHA-1 object format)."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
@@ -117,27 +130,10 @@ def opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def open_beneath(root: int, path: bytes, flags: int) -> int:
+def open_below(root: int, path: bytes, flags: int) -> int:
     """Open `path` below `root`; no component of it may be a symlink or lie on another file system."""
-    device = os.fstat(root).st_dev
-    current = root
-    parts = path.split(b"/")
-    try:
-        for part in parts[:-1]:
-            following = os.open(
-                part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current
-            )
-            if current != root:
-                os.close(current)
-            current = following
-        final = os.open(parts[-1], flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
-    finally:
-        if current != root:
-            os.close(current)
-    if os.fstat(final).st_dev != device:
-        os.close(final)
-        raise PermissionError(f"{os.fsdecode(path)} is on another file system")
-    return final
+    resolve = BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+    return open_beneath(root, os.fsdecode(path), flags | os.O_NOFOLLOW, resolve=resolve)
 
 
 def directories_of(paths: Iterable[bytes]) -> set[bytes]:
@@ -166,7 +162,7 @@ def scan(
             descriptor = (
                 os.dup(root)
                 if directory == b""
-                else open_beneath(root, directory, os.O_RDONLY | os.O_DIRECTORY)
+                else open_below(root, directory, os.O_RDONLY | os.O_DIRECTORY)
             )
         except OSError as error:
             found.problems[directory] = f"a directory that cannot be read: {error.strerror or error}"
@@ -195,7 +191,7 @@ def _sort(
     name = os.fsencode(entry.name)
     path = directory + b"/" + name if directory else name
     if entry.is_dir(follow_symlinks=False):
-        if is_git_alike(name):
+        if is_git_name(entry.name):
             _note_git_directory(root, path, found)
         elif path.count(b"/") >= MAX_DEPTH:
             found.problems[path] = f"nested deeper than {MAX_DEPTH} directories"
@@ -228,7 +224,7 @@ def _is_empty_file(entry: os.DirEntry[str]) -> bool:
 
 def _is_empty_directory(root: int, path: bytes) -> bool:
     try:
-        descriptor = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = open_below(root, path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return False
     try:
@@ -247,7 +243,7 @@ def _note_git_directory(root: int, path: bytes, found: Scan) -> None:
 def read_content(root: int, path: bytes) -> Content | None:
     """The file at `path` as git would hold it; None when there is none. Opens regular files only."""
     try:
-        descriptor = open_beneath(root, path, os.O_PATH)
+        descriptor = open_below(root, path, os.O_PATH)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -309,26 +305,9 @@ def path_problem(path: bytes) -> str | None:
         return "a name with a line break or control character"
     if "\\" in text:
         return "a name with a backslash"
-    if any(is_git_alike(part) for part in path.split(b"/")):
+    if any(is_git_name(part) for part in text.split("/")):
         return "a name that some systems take for a git directory"
     return None
-
-
-def is_git_alike(name: bytes) -> bool:
-    """Whether some file system would take `name` for `.git`: case, 8.3 names, streams, ignorable characters.
-
-    The rules are those of git's is_ntfs_dotgit and is_hfs_dotgit (git/path.c, git/utf8.c).
-    """
-    text = name.decode(errors="replace")
-    plain = "".join(character for character in text if not _is_ignorable(character)).casefold()
-    for part in plain.replace("\\", "/").split("/"):
-        if part.partition(":")[0].rstrip(" .") in {".git", "git~1"}:
-            return True
-    return False
-
-
-def _is_ignorable(character: str) -> bool:
-    return unicodedata.category(character) == "Cf"
 
 
 def shown(path: bytes) -> str:
