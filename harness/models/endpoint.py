@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from harness.models.faults import Refusal, complaint_of, error_for_refusal
+from pydantic_core import from_json
+
+from harness.models.faults import Refusal, complaint_of, error_for_refusal, error_in_stream
 from harness.models.sse import Frames
 from harness.protocols import ModelError
 
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS = 0.25
 """How long to wait for the end of a body whose answer is complete: a fully read connection is used again."""
+
+
+_NO_STREAMS = ("text/html", "application/json")
+"""What gateways and wrong base URLs answer with under HTTP 200. Other types may be mislabelled streams."""
+
+_BEGINNING_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +114,35 @@ async def _read(stream: "AsyncStream[object]", take: Callable[[bytes], bool]) ->
     frames = Frames()
     body = stream.response.aiter_bytes()
     async with aclosing(body):
+        media_type = stream.response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type in _NO_STREAMS:
+            raise _no_stream(media_type, await _beginning(body))
         async for chunk in body:
             for data in frames.feed(chunk):
                 if take(data):
                     await _drain(body)
                     return
+
+
+async def _beginning(body: AsyncIterator[bytes]) -> bytes:
+    """Enough of the body to tell what it is."""
+    read = bytearray()
+    async for chunk in body:
+        read += chunk
+        if len(read) > _BEGINNING_BYTES:
+            break
+    return bytes(read)
+
+
+def _no_stream(media_type: str, body: bytes) -> ModelError:
+    try:
+        told = from_json(body)
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and told.get("error") is not None:
+        return error_in_stream(complaint_of(told))
+    advice = "check that the base URL is the one of an OpenAI-compatible API"
+    return ModelError("malformed_answer", f"the answer is no event stream but {media_type}: {advice}")
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

@@ -1,0 +1,232 @@
+"""What compatible servers really send, and what the adapters make of it: nothing they leave out is needed."""
+
+from collections.abc import Sequence
+
+import orjson
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from demo.model import serve
+from harness.items import AgentMessage, Call, ItemId, Reasoning, Usage
+from harness.models import WireName, open_model
+from harness.protocols import ModelError, ModelResponse
+from tests.models.asking import ask
+
+NO_ID = ItemId("")
+
+
+async def answer_to(wire: WireName, body: bytes, *, media_type: str = "text/event-stream") -> ModelResponse:
+    """What the adapter makes of a server that always answers with `body`."""
+
+    async def always(_request: Request) -> Response:
+        return Response(body, media_type=media_type)
+
+    async with (
+        serve(Starlette(routes=[Route("/{path:path}", always, methods=["POST"])])) as url,
+        open_model(wire=wire, model="m", base_url=f"{url}/v1", api_key="sk-x") as model,
+    ):
+        return await ask(model)
+
+
+def stream(*events: object, done: bool = False) -> bytes:
+    """Bare `data:` lines, as servers without `event:` lines send them."""
+    frames = [b"data: " + orjson.dumps(event) + b"\n\n" for event in events]
+    return b"".join([*frames, b"data: [DONE]\n\n"] if done else frames)
+
+
+def call_item(**fields: object) -> dict[str, object]:
+    return {"type": "function_call", "name": "exec_command", "arguments": "{}", **fields}
+
+
+def done(item: object) -> dict[str, object]:
+    return {"type": "response.output_item.done", "item": item}
+
+
+MESSAGE = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi."}]}
+COMPLETED = {"type": "response.completed", "response": {"status": "completed"}}
+
+
+async def test_responses_without_numbers_indexes_and_event_lines() -> None:
+    """llama.cpp's: no sequence, no indexes, a bare envelope, no `arguments.done`."""
+    response = await answer_to(
+        "responses",
+        stream(
+            {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress"}},
+            {"type": "response.output_text.delta", "item_id": "msg_1", "delta": "Hi."},
+            done(MESSAGE),
+            {"type": "response.function_call_arguments.delta", "item_id": "fc_1", "delta": "{}"},
+            done(call_item(call_id="fc_1")),
+            COMPLETED,
+        ),
+    )
+
+    assert response == ModelResponse(
+        output=(
+            AgentMessage(id=NO_ID, text="Hi.", phase="commentary"),
+            Call("fc_1", "exec_command", "{}"),
+        ),
+        usage=Usage(),
+        stop="completed",
+    )
+
+
+async def test_responses_with_nulls_and_a_done_marker() -> None:
+    """LiteLLM's: null where lists are specified, a `model` in every event, `[DONE]` at the end."""
+    response = await answer_to(
+        "responses",
+        stream(
+            {**done({**MESSAGE, "phase": None, "id": None}), "model": "x"},
+            {
+                "type": "response.completed",
+                "response": {"status": "completed", "output": None, "usage": None, "error": None},
+            },
+            done=True,
+        ),
+    )
+
+    assert response.output == (AgentMessage(id=NO_ID, text="Hi.", phase="final_answer"),)
+
+
+async def test_a_completed_event_that_says_incomplete_is_a_cut_answer() -> None:
+    """vLLM's way to tell that the output limit was reached."""
+    incomplete = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    response = await answer_to(
+        "responses", stream(done(MESSAGE), {"type": "response.completed", "response": incomplete})
+    )
+
+    assert response.stop == "length"
+
+
+async def test_items_told_only_at_the_end_are_taken_from_there() -> None:
+    """A server that sends no finished items, but the whole output."""
+    whole = {"status": "completed", "output": [MESSAGE]}
+    response = await answer_to("responses", stream({"type": "response.completed", "response": whole}))
+
+    assert response.output == (AgentMessage(id=NO_ID, text="Hi.", phase="final_answer"),)
+
+
+@pytest.mark.parametrize("given", [(None, None), ("", ""), ("call_0", "call_0")], ids=str)
+async def test_calls_without_ids_of_their_own_get_some(given: Sequence[str | None]) -> None:
+    """Missing and repeated ids: each call gets its own, and a repetition of the answer the same ones."""
+    body = stream(*(done(call_item(call_id=call_id)) for call_id in given), COMPLETED)
+    first, again = await answer_to("responses", body), await answer_to("responses", body)
+    ids = [call.id for call in first.output if isinstance(call, Call)]
+
+    assert len(set(ids)) == 2
+    assert all(ids)
+    assert first == again
+
+
+async def test_reasoning_that_cannot_be_carried_is_shown_only() -> None:
+    """Without `encrypted_content` there is nothing that a stateless request could give back."""
+    item = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    (reasoning,) = (await answer_to("responses", stream(done(item), COMPLETED))).output
+
+    assert isinstance(reasoning, Reasoning)
+    assert (reasoning.summary, reasoning.wire) == ("Hm.", "")
+
+
+def chunk(delta: object, finish_reason: str | None = None, **more: object) -> dict[str, object]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}], **more}
+
+
+def call_delta(index: int | None, call_id: str | None, name: str | None, arguments: object) -> object:
+    given = {"index": index, "id": call_id, "function": {"name": name, "arguments": arguments}}
+    return {"role": "assistant", "tool_calls": [given]}
+
+
+async def test_chat_with_everything_repeated_on_every_chunk() -> None:
+    """Role, id and name on each delta, `arguments: null` on the first."""
+    response = await answer_to(
+        "chat",
+        stream(
+            chunk(call_delta(0, "a", "exec_command", None)),
+            chunk(call_delta(0, "a", "exec_command", '{"cmd":')),
+            chunk(call_delta(0, "a", "exec_command", '"ls"}')),
+            chunk(call_delta(1, "b", "exec_command", "{}")),
+            chunk({}, "tool_calls"),
+            done=True,
+        ),
+    )
+
+    assert response.output == (
+        Call("a", "exec_command", '{"cmd":"ls"}'),
+        Call("b", "exec_command", "{}"),
+    )
+
+
+@pytest.mark.parametrize("index", [0, None])
+async def test_chat_with_parallel_calls_all_numbered_alike(index: int | None) -> None:
+    """Gemini's compatible endpoint gives each the index 0, others none: the ids tell them apart."""
+    response = await answer_to(
+        "chat",
+        stream(
+            chunk(call_delta(index, "a", "exec_command", '{"cmd":"ls"}')),
+            chunk(call_delta(index, "b", "exec_command", '{"cmd":')),
+            chunk(call_delta(index, None, None, '"pwd"}')),
+            chunk({}, "stop"),
+        ),
+    )
+
+    assert response.output == (
+        Call("a", "exec_command", '{"cmd":"ls"}'),
+        Call("b", "exec_command", '{"cmd":"pwd"}'),
+    )
+
+
+async def test_chat_without_a_reason_but_done() -> None:
+    """Some servers never say why they stopped, only that they did."""
+    response = await answer_to("chat", stream(chunk({"content": "Hi."}), done=True))
+
+    assert response.output == (AgentMessage(id=NO_ID, text="Hi.", phase="final_answer"),)
+
+
+async def test_chat_with_its_usage_on_the_last_choice() -> None:
+    """Usage counts wherever it comes, choices may be null, and `[DONE]` may be missing."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": None}
+    response = await answer_to(
+        "chat",
+        stream(chunk({"content": "Hi."}), {"choices": None}, chunk({"content": None}, "stop", usage=usage)),
+    )
+
+    assert response.usage == Usage(input_tokens=7, output_tokens=2)
+
+
+async def test_chat_reasoning_is_shown_and_not_sent_back() -> None:
+    """`reasoning_content`, which many engines add."""
+    response = await answer_to(
+        "chat", stream(chunk({"reasoning_content": "Hm. "}), chunk({"content": "Hi."}, "stop"), done=True)
+    )
+
+    assert [type(output) for output in response.output] == [Reasoning, AgentMessage]
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "fault"),
+    [
+        (b"<html>Welcome to nginx!</html>", "text/html", "malformed_answer"),
+        (b'{"error": {"code": "insufficient_quota"}}', "application/json", "quota"),
+        (b'{"object": "response"}', "application/json", "malformed_answer"),
+        (b"", "text/event-stream", "stream_cut"),
+        (b": still thinking\n\n", "text/event-stream", "stream_cut"),
+        (b"data: {]\n\n", "text/event-stream", "malformed_answer"),
+        (b"data: 7\n\n", "text/event-stream", "malformed_answer"),
+        (b'data: {"error": {}}\n\n', "text/event-stream", "server"),
+    ],
+)
+async def test_what_is_no_answer_has_a_name(wire: WireName, body: bytes, media_type: str, fault: str) -> None:
+    """Pages, bare JSON, nothing, garbage: a fault that the loop has a rule for, never a crash."""
+    with pytest.raises(ModelError) as caught:
+        await answer_to(wire, body, media_type=media_type)
+
+    assert caught.value.fault == fault
+    assert caught.value.detail
+
+
+async def test_a_done_marker_alone_is_no_answer_on_the_responses_wire() -> None:
+    """Gateways send it after a stream that broke behind them."""
+    with pytest.raises(ModelError, match="stream_cut"):
+        await answer_to("responses", stream(done(MESSAGE), done=True))

@@ -1,0 +1,81 @@
+"""How long an endpoint asks to wait, in each of the ways endpoints have of saying it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.models.faults import Complaint, Refusal, complaint_of, error_for_refusal, wait_from_message
+
+NOON = 1_767_268_800.0
+"""2026-01-01 12:00:00 UTC"""
+
+
+def wait_for(headers: dict[str, str], message: str = "") -> float | None:
+    refusal = Refusal(429, Complaint(message=message), headers)
+    return error_for_refusal(refusal, now=NOON).retry_after
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "20"}, 20.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, 30.0),
+        ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, 0.0),
+        ({"retry-after": "20", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({}, None),
+    ],
+)
+def test_the_header_says_when(headers: dict[str, str], seconds: float | None) -> None:
+    """Seconds, a date or milliseconds; nonsense is as good as nothing."""
+    assert wait_for(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit reached. Please try again in 1.242s. Visit …", 1.242),
+        ("Please try again in 20ms.", 0.02),
+        ("Please try again in 6m0s.", 360.0),
+        ("Please try again in 1h2m3s.", 3723.0),
+        ("Try again in 35 seconds.", 35.0),
+        ("Please try again in 2m.", 120.0),
+        ("Please try again in a while.", None),
+        ("Please try again later.", None),
+    ],
+)
+def test_the_message_says_when(message: str, seconds: float | None) -> None:
+    """Some tell it in words only; the header goes before them."""
+    assert wait_from_message(message) == seconds
+    assert wait_for({"retry-after": "7"}, message) == 7.0
+
+
+@given(st.text())
+def test_any_message_can_be_read(message: str) -> None:
+    """No text of an endpoint is an error of ours."""
+    assert (wait_from_message(message) or 0.0) >= 0.0
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner)))
+def test_any_body_can_be_complained_of(body: object) -> None:
+    """Whatever JSON an endpoint answers with, something is made of it."""
+    assert error_for_refusal(Refusal(400, complaint_of(body), {}), now=NOON).detail.startswith("HTTP 400")
+
+
+def test_a_long_message_is_cut() -> None:
+    """An endpoint that quotes the whole request does not fill the journal."""
+    error = error_for_refusal(Refusal(400, Complaint(message="x" * 10_000), {}), now=NOON)
+
+    assert len(error.detail) < 700
+
+
+def test_a_request_that_is_too_large_for_the_rate_limit_never_fits() -> None:
+    """Waiting would not help: it is told as an overflow, not as a limit of the rate."""
+    message = "Request too large for m on tokens per min (TPM): Limit 30000, Requested 45000."
+    refusal = Refusal(429, Complaint(code="rate_limit_exceeded", message=message), {})
+
+    assert error_for_refusal(refusal, now=NOON).fault == "context_overflow"
