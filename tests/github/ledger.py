@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -16,18 +15,19 @@ from tests.github.graphql import GraphqlDescription
 
 Counts: TypeAlias = Counter[str]
 
-_API_ROOT: Final = re.compile(r"^/api/v3(?=/|$)")
-_GRAPHQL: Final = re.compile(r"^(/api)?/graphql$")
+_GRAPHQL: Final = "/graphql"
 _LISTED: Final = 25
 
 
 class SentRequest(Protocol):
-    """A request as the forge saw it; `url` is the path with its query, `/api/v3` included."""
+    """A request as the forge saw it; `path` is what follows the API's root, `/graphql` for GraphQL."""
 
     @property
     def method(self) -> str: ...
     @property
-    def url(self) -> str: ...
+    def path(self) -> str: ...
+    @property
+    def query(self) -> str: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
     @property
@@ -118,12 +118,11 @@ class Ledger:
         return cls(Descriptions.load(), GraphqlDescription.load())
 
     def on_exchange(self, request: SentRequest, response: GivenResponse) -> None:
-        """Takes one exchange of the API; pages and git are none of it, and are passed over."""
-        path = urlsplit(request.url).path
-        if _GRAPHQL.match(path):
+        """Takes one exchange of the API; pages and git are none of it."""
+        if request.path == _GRAPHQL:
             self._take_graphql(request, response)
-        elif _API_ROOT.match(path):
-            self._take_rest(request, response, url=_API_ROOT.sub("", request.url) or "/")
+        else:
+            self._take_rest(request, response)
 
     def on_webhook(self, event: str, payload: Mapping[str, object], headers: Mapping[str, str]) -> None:
         problems = self._descriptions.check_webhook(event, payload, headers)
@@ -134,10 +133,10 @@ class Ledger:
             self.tally.note(f"webhook {name}", wrong, test=_test_running())
 
     def offers(self, routes: Iterable[tuple[str, str]]) -> None:
-        """Told the forge's routes (method and path template), so that one never validated can be named."""
+        """Told the forge's routes (method and template), so that one never validated can be named."""
         with self._lock:
             for method, template in routes:
-                path = re.sub(r"\{[^}]+\}", "1", _API_ROOT.sub("", template))
+                path = re.sub(r"\{[^}]+\}", "1", template)
                 if found := self._descriptions.match(method, path):
                     self.tally.offered.add(found.id)
 
@@ -185,15 +184,17 @@ class Ledger:
         report.extend(f"  {count} x {line} [{tally.first_seen.get(line, '')}]" for line, count in listed)
         return report
 
-    def _take_rest(self, request: SentRequest, response: GivenResponse, *, url: str) -> None:
-        operation = self._descriptions.match(request.method, url)
-        asked = self._descriptions.check_request(request.method, url, request.headers, request.body)
+    def _take_rest(self, request: SentRequest, response: GivenResponse) -> None:
+        method = "GET" if request.method == "HEAD" else request.method
+        url = f"{request.path}?{request.query}" if request.query else request.path
+        operation = self._descriptions.match(method, url)
+        asked = self._descriptions.check_request(method, url, request.headers, request.body)
         answered = (
             self._descriptions.check_response(operation, response.status, response.headers, response.body)
-            if operation
+            if operation and request.method != "HEAD"
             else []
         )
-        subject = operation.id if operation else f"{request.method} {urlsplit(url).path}"
+        subject = operation.id if operation else f"{method} {request.path}"
         with self._lock:
             if operation:
                 self.tally.exercised[subject] += 1
