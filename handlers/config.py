@@ -1,4 +1,4 @@
-"""Reads `.github/darner.yml`, the repository's wishes: they narrow what the operator allows, never widen it."""
+"""Reads `.github/darner.yml`: a repository's wishes narrow what the operator allows, and never widen it."""
 
 import difflib
 from typing import Annotated, Final
