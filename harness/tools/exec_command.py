@@ -21,7 +21,7 @@ from harness.tools.commands import (
     refused,
 )
 from harness.tools.context import Shell, ToolContext
-from sandbox.base import WORKSPACE, Command, PathRefused
+from sandbox.base import WORKSPACE, Command, CommandRefused, PathRefused
 
 PATCH_HEREDOC: Final = re.compile(
     r"\s*apply_patch\s+<<\s*(?P<quote>['\"]?)(?P<word>\w+)(?P=quote)[ \t]*\n(?P<patch>.*\n)(?P=word)\s*",
@@ -69,7 +69,7 @@ class ExecCommand:
         argv = ("bash", "-lc" if asked.login else "-c", asked.cmd)
         try:
             process = await sandbox.start(Command(argv, workdir=asked.workdir, tty=asked.tty))
-        except PathRefused as refusal:
+        except (PathRefused, CommandRefused) as refusal:
             return refused(item, f"The command was not run. {refusal}")
         # The item's number: no two sessions of a turn share it, also not across a crash.
         session_id = int(item.id.removeprefix("item_"))
