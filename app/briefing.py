@@ -1,4 +1,4 @@
-"""Gathers what a briefing is made of: the conversation from the forge, instructions and diff from the mirror."""
+"""Gathers what a briefing is made of: the conversation from the forge, the rest from the mirror."""
 
 import asyncio
 from typing import Final

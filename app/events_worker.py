@@ -1,6 +1,6 @@
 """Drives a thread's inbox: claims a letter, fetches the view, asks the handlers, stores and performs effects.
 
-Effects of one thread are done in order; one that must wait (a rate limit, a broken forge) holds the later ones.
+Effects of one thread are done in order; one that must wait (a rate limit) holds the later ones.
 """
 
 import logging
@@ -61,23 +61,18 @@ class EventsWorker:
                 )
             )
             waiting = pending or letter
-            if waiting is None:
+            # Whoever postponed it has enqueued the wake-up for then.
+            if waiting is None or waiting.not_before > self._now():
                 return
-            if waiting.not_before > self._now():
-                # Whoever postponed it has enqueued the wake-up for then.
-                return
-            done = (
-                await self._perform(thread, pending)
-                if pending is not None
-                else await self._handle(thread, letter)
-                if letter is not None
-                else False
-            )
-            if not done:
+            if pending is not None:
+                goes_on = await self._perform(thread, pending)
+            else:
+                goes_on = letter is not None and await self._handle(thread, letter)
+            if not goes_on:
                 return
 
     async def _handle(self, thread: str, letter: Letter) -> bool:
-        """One event: view, decision, effects. The handler border: a fault is recorded and tried again later."""
+        """One event: view, decision, effects. The handler border: a fault is recorded and tried again."""
         try:
             event = await self._event(letter)
             place = await self._database.read(lambda connection: inbox.place_of(connection, thread))

@@ -1,4 +1,4 @@
-"""`POST /webhook`: verify on the raw bytes, parse, store with its wake-up, acknowledge. Acts on nothing itself.
+"""`POST /webhook`: verify the raw bytes, parse, store with a wake-up, acknowledge. Acts on nothing itself.
 
 A plain ASGI endpoint: a framework's request handling costs more than all the rest (measured in `bench/`).
 """

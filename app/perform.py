@@ -1,4 +1,4 @@
-"""Does the effects: the one place from which anything reaches the forge. At least once, and found before repeated.
+"""Does the effects, at least once each: the one place from which anything is written to the forge.
 
 Every text passes the broker's scanner here, whatever it came from; a write that may have happened (`attempts`
 is not 0) is looked for by its signed marker, external id, branch or SHA before it is made.
@@ -31,7 +31,7 @@ from handlers.effects import (
     WriteCheckRun,
 )
 from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed, TurnEnded
-from handlers.markers import Marker, is_marked, marker_for
+from handlers.markers import make_marker, verify_marker
 from handlers.scan import scan
 from handlers.view import Bot
 from sandbox.mirror import BranchProtected, Denied, HeadMoved, Identity, Pushed
@@ -100,24 +100,21 @@ class Performer:
             case _:
                 assert_never(effect)
 
-    def clean(self, text: str, *, requester: str = "", closes: int | None = None) -> str:
+    def clean(self, text: str, *, requester: str = "") -> str:
         """A Markdown text as it may leave the house."""
-        return self._scanned(text, requester=requester, closes=closes, form="markdown")
+        return self._scanned(text, requester=requester, form="markdown")
 
     def plain(self, text: str) -> str:
         """A title or commit message as it may leave the house."""
-        return self._scanned(text, requester="", closes=None, form="plain")
+        return self._scanned(text, requester="", form="plain")
 
-    def _scanned(
-        self, text: str, *, requester: str, closes: int | None, form: Literal["markdown", "plain"]
-    ) -> str:
+    def _scanned(self, text: str, *, requester: str, form: Literal["markdown", "plain"]) -> str:
         scanned = scan(
             text,
             secrets=tuple(self._secrets()),
             allowed_mentions=tuple(login for login in (requester, self._bot().mention) if login),
             own_hosts=(urlsplit(self._github.web_url).netloc,),
             limit=MAX_BODY - MARKER_ROOM,
-            closes=() if closes is None else (closes,),
             form=form,
         )
         if scanned.findings:
@@ -135,7 +132,7 @@ class Performer:
 
     def _marked(self, key: str, body: str, *, requester: str) -> str:
         """A comment's body, scanned, with the hidden marker by which a repeated try finds it."""
-        marker = marker_for(Marker("comment", key), self._marker_key)
+        marker = make_marker("comment", key, key=self._marker_key)
         return f"{self.clean(body, requester=requester)}\n\n{marker}"
 
     async def _react(self, effect: React, thread: str, place: RepositoryRef) -> Performed:
@@ -162,7 +159,7 @@ class Performer:
         where = client.review_replies if effect.review_thread is not None else client.comments
         for comment in reversed(where(effect.number)):
             is_ours = comment.author_id == self._bot().id
-            if is_ours and is_marked(comment.body, Marker("comment", effect.key), self._marker_key):
+            if is_ours and verify_marker(comment.body, "comment", effect.key, key=self._marker_key):
                 return comment
         return None
 
@@ -255,9 +252,7 @@ class Performer:
             raise ForgeError("invalid", msg, status=0)
         requester = event.ended.start.requester.login
         title = self.plain(effect.title).replace("\n", " ")[:240]
-        start = event.ended.start
-        closes = None if start.is_pull else start.number
-        body = self.clean(effect.body, requester=requester, closes=closes)
+        body = self.clean(effect.body, requester=requester)
 
         def open_or_find(client: Client) -> tuple[int, str]:
             # A branch of ours is one turn's: its pull request, if there is one, is the one we want.

@@ -25,7 +25,10 @@ from app.store import inbox, turns
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
+from app.view import CONFIG_PATH
 from handlers.briefing import compose
+from handlers.broker import is_protected
+from handlers.config import ConfigRefused, parse_config
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
 from harness.instructions import INSTRUCTIONS
@@ -33,6 +36,8 @@ from harness.items import (
     CommandExecution,
     Failed,
     Life,
+    PlanStep,
+    PlanUpdate,
     ThreadId,
     Turn,
     TurnId,
@@ -44,7 +49,7 @@ from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
 from harness.tools import open_tools
 from harness.tools.context import ToolContext
-from sandbox.base import Driver, Policy, Sandbox, SandboxUnavailable
+from sandbox.base import PROTECTED_PATHS, Driver, Policy, Sandbox, SandboxUnavailable
 from sandbox.checkout import ChangedFile, Checkout, check_out
 from sandbox.git import GitFailed
 from sandbox.mirror import Identity, Mirror
@@ -56,6 +61,7 @@ TEST_COMMAND: Final = re.compile(
     r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\b"
 )
 
+CONFIG_BYTES: Final = 64 * 1024
 PATCH_LIMIT: Final = 60_000
 """Characters of a held-back patch that a comment may show."""
 
@@ -78,9 +84,10 @@ class Runtime:
 class _Left:
     """What a turn left in its checkout, already in the mirror."""
 
-    changes: tuple[ProposedChange, ...]
-    snapshot: str | None
-    protected_patch: str
+    changes: tuple[ProposedChange, ...] = ()
+    snapshot: str | None = None
+    protected_patch: str = ""
+    patch: str = ""
 
 
 class TurnsWorker:
@@ -123,7 +130,7 @@ class TurnsWorker:
                 "fields": {"turn": row.id, "thread": row.thread, "sha": start.base_sha, "mode": start.mode}
             },
         )
-        left = _Left((), None, "")
+        left = _Left()
         try:
             mirror = await self._runtime.mirrors.fetched(place, start.base_sha, start.instructions_sha)
             request = row.request or await self._compose(row, start, place, mirror)
@@ -199,18 +206,32 @@ class TurnsWorker:
     async def _collect(self, row: TurnRow, start: StartTurn, mirror: Mirror, checkout: Checkout) -> _Left:
         """The result as data, kept in the mirror: from here on the checkout is not needed."""
         changed = await checkout.changes()
+        proposed = tuple(_proposed(change) for change in changed)
         sound = [change for change in changed if change.problem is None]
-        snapshot = None
-        if sound:
-            snapshot = await mirror.commit(
-                parent=start.base_sha,
-                changes=sound,
-                message=f"What turn {row.id} left",
-                author=Identity("Darner", "darner@localhost"),
-                date=int(row.created_at),
-            )
-        patch = await checkout.diff([change.path for change in sound]) if sound else ""
-        return _Left(tuple(_proposed(change) for change in changed), snapshot, patch[:PATCH_LIMIT])
+        if not sound:
+            return _Left(proposed)
+        snapshot = await mirror.commit(
+            parent=start.base_sha,
+            changes=sound,
+            message=f"What turn {row.id} left",
+            author=Identity("Darner", "darner@localhost"),
+            date=int(row.created_at),
+        )
+        protected = await self._protected_paths(mirror, start)
+        held = [change.path for change in sound if is_protected(change.path, protected)]
+        return _Left(
+            proposed,
+            snapshot,
+            protected_patch=await checkout.diff(held, limit=PATCH_LIMIT) if held else "",
+            patch=await checkout.diff(limit=PATCH_LIMIT) if start.is_fork else "",
+        )
+
+    async def _protected_paths(self, mirror: Mirror, start: StartTurn) -> tuple[str, ...]:
+        text = await mirror.read(start.instructions_sha, CONFIG_PATH, limit=CONFIG_BYTES)
+        try:
+            return parse_config(text).protected_paths if text is not None else PROTECTED_PATHS
+        except ConfigRefused:
+            return PROTECTED_PATHS
 
     def _failed(self, row: TurnRow, error: Exception) -> TurnResult:
         reference = secrets.token_hex(4)
@@ -239,6 +260,8 @@ class TurnsWorker:
             seconds=result.seconds,
             changes=left.changes,
             protected_patch=left.protected_patch,
+            patch=left.patch,
+            plan=_plan(entries),
             commands_run=_tests_run(entries),
         )
         now = self._runtime.now()
@@ -266,6 +289,14 @@ def _proposed(change: ChangedFile) -> ProposedChange:
         added_lines=change.added_lines,
         removed_lines=change.removed_lines,
     )
+
+
+def _plan(entries: Sequence[Entry]) -> tuple[PlanStep, ...]:
+    """The plan as the agent left it."""
+    for entry in reversed(entries):
+        if entry.life is Life.COMPLETED and isinstance(entry.item, PlanUpdate):
+            return entry.item.plan
+    return ()
 
 
 def _tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -28,13 +28,11 @@ from app.settings import Settings, SettingsRefused
 from app.store.database import Database
 from app.store.keys import key
 from app.tokens import AppTokens, PersonalToken, Tokens
+from app.turn_parts import api_key_of, driver_of, limits_of, model_of
 from app.turns_worker import Runtime, TurnsWorker
 from handlers.view import Bot
-from harness.items import TurnLimits
-from harness.models import open_model
-from harness.protocols import Model
-from sandbox.base import Driver, SandboxMode
-from sandbox.drivers import choose
+from harness.models.probe import endpoint_fault
+from sandbox.base import SandboxMode
 
 log = logging.getLogger(__name__)
 
@@ -172,28 +170,9 @@ class Server:
 
     async def _probe_model(self) -> Part:
         fault = await endpoint_fault(
-            base_url=self._settings.openai_base_url, api_key=_api_key(self._settings)
+            base_url=self._settings.openai_base_url, api_key=api_key_of(self._settings)
         )
         return Part(result="failed" if fault else "ok", detail=fault or self._settings.model)
-
-
-def model_of(settings: Settings) -> AbstractAsyncContextManager[Model]:
-    return open_model(
-        wire=settings.model_wire,
-        model=settings.model,
-        base_url=settings.openai_base_url,
-        api_key=_api_key(settings),
-    )
-
-
-def driver_of(settings: Settings) -> Driver:
-    return choose(settings.sandbox, extra_read_only=settings.sandbox_read_only)
-
-
-def limits_of(settings: Settings) -> TurnLimits:
-    return TurnLimits(
-        steps=settings.turn_steps, tokens=settings.turn_tokens, wall_seconds=settings.turn_seconds
-    )
 
 
 def tokens_of(settings: Settings) -> Tokens:
@@ -208,11 +187,6 @@ def tokens_of(settings: Settings) -> Tokens:
         msg = f"DARNER_GITHUB_APP_KEY: {error.strerror}; give the PEM text or a readable file."
         raise SettingsRefused(msg) from None
     return AppTokens(app_id=settings.github_app_id, private_key=pem, api_url=settings.api_url)
-
-
-def _api_key(settings: Settings) -> str:
-    # Servers without accounts take any key; the client insists on one.
-    return settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
 
 
 def _unknown_bot(settings: Settings) -> Bot:

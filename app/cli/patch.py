@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.complaint import complain
 from app.cli.options import Repo
 
 
@@ -31,8 +32,7 @@ def patch(
     try:
         summary = apply(plan(parse(_text(file)), files), files)
     except (PatchRefused, SandboxUnavailable) as refusal:
-        typer.echo(f"darner patch: nothing was changed. {_sentence(str(refusal))}", err=True)
-        raise typer.Exit(1) from None
+        raise complain(f"Nothing was changed. {_sentence(str(refusal))}", status=1) from None
     typer.echo(str(summary))
 
 

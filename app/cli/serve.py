@@ -13,7 +13,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on (DARNER_PORT).")] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
 ) -> None:
-    """Take webhooks and run turns, until interrupted. What is under way then is continued at the next start."""
+    """Take webhooks and run turns, until interrupted. What is under way is continued at the next start."""
     try:
         settings = load_settings()
     except SettingsRefused as error:

@@ -41,7 +41,7 @@ def compress(body: bytes) -> bytes:
 
 
 def insert(connection: Connection, row: DeliveryRow) -> int | None:
-    """The new row's id; None when the GUID is known already (GitHub sends a redelivery under the same one)."""
+    """The new row's id; None when the GUID is known already: a redelivery keeps it."""
     values = {name: getattr(row, name) for name in DeliveryRow.__slots__}
     statement = insert_new(connection, deliveries, values, unique="guid").returning(deliveries.c.id)
     inserted: int | None = connection.execute(statement).scalar_one_or_none()

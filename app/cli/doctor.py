@@ -1,0 +1,136 @@
+"""`darner doctor`: what is set, and what holds on this machine, before a turn finds out. Changes nothing."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from app.cli.complaint import complain
+from app.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from sandbox.base import Check
+
+REFUSED: Final = 3
+MASK: Final = "********"
+STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
+def doctor(*, as_json: AsJson = False) -> None:
+    """Show the effective settings (secrets masked) and check that a turn can run here.
+
+    Exits with 3 when a turn would be refused.
+    """
+    from app.settings import SettingsRefused, load_settings
+
+    try:
+        settings = load_settings()
+    except SettingsRefused as error:
+        raise complain(str(error)) from None
+    checks = asyncio.run(_checks(settings))
+    is_ready = all(check.result != "failed" for check in checks)
+    if as_json:
+        report = {
+            "ready": is_ready,
+            "settings": effective(settings),
+            "checks": [asdict(check) for check in checks],
+        }
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        _print_tables(effective(settings), checks, is_ready=is_ready)
+    raise typer.Exit(0 if is_ready else REFUSED)
+
+
+def effective(settings: "Settings") -> dict[str, str]:
+    """Every setting by the name people write, with its value for showing: never a secret."""
+    from pydantic import SecretStr
+
+    shown = {}
+    for field in type(settings).model_fields:
+        name = field.upper() if field.startswith("openai_") else f"DARNER_{field.upper()}"
+        value = getattr(settings, field)
+        shown[name] = MASK if isinstance(value, SecretStr) else _shown(value)
+    shown["DARNER_DATABASE_URL"] = _without_password(settings.sql_url)
+    shown["OPENAI_BASE_URL"] = _without_password(settings.openai_base_url)
+    shown["DARNER_GITHUB_URL"] = _without_password(settings.github_url)
+    return shown
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, frozenset)):
+        return ", ".join(sorted(map(str, value)))
+    return str(value)
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    account, at, place = rest.rpartition("@")
+    if not at:
+        return url
+    return f"{scheme}{separator}{account.partition(':')[0]}:{MASK}@{place}"
+
+
+async def _checks(settings: "Settings") -> Sequence["Check"]:
+    from app.turn_parts import driver_of
+    from sandbox.base import Check, SandboxUnavailable
+
+    checks = [_home_check(settings.home), _model_check(settings)]
+    try:
+        checks += await driver_of(settings).check()
+    except SandboxUnavailable as error:
+        checks.append(Check("sandbox", "failed", error.reason, error.remedy))
+    return checks
+
+
+def _home_check(home: Path) -> "Check":
+    import os
+
+    from sandbox.base import Check
+
+    existing = home
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return Check("home", "ok", f"{home} can be written")
+    return Check("home", "failed", f"{home} cannot be written", "Set DARNER_HOME to a directory of yours.")
+
+
+def _model_check(settings: "Settings") -> "Check":
+    from sandbox.base import Check
+
+    if not settings.model:
+        return Check("model", "warning", "no model is set", "Set DARNER_MODEL, or give `exec` --model.")
+    if settings.openai_api_key is None and settings.openai_base_url == "https://api.openai.com/v1":
+        return Check(
+            "model", "warning", "api.openai.com wants a key", "Set OPENAI_API_KEY, or OPENAI_BASE_URL."
+        )
+    return Check("model", "ok", f"{settings.model} at {_without_password(settings.openai_base_url)}")
+
+
+def _print_tables(settings: dict[str, str], checks: Sequence["Check"], *, is_ready: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table("Setting", "Value", title="Settings", title_justify="left")
+    for name, value in settings.items():
+        table.add_row(Text(name), Text(value or "(not set)", style="" if value else "dim"))
+    console.print(table)
+    table = Table("What", "Result", "Remedy", title="Checks", title_justify="left")
+    for check in checks:
+        result = Text(f"{check.result}: {check.detail}", style=STYLES[check.result])
+        table.add_row(Text(check.name), result, Text(check.remedy))
+    console.print(table)
+    console.print(
+        "A turn can run here." if is_ready else "A turn would be refused here: see the remedies above."
+    )

@@ -1,0 +1,112 @@
+"""`darner sandbox`: one command, confined exactly as in a turn. Adds nothing to what the command prints."""
+
+import asyncio
+import os
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from app.cli.complaint import complain
+from app.cli.options import Repo
+from sandbox.base import SandboxMode
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from sandbox.base import Ended, Process
+
+NOT_STARTED: Final = 125
+INTERRUPTED: Final = 128 + signal.SIGINT
+READER_GONE: Final = 128 + signal.SIGPIPE
+POLL_SECONDS: Final = 0.02
+"""How long printed output may lie: short, for what piles up beyond the policy's limit loses its middle."""
+
+
+class DriverName(StrEnum):
+    AUTO = "auto"
+    BUBBLEWRAP = "bubblewrap"
+
+
+def sandbox(
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="The program and its arguments.")
+    ],
+    *,
+    driver: Annotated[
+        DriverName | None, typer.Option("--driver", help="How to confine (DARNER_SANDBOX).")
+    ] = None,
+    mode: Annotated[
+        SandboxMode | None, typer.Option("--mode", help="What it may write (default: the most allowed).")
+    ] = None,
+    repo: Repo = Path(),
+) -> None:
+    """Run one command confined as in a turn, on a copy of a directory; what it changed is put back into it.
+
+    Its output and its exit status pass through: 124 after the time limit, 125 if the sandbox could not start.
+    """
+    from app.settings import SettingsRefused, load_settings
+
+    try:
+        settings = load_settings(**({"sandbox": driver.value} if driver else {}))
+    except SettingsRefused as error:
+        raise complain(str(error)) from None
+    ceiling = SandboxMode(settings.sandbox_mode)
+    if mode is SandboxMode.WORKSPACE_WRITE and ceiling is SandboxMode.READ_ONLY:
+        message = "DARNER_SANDBOX_MODE allows read-only at most. Ask with --mode read-only."
+        raise complain(message, status=NOT_STARTED)
+    raise typer.Exit(_run(settings, tuple(command), repo=repo, mode=mode or ceiling))
+
+
+def _run(settings: "Settings", argv: tuple[str, ...], *, repo: Path, mode: SandboxMode) -> int:
+    from app.local_sandbox import DirectoryRefused
+    from sandbox.base import SandboxError
+
+    try:
+        return asyncio.run(_interruptible(settings, argv, repo=repo, mode=mode))
+    except asyncio.CancelledError:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is left in the buffer must not fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except (SandboxError, DirectoryRefused, OSError) as error:
+        raise complain(str(error), status=NOT_STARTED) from None
+
+
+async def _interruptible(
+    settings: "Settings", argv: tuple[str, ...], *, repo: Path, mode: SandboxMode
+) -> int:
+    task = asyncio.ensure_future(_confined(settings, argv, repo=repo, mode=mode))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await task
+
+
+async def _confined(settings: "Settings", argv: tuple[str, ...], *, repo: Path, mode: SandboxMode) -> int:
+    from app.local_sandbox import local_sandbox
+    from app.turn_parts import driver_of
+    from sandbox.base import Command, Policy
+
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with local_sandbox(repo, Policy(mode), driver=driver_of(settings), home=settings.home) as (
+        local,
+        opened,
+    ):
+        ended = await _passed_through(await opened.start(Command(argv)))
+        for change in await local.finish():
+            if change.problem is not None:
+                typer.echo(f"darner: {change.path} was not put into {repo}: {change.problem}", err=True)
+    return ended.exit_status
+
+
+async def _passed_through(process: "Process") -> "Ended":
+    while True:
+        ended = await process.wait(POLL_SECONDS)
+        if output := process.take_output():
+            sys.stdout.buffer.write(output)
+            sys.stdout.buffer.flush()
+        if ended is not None:
+            return ended

@@ -1,0 +1,218 @@
+"""One turn on a local directory: a copy is worked on, what changed is put back, the journal stays.
+
+The way of `darner exec`: no forge, no server. Never writes to the directory's `.git`, and runs no git in it.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
+
+from app.local_sandbox import Local, local_sandbox
+from app.settings import Settings
+from app.store import inbox, turns
+from app.store.database import Database
+from app.store.turns import SqlJournal, TurnRow
+from app.turn_parts import driver_of, limits_of, model_of
+from harness.instructions import INSTRUCTIONS
+from harness.items import Item, Life, Stopped, ThreadId, Turn, TurnId, TurnResult, Usage, Waiting
+from harness.loop import run_turn
+from harness.memory import PlainSession
+from harness.protocols import Model
+from harness.tools import ToolContext, open_tools
+from sandbox.base import FileMissing, FileTooLarge, PathRefused, Policy, Sandbox, SandboxMode
+from sandbox.files import CheckoutFiles
+from sandbox.local import ChangedFile
+
+PATIENCE_SECONDS: Final = 600.0
+"""How long a person is kept waiting for an endpoint's limit before the turn ends instead."""
+INSTRUCTION_FILE: Final = "AGENTS.md"
+INSTRUCTION_BYTES: Final = 32 * 1024
+PLACE: Final = """\
+This task is on a local directory; your checkout is a copy of it. What you change is put into the directory
+when you are done. Nothing is committed, and no pull request is opened."""
+LEFT_OUT: Final = """\
+Your turn before this one was interrupted, and none of its changes reached the directory. Your checkout is the
+directory as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asked for on the command line."""
+
+    directory: Path
+    prompt: str
+    mode: SandboxMode
+    resume: ThreadId | None = None
+
+
+class Watcher(Protocol):
+    """Shows a turn while it happens. Its methods never raise."""
+
+    def started(self, thread: ThreadId, turn: TurnId) -> None: ...
+
+    def item(self, life: Life, item: Item) -> None: ...
+
+    def waiting(self, outcome: Waiting) -> None: ...
+
+    def ended(self, turn: TurnId, result: TurnResult, changes: Sequence[ChangedFile]) -> None: ...
+
+
+class ThreadUnknown(Exception):
+    """There is no thread of this name to resume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the turn ended, and what became of its changes (with a problem: not put into the directory)."""
+
+    result: TurnResult
+    changes: Sequence[ChangedFile]
+
+
+class LocalTurn:
+    """One turn, which can be stopped from outside while it runs."""
+
+    def __init__(self, asked: Asked, settings: Settings, watcher: Watcher) -> None:
+        self._asked = asked
+        self._settings = settings
+        self._watcher = watcher
+        self._session = PlainSession(show=watcher.item)
+        self._stopped = asyncio.Event()
+        self.is_at_work = False
+        """Whether `stop` will be heard. Before and after, cancelling is the way to end it."""
+
+    def stop(self, by: str) -> None:
+        self._session.stop(by)
+        self._stopped.set()
+
+    async def run(self) -> Ended:
+        """Raises `ThreadUnknown`, `DirectoryRefused`, `SandboxUnavailable` (nothing has run in all three),
+        `OwnershipLost`, and `PathRefused` when the changes cannot be put back.
+        """
+        self._settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with Database(self._settings.sql_url) as database:
+            async with self._sandbox() as (local, sandbox), model_of(self._settings) as model:
+                started = await self._start(database)
+                self._watcher.started(started.thread, started.turn)
+                result = await self._at_work(started, model, sandbox)
+                changes = () if _is_left_out(result) else await local.finish()
+            await database.write(
+                lambda connection: turns.end(
+                    connection, started.turn, result, snapshot=None, owner=started.owner, now=time.time()
+                )
+            )
+            self._watcher.ended(started.turn, result, changes)
+            return Ended(result, changes)
+
+    @asynccontextmanager
+    async def _sandbox(self) -> AsyncIterator[tuple[Local, Sandbox]]:
+        async with local_sandbox(
+            self._asked.directory,
+            Policy(self._asked.mode),
+            driver=driver_of(self._settings),
+            home=self._settings.home,
+        ) as opened:
+            yield opened
+
+    async def _start(self, database: Database) -> "_Started":
+        """The thread's and the turn's rows; a turn before it that was cut off is closed first."""
+        asked, now = self._asked, time.time()
+        thread = asked.resume or ThreadId(f"exec-{secrets.token_hex(6)}")
+        turn, owner = TurnId(f"{thread}-{secrets.token_hex(4)}"), secrets.token_hex(8)
+
+        def open_turn(connection: Connection) -> bool:
+            earlier = turns.of_thread(connection, thread)
+            if asked.resume is None:
+                inbox.open_thread(connection, thread, None, number=None, now=now)
+            elif not earlier:
+                raise ThreadUnknown(f"There is no thread {thread!r} in {self._settings.home}.")
+            for row in earlier:
+                _close(connection, row, owner=owner, now=now)
+            turns.queue(connection, turn, thread, start="{}", now=now)
+            turns.take(connection, turn, owner=owner, now=now)
+            return bool(earlier) and (earlier[-1].outcome is None or isinstance(earlier[-1].outcome, Stopped))
+
+        was_left_out = await database.write(open_turn)
+        journal = SqlJournal(database, turn=turn, thread=thread, owner=owner)
+        return _Started(thread, turn, owner, journal, was_left_out=was_left_out)
+
+    async def _at_work(self, started: "_Started", model: Model, sandbox: Sandbox) -> TurnResult:
+        turn = Turn(
+            id=started.turn,
+            thread_id=started.thread,
+            instructions=INSTRUCTIONS,
+            request=self._request(was_left_out=started.was_left_out),
+            limits=limits_of(self._settings),
+        )
+
+        async def ready() -> Sandbox:
+            return sandbox
+
+        async with open_tools(ToolContext(sandbox=ready)) as tools:
+            self.is_at_work = True
+            try:
+                while True:
+                    result = await run_turn(
+                        turn, model=model, tools=tools, session=self._session, journal=started.journal
+                    )
+                    if not isinstance(result.outcome, Waiting) or not await self._has_waited(result.outcome):
+                        return result
+            finally:
+                self.is_at_work = False
+
+    async def _has_waited(self, outcome: Waiting) -> bool:
+        """Wait as the endpoint asks, or until someone stops the turn. False when that is too long."""
+        if outcome.until - time.time() > PATIENCE_SECONDS:
+            return False
+        self._watcher.waiting(outcome)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), timeout=max(outcome.until - time.time(), 0))
+        return True
+
+    def _request(self, *, was_left_out: bool) -> str:
+        parts = [PLACE]
+        if instructions := _instructions_in(self._asked.directory):
+            parts.append(f"# {INSTRUCTION_FILE} of the directory\n\n{instructions}")
+        if was_left_out:
+            parts.append(LEFT_OUT)
+        parts.append(f"# The request\n\n{self._asked.prompt}")
+        return "\n\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    thread: ThreadId
+    turn: TurnId
+    owner: str
+    journal: SqlJournal
+    was_left_out: bool
+    """Whether the changes of the turn before this one were thrown away."""
+
+
+def _is_left_out(result: TurnResult) -> bool:
+    return isinstance(result.outcome, Stopped)
+
+
+def _close(connection: Connection, row: TurnRow, *, owner: str, now: float) -> None:
+    if row.status == "ended":
+        return
+    turns.take(connection, row.id, owner=owner, now=now)
+    interrupted = TurnResult(Stopped("an interruption"), Usage(), steps=0, seconds=0.0)
+    turns.end(connection, row.id, interrupted, snapshot=None, owner=owner, now=now)
+
+
+def _instructions_in(directory: Path) -> str:
+    """The directory's own instructions: the person who asks owns them, as they own the directory."""
+    files = CheckoutFiles(directory.resolve(), Policy(SandboxMode.READ_ONLY))
+    try:
+        content = files.read(INSTRUCTION_FILE, limit=INSTRUCTION_BYTES)
+    except (FileMissing, FileTooLarge, PathRefused):
+        return ""
+    return content.data.decode("utf-8", "replace").strip()

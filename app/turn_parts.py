@@ -1,0 +1,35 @@
+"""What a turn runs with, made from the settings. Light: serves the command line and the server alike."""
+
+from contextlib import AbstractAsyncContextManager
+
+from sandbox.drivers import choose
+
+from app.settings import Settings
+from harness.items import TurnLimits
+from harness.models import open_model
+from harness.protocols import Model
+from sandbox.base import Driver
+
+
+def model_of(settings: Settings) -> AbstractAsyncContextManager[Model]:
+    return open_model(
+        wire=settings.model_wire,
+        model=settings.model,
+        base_url=settings.openai_base_url,
+        api_key=api_key_of(settings),
+    )
+
+
+def api_key_of(settings: Settings) -> str:
+    # Servers of one's own often want none, but the client wants something to send.
+    return settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none"
+
+
+def driver_of(settings: Settings) -> Driver:
+    return choose(settings.sandbox, extra_read_only=settings.sandbox_read_only)
+
+
+def limits_of(settings: Settings) -> TurnLimits:
+    return TurnLimits(
+        steps=settings.turn_steps, tokens=settings.turn_tokens, wall_seconds=settings.turn_seconds
+    )
