@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from harness.items import Call, CommandExecution, FileChange, ItemId, ItemStatus
 from harness.protocols import ArgumentsRefused, Tool
 from harness.tools import ToolContext, open_tools
 from harness.tools.context import MOST_SHELLS, Shell, Shells
-from sandbox.base import Ended, Limits, Policy, Sandbox, SandboxMode, StdinClosed, Workspace
-from sandbox.bubblewrap import BubblewrapDriver
+from sandbox.base import Ended, Limits, StdinClosed
+from tests.harness.conftest import Confinement
 
 
 @dataclass
@@ -45,26 +44,10 @@ class Hands:
         return item
 
 
-def workspace_in(directory: Path) -> Workspace:
-    for name in ("tree", "scratch"):
-        (directory / name).mkdir()
-    owner = BubblewrapDriver().owner_uid
-    if owner is not None:
-        os.chown(directory / "tree", owner, owner)
-    return Workspace(tree=directory / "tree", scratch=directory / "scratch")
-
-
 @pytest.fixture
-async def hands(tmp_path: Path) -> AsyncIterator[Hands]:
-    workspace = workspace_in(tmp_path)
-    policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=Limits(wall_seconds=20.0))
-    async with BubblewrapDriver().open(workspace, policy) as sandbox:
-
-        async def opened() -> Sandbox:
-            return sandbox
-
-        async with open_tools(ToolContext(sandbox=opened)) as tools:
-            yield Hands(tools, workspace.tree)
+async def hands(confinement: Confinement) -> AsyncIterator[Hands]:
+    async with confinement.open() as context, open_tools(context) as tools:
+        yield Hands(tools, confinement.checkout)
 
 
 def shown(item: ToolItem) -> str:
@@ -137,16 +120,10 @@ async def test_typing_into_a_command_without_terminal_is_refused(hands: Hands) -
     assert "start it again with tty: true" in shown(refused)
 
 
-async def test_the_time_limit_of_the_policy_ends_a_command(tmp_path: Path) -> None:
+async def test_the_time_limit_of_the_policy_ends_a_command(confinement: Confinement) -> None:
     """The model learns that it was the limit."""
-    policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=Limits(wall_seconds=1.0))
-    async with BubblewrapDriver().open(workspace_in(tmp_path), policy) as sandbox:
-
-        async def opened() -> Sandbox:
-            return sandbox
-
-        async with open_tools(ToolContext(sandbox=opened)) as tools:
-            done = await Hands(tools, tmp_path).command("sleep 30")
+    async with confinement.open(Limits(wall_seconds=1.0)) as context, open_tools(context) as tools:
+        done = await Hands(tools, confinement.checkout).command("sleep 30")
 
     assert shown(done).startswith("Process exited with code 124 (killed: it ran longer than 1 seconds)\n")
 
@@ -194,25 +171,22 @@ async def test_wrong_arguments_are_refused_before_anything_runs(hands: Hands) ->
         await hands.call("exec_command", command=["ls"])
 
 
-async def test_nothing_survives_the_end_of_the_turn(tmp_path: Path) -> None:
+async def test_nothing_survives_the_end_of_the_turn(confinement: Confinement) -> None:
     """A command left running is dead when the tools are closed, also when the turn was cancelled."""
-    workspace = workspace_in(tmp_path)
-    policy = Policy(SandboxMode.WORKSPACE_WRITE)
-    beat = workspace.tree / "beat"
-    async with BubblewrapDriver().open(workspace, policy) as sandbox:
+    beat = confinement.checkout / "beat"
+    is_waiting = asyncio.Event()
 
-        async def opened() -> Sandbox:
-            return sandbox
+    async def work(context: ToolContext) -> None:
+        async with open_tools(context) as tools:
+            hands = Hands(tools, confinement.checkout)
+            left = await hands.command("while :; do date +%N > beat; sleep 0.05; done", yield_time_ms=500)
+            assert left.session_id is not None
+            is_waiting.set()
+            await hands.command("sleep 60", yield_time_ms=30_000)
 
-        async def work() -> None:
-            async with open_tools(ToolContext(sandbox=opened)) as tools:
-                hands = Hands(tools, workspace.tree)
-                left = await hands.command("while :; do date +%N > beat; sleep 0.05; done", yield_time_ms=300)
-                assert left.session_id is not None
-                await hands.command("sleep 60", yield_time_ms=30_000)
-
-        working = asyncio.create_task(work())
-        await asyncio.sleep(1.0)
+    async with confinement.open() as context:
+        working = asyncio.create_task(work(context))
+        await is_waiting.wait()
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
