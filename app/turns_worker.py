@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -50,9 +49,10 @@ from harness.protocols import Entry, Model, OwnershipLost
 from harness.tools import open_tools
 from harness.tools.context import ToolContext
 from sandbox.base import PROTECTED_PATHS, Driver, Policy, Sandbox, SandboxUnavailable
-from sandbox.checkout import ChangedFile, Checkout, check_out
+from sandbox.checkout import Checkout, check_out, remove_tree, reopen
 from sandbox.git import GitFailed
 from sandbox.mirror import Identity, Mirror
+from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,17 @@ class TurnsWorker:
         self._wake_ups = wake_ups
         self._progress = progress
 
+    async def sweep(self) -> None:
+        """Remove the checkouts of turns that have ended: what a crash between outcome and removal left."""
+        home = self._runtime.home / "checkouts"
+        for directory in sorted(home.iterdir()) if home.is_dir() else ():
+            if not await self._is_unfinished(directory.name):
+                await remove_tree(directory)
+
+    async def _is_unfinished(self, turn: str) -> bool:
+        row = await self._runtime.database.read(lambda connection: turns.find(connection, turn))
+        return row is not None and row.status != "ended"
+
     async def drive(self, thread: str) -> None:
         """Run the thread's turns, oldest first, until none is left."""
         database = self._runtime.database
@@ -142,6 +153,7 @@ class TurnsWorker:
             result = self._failed(row, error)
         entries = await journal.load()
         await self._end(row, start, owner, result, left, entries)
+        await remove_tree(self._runtime.home / "checkouts" / row.id)
 
     async def _compose(self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror) -> str:
         """The briefing, stored before it is used: a resumed turn is told the very same."""
@@ -181,16 +193,11 @@ class TurnsWorker:
     async def _workspace(
         self, row: TurnRow, start: StartTurn, mirror: Mirror, policy: Policy
     ) -> AsyncIterator["_PendingWorkspace"]:
-        """The checkout and its sandbox, being made ready. Gone when the context ends."""
-        directory = self._runtime.home / "checkouts" / row.id
-        # What a dead worker left is not this turn's last completed state; start from the pinned commit.
-        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        """The checkout and its sandbox, being made ready. The checkout stays until the outcome is stored."""
         stack = AsyncExitStack()
 
         async def prepare() -> tuple[Checkout, Sandbox]:
-            owner_uid = getattr(self._runtime.driver, "owner_uid", None)
-            checkout = await check_out(mirror, start.base_sha, directory, owner_uid=owner_uid)
-            stack.push_async_callback(checkout.remove)
+            checkout = await self._checkout(row, start, mirror)
             sandbox = await stack.enter_async_context(self._runtime.driver.open(checkout.workspace, policy))
             return checkout, sandbox
 
@@ -202,6 +209,14 @@ class TurnsWorker:
                 task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await stack.aclose()
+
+    async def _checkout(self, row: TurnRow, start: StartTurn, mirror: Mirror) -> Checkout:
+        """What the turn had before its worker died, else a new one."""
+        directory = self._runtime.home / "checkouts" / row.id
+        if kept := reopen(mirror, start.base_sha, directory):
+            return kept
+        await remove_tree(directory)
+        return await check_out(mirror, start.base_sha, directory, owner_uid=self._runtime.driver.owner_uid)
 
     async def _collect(self, row: TurnRow, start: StartTurn, mirror: Mirror, checkout: Checkout) -> _Left:
         """The result as data, kept in the mirror: from here on the checkout is not needed."""

@@ -180,7 +180,8 @@ class Sandbox(Protocol):
     def files(self) -> Files: ...
 
     async def start(self, command: Command) -> Process:
-        """Raises `PathRefused` for a bad workdir and `SandboxUnavailable` when it cannot be confined."""
+        """Raises `PathRefused` for a bad workdir, `CommandRefused` for words that no program can be given, and
+        `SandboxUnavailable` when it cannot be confined."""
         ...
 
 
@@ -199,6 +200,11 @@ class Driver(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def owner_uid(self) -> int | None:
+        """Who must own a checkout so that commands inside may write to it; None: whoever runs the service."""
+        ...
 
     def open(self, workspace: Workspace, policy: Policy) -> AbstractAsyncContextManager[Sandbox]:
         """A sandbox whose every process is dead when the context ends. Raises `SandboxUnavailable`."""
@@ -258,3 +264,7 @@ class ReadOnly(SandboxError):
 
 class StdinClosed(SandboxError):
     """The command takes no input: it ended, or was started without a terminal."""
+
+
+class CommandRefused(SandboxError):
+    """The command cannot be put to the kernel: empty, with a NUL character, or too long a word."""

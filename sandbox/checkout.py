@@ -167,6 +167,22 @@ async def check_out(mirror: Mirror, sha: str, directory: Path, *, owner_uid: int
     return Checkout(workspace, sha, directory, mirror)
 
 
+def reopen(mirror: Mirror, sha: str, directory: Path) -> Checkout | None:
+    """The checkout that an earlier process made in `directory`, as its turn left it; None if there is none.
+
+    `sha` is what it was made from. The record is written last, so a checkout that has one is complete.
+    """
+    if not (directory / "record").is_file():
+        return None
+    workspace = Workspace(
+        tree=directory / "tree",
+        scratch=directory / "scratch",
+        git=directory / "git",
+        objects=mirror.objects,
+    )
+    return Checkout(workspace, sha, directory, mirror)
+
+
 def make_directories(directory: Path, owner_uid: int | None) -> None:
     """The frame of a workspace: what is the agent's, what it may see, and what is the host's alone."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -411,7 +427,7 @@ def _without_twins(
     added = [change.path.encode() for change in changes if change.kind == "add" and change.problem is None]
     found = twins(added, {*known, *added} - {*deleted}) if added else {}
     return tuple(
-        replace(change, mode="000000", data=None, problem=f"differs by case only from {shown(twin)}")
+        _broken(change.path.encode(), "add", f"differs by case only from {shown(twin)}")
         if (twin := found.get(change.path.encode())) is not None and change.kind == "add"
         else change
         for change in changes
