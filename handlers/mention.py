@@ -32,12 +32,12 @@ def find_request(text: str, name: str) -> str | None:
         found = mention.search(lines[line])
         if found is None:
             continue
-        rest = [lines[line][found.end() :], *lines[line + 1 : end]]
-        return "\n".join(rest).strip().lstrip(_ADDRESS_PUNCTUATION).strip()
+        rest = lines[line][found.end() :].lstrip(_ADDRESS_PUNCTUATION)
+        return "\n".join([rest, *lines[line + 1 : end]]).strip()
     return None
 
 
-_ADDRESS_PUNCTUATION: Final = ",:;\u2013\u2014- "
+_ADDRESS_PUNCTUATION: Final = ",:;.!\u2013\u2014- \t"
 
 _ENCLOSING_BLOCKS: Final = frozenset(
     {
