@@ -6,7 +6,10 @@ from typing import Final
 
 import typer
 
+from app.cli.doctor import doctor
+from app.cli.exec import exec_
 from app.cli.patch import patch
+from app.cli.sandbox import sandbox
 
 cli: Final = typer.Typer(
     name="darner",
@@ -15,12 +18,11 @@ cli: Final = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli.command("exec")(exec_)
 cli.command("patch")(patch)
-
-
-@cli.callback()
-def darner() -> None:
-    """Makes the name of a verb necessary, also while there is only one."""
+# From its first word on the line is the command's: `darner sandbox ls -l` works without `--`.
+cli.command("sandbox", context_settings={"allow_interspersed_args": False})(sandbox)
+cli.command("doctor")(doctor)
 
 
 def main() -> None:

@@ -1,13 +1,16 @@
 """Runs the real program as people do: in a process of its own, with an environment of its own."""
 
+import asyncio
 import hashlib
 import os
 import stat
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+PROJECT: Final = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,54 +22,53 @@ class Ran:
     stderr: str
 
 
-def environment(home: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """Nothing of the caller's but the search path; `home` is the user's home and holds Darner's data."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "DARNER_HOME": str(home / "darner"),
         "LANG": "C.UTF-8",
-        **(settings or {}),
+        "COLUMNS": "200",
     }
 
 
-def argv(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "app", *arguments)
+async def start_darner(
+    *arguments: str, settings: Mapping[str, str], cwd: Path | None = None
+) -> asyncio.subprocess.Process:
+    """Begin `darner ARGUMENTS`."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**settings, "PYTHONPATH": str(PROJECT)},
+        cwd=cwd or settings["HOME"],
+    )
 
 
-def darner(
-    *arguments: str,
-    home: Path,
-    stdin: bytes = b"",
-    settings: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+async def run_darner(
+    *arguments: str, settings: Mapping[str, str], stdin: bytes = b"", cwd: Path | None = None
 ) -> Ran:
     """Run `darner ARGUMENTS` to its end."""
-    done = subprocess.run(
-        argv(*arguments),
-        input=stdin,
-        capture_output=True,
-        env={**environment(home, settings), "PYTHONPATH": str(Path(__file__).parents[2])},
-        cwd=cwd or home,
-        timeout=100,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+    process = await start_darner(*arguments, settings=settings, cwd=cwd)
+    stdout, stderr = await asyncio.wait_for(process.communicate(stdin), timeout=100)
+    assert process.returncode is not None
+    return Ran(process.returncode, stdout.decode(), stderr.decode())
 
 
 def fingerprint(directory: Path) -> dict[str, str]:
     """Every entry below `directory` with its mode and a hash of its content."""
-    found = {}
-    for path in sorted(directory.rglob("*")):
-        status = path.lstat()
-        content = (
-            str(path.readlink()).encode()
-            if path.is_symlink()
-            else path.read_bytes()
-            if path.is_file()
-            else b""
-        )
-        found[str(path.relative_to(directory))] = (
-            f"{stat.filemode(status.st_mode)} {hashlib.sha256(content).hexdigest()}"
-        )
-    return found
+    return {
+        str(path.relative_to(directory)): f"{stat.filemode(path.lstat().st_mode)} {_content_hash(path)}"
+        for path in sorted(directory.rglob("*"))
+    }
+
+
+def _content_hash(path: Path) -> str:
+    if path.is_symlink():
+        return hashlib.sha256(os.fsencode(path.readlink())).hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
