@@ -23,6 +23,14 @@ class Confinement:
     def checkout(self) -> Path:
         return self.workspace.tree
 
+    def put(self, path: str, text: str) -> None:
+        """A file of the checkout, as its owner would have left it."""
+        file = self.checkout / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        for made in (file, *file.relative_to(self.checkout).parents):
+            give_to_sandbox(self.checkout / made)
+
     @asynccontextmanager
     async def open(self, limits: Limits | None = None) -> AsyncIterator[ToolContext]:
         policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=limits or Limits(wall_seconds=20.0))
@@ -34,11 +42,16 @@ class Confinement:
             yield ToolContext(sandbox=opened)
 
 
+def give_to_sandbox(path: Path) -> None:
+    """Where the tests run as root, commands run as another user."""
+    owner = BubblewrapDriver().owner_uid
+    if owner is not None:
+        os.chown(path, owner, owner)
+
+
 @pytest.fixture
 def confinement(tmp_path: Path) -> Confinement:
     for name in ("tree", "scratch"):
         (tmp_path / name).mkdir()
-    owner = BubblewrapDriver().owner_uid
-    if owner is not None:
-        os.chown(tmp_path / "tree", owner, owner)
+    give_to_sandbox(tmp_path / "tree")
     return Confinement(Workspace(tree=tmp_path / "tree", scratch=tmp_path / "scratch"))

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ class Hands:
     """Makes calls as a model would, and reads the answers."""
 
     tools: Mapping[str, Tool]
-    checkout: Path
+    confinement: Confinement
     number: int = 0
 
     async def call(self, name: str, **arguments: Any) -> ToolItem:
@@ -47,7 +46,7 @@ class Hands:
 @pytest.fixture
 async def hands(confinement: Confinement) -> AsyncIterator[Hands]:
     async with confinement.open() as context, open_tools(context) as tools:
-        yield Hands(tools, confinement.checkout)
+        yield Hands(tools, confinement)
 
 
 def shown(item: ToolItem) -> str:
@@ -69,13 +68,12 @@ async def test_a_command_tells_its_output_and_how_it_ended(hands: Hands) -> None
 
 async def test_a_command_works_in_the_checkout(hands: Hands) -> None:
     """It reads and changes the files of the turn, in the directory it asks for."""
-    (hands.checkout / "src").mkdir()
-    (hands.checkout / "src" / "a.txt").write_text("one\n")
+    hands.confinement.put("src/a.txt", "one\n")
 
     done = await hands.command("cat a.txt && echo two >> a.txt", workdir="src")
 
     assert shown(done).endswith("Output:\none\n")
-    assert (hands.checkout / "src" / "a.txt").read_text() == "one\ntwo\n"
+    assert (hands.confinement.checkout / "src" / "a.txt").read_text() == "one\ntwo\n"
 
 
 async def test_a_workdir_outside_is_refused_with_a_reason(hands: Hands) -> None:
@@ -123,7 +121,7 @@ async def test_typing_into_a_command_without_terminal_is_refused(hands: Hands) -
 async def test_the_time_limit_of_the_policy_ends_a_command(confinement: Confinement) -> None:
     """The model learns that it was the limit."""
     async with confinement.open(Limits(wall_seconds=1.0)) as context, open_tools(context) as tools:
-        done = await Hands(tools, confinement.checkout).command("sleep 30")
+        done = await Hands(tools, confinement).command("sleep 30")
 
     assert shown(done).startswith("Process exited with code 124 (killed: it ran longer than 1 seconds)\n")
 
@@ -143,7 +141,7 @@ async def test_a_megabyte_of_output_adds_little_to_the_next_request(hands: Hands
 
 async def test_a_patch_written_as_a_here_document_is_a_patch(hands: Hands) -> None:
     """Models that know `apply_patch` as a command get the tool: one file change, all hunks or none."""
-    (hands.checkout / "a.py").write_text("x = 1\n")
+    hands.confinement.put("a.py", "x = 1\n")
     patch = "*** Begin Patch\n*** Update File: a.py\n@@\n-x = 1\n+x = 2\n*** End Patch\n"
 
     done = await hands.call("exec_command", cmd=f"apply_patch <<'EOF'\n{patch}EOF\n")
@@ -152,7 +150,7 @@ async def test_a_patch_written_as_a_here_document_is_a_patch(hands: Hands) -> No
     assert (done.status, done.changes) == (ItemStatus.COMPLETED, (PathChange("a.py", "update"),))
     assert done.call.name == "exec_command"
     assert shown(done) == "Success. Updated the following files:\nM a.py"
-    assert (hands.checkout / "a.py").read_text() == "x = 2\n"
+    assert (hands.confinement.checkout / "a.py").read_text() == "x = 2\n"
 
 
 async def test_the_shell_keeps_everything_that_is_more_than_a_patch(hands: Hands) -> None:
@@ -178,7 +176,7 @@ async def test_nothing_survives_the_end_of_the_turn(confinement: Confinement) ->
 
     async def work(context: ToolContext) -> None:
         async with open_tools(context) as tools:
-            hands = Hands(tools, confinement.checkout)
+            hands = Hands(tools, confinement)
             left = await hands.command("while :; do date +%N > beat; sleep 0.05; done", yield_time_ms=500)
             assert left.session_id is not None
             is_waiting.set()

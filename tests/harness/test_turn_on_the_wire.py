@@ -72,7 +72,7 @@ PATCH = "*** Begin Patch\n*** Update File: a.py\n@@\n-x = 1\n+x = 2\n*** End Pat
 @wires
 async def test_a_whole_turn(wire: WireName, confinement: Confinement) -> None:
     """Look, patch, verify, answer; every request only adds to the one before it."""
-    (confinement.checkout / "a.py").write_text("x = 1\n")
+    confinement.put("a.py", "x = 1\n")
     journal = MemoryJournal()
     async with endpoint(
         Said(reasoning="Look first.", text="I look.", calls=(command("cat a.py"), command("ls"))),
