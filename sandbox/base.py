@@ -180,8 +180,8 @@ class Sandbox(Protocol):
     def files(self) -> Files: ...
 
     async def start(self, command: Command) -> Process:
-        """Raises `PathRefused` for a bad workdir, `CommandRefused` for words that no program can be given, and
-        `SandboxUnavailable` when it cannot be confined."""
+        """Raises `PathRefused` for a bad workdir, `CommandRefused` for words that no program can be given,
+        and `SandboxUnavailable` when it cannot be confined."""
         ...
 
 

@@ -76,7 +76,7 @@ class CheckoutFiles:
         return FileContent(data=data, executable=bool(status.st_mode & stat.S_IXUSR))
 
     def apply(self, edits: Sequence[FileEdit]) -> None:
-        """See `Files.apply`. Plans and stages all before the first name changes; a fault undoes everything."""
+        """See `Files.apply`. Plans and stages all before the first name changes; a fault undoes it all."""
         if not edits:
             return
         if self._policy.mode is SandboxMode.READ_ONLY:

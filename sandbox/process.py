@@ -6,7 +6,7 @@
 - that process waits on the block descriptor until the limits hold, after all its mounts were made;
 - closing that descriptor is how the sandbox tells that it was built: an end before that is not the command's.
 
-bubblewrap dies with the thread that started it (`PR_SET_PDEATHSIG`): the event loop's, so with the service.
+Starting and limiting happen in the sandbox's `Starter`, whose user may differ from the service's.
 """
 
 import asyncio
@@ -21,13 +21,16 @@ import socket
 import struct
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from sandbox.base import Ended, EndReason, Limits, SandboxUnavailable, StdinClosed
+from sandbox.cgroups import Group
 from sandbox.output import BoundedOutput
+from sandbox.starter import Starter
 
 TIME_LIMIT_STATUS: Final = 124
 """What `timeout` answers."""
@@ -44,8 +47,9 @@ _TERMINAL_SIZE: Final = struct.pack("HHHH", 24, 80, 0, 0)
 class Launch:
     """What to start, and its bounds."""
 
-    launcher: tuple[str, ...]
-    """A program and its first arguments: bubblewrap, or something that becomes bubblewrap."""
+    starter: Starter
+    program: str
+    """bubblewrap."""
     options: tuple[str, ...]
     """bubblewrap's; handed over by descriptor, so that neither their number nor their length matters."""
     argv: tuple[str, ...]
@@ -58,7 +62,7 @@ class Launch:
     tty: bool
     terminal_owner: int | None
     """Who the terminal is given to, when that is not the service's own user."""
-    join_cgroup: Callable[[int], None] | None
+    group: Group
 
 
 class ConfinedProcess:
@@ -268,19 +272,14 @@ async def _build(process: ConfinedProcess, block: socket.socket, *, what: Launch
     try:
         if not _is_open(block):
             await _raise_unavailable(process)
-        _limit(pid, what.limits)
-        if what.join_cgroup is not None:
-            # Moving a process between control groups can wait for every processor.
-            await asyncio.to_thread(what.join_cgroup, pid)
+        what.starter.call(partial(_limit, pid, what.limits))
+        _volunteer_for_memory_shortage(pid)
+        if what.group.of_processes:
+            await asyncio.to_thread(what.group.take_process, pid)
         block.send(b"1")
         # The end of file comes when the byte was read and the descriptor closed: the sandbox is built. When
         # it is closed with the byte unread, the sandbox was not.
         await asyncio.get_running_loop().sock_recv(block, 1)
-    except PermissionError as error:
-        raise SandboxUnavailable(
-            f"The limits of a command cannot be set: {error}.",
-            remedy="Run the service as an ordinary user, or as root with CAP_SYS_RESOURCE.",
-        ) from error
     except (BrokenPipeError, ConnectionResetError, ProcessLookupError):
         await _raise_unavailable(process)
 
@@ -310,23 +309,25 @@ def _spawn(what: Launch, block: int) -> ConfinedProcess:
         options = (*what.options, *map(str, handed))
         args = stack.enter_context(_in_memory(b"".join(os.fsencode(option) + b"\0" for option in options)))
         try:
-            popen = subprocess.Popen(
-                (*what.launcher, "--args", str(args), "--", *what.argv),
-                # Also what the sandbox's first process shows as /proc/1/environ.
-                env={"PATH": "/usr/bin:/bin"},
-                cwd="/",
-                stdin=output_write if what.tty else subprocess.DEVNULL,
-                stdout=output_write,
-                stderr=output_write,
-                pass_fds=(*what.descriptors, status_write, block, program, args),
-                start_new_session=True,
-                umask=0o022,
+            popen = what.starter.call(
+                lambda: subprocess.Popen(
+                    (what.program, "--args", str(args), "--", *what.argv),
+                    # Also what the sandbox's first process shows as /proc/1/environ.
+                    env={"PATH": "/usr/bin:/bin"},
+                    cwd="/",
+                    stdin=output_write if what.tty else subprocess.DEVNULL,
+                    stdout=output_write,
+                    stderr=output_write,
+                    pass_fds=(*what.descriptors, status_write, block, program, args),
+                    start_new_session=True,
+                    umask=0o022,
+                )
             )
         except OSError as error:
             os.close(output_read)
             os.close(status_read)
             raise SandboxUnavailable(
-                f"{what.launcher[0]} could not be started: {error.strerror}.",
+                f"{what.program} could not be started: {error.strerror}.",
                 remedy="Run `darner doctor`, which tells what this machine lacks.",
             ) from error
     return ConfinedProcess(popen, output_read, status_read, launch=what)
@@ -349,8 +350,11 @@ def _limit(pid: int, limits: Limits) -> None:
         _, hard = resource.prlimit(pid, what)
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.prlimit(pid, what, (bound, bound))
+
+
+def _volunteer_for_memory_shortage(pid: int) -> None:
+    """When the machine has no memory left, this tree is to go and not the service."""
     with contextlib.suppress(OSError):
-        # Out of memory? Then take this tree, not the service.
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000", encoding="ascii")
 
 

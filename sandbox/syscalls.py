@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import platform
 from functools import cache
 from typing import Final
 
@@ -23,6 +24,8 @@ CLONE_NEWNS: Final = 0x00020000
 
 # The same number on every architecture: include/uapi/asm-generic/unistd.h and all tables since Linux 5.0.
 _OPENAT2: Final = 437
+_IDENTITY: Final = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}
+"""setgroups, setresgid and setresuid."""
 
 # EAGAIN means that a rename elsewhere made ".." unsafe to resolve just now:
 # https://man7.org/linux/man-pages/man2/openat2.2.html
@@ -80,6 +83,18 @@ def unmount(target: str, *, flags: int) -> None:
 def pivot_root(new: str, old: str) -> None:
     """`pivot_root(2)`: `new` becomes the root of the mount namespace, the former one is found at `old`."""
     _checked(_libc().pivot_root(os.fsencode(new), os.fsencode(old)), new)
+
+
+def become(user: int) -> None:
+    """Give the calling thread, and no other, the user, the group of the same number and no further groups.
+
+    `os.setuid` would change every thread of the process: glibc sees to that, the kernel does not ask for it.
+    """
+    setgroups, setresgid, setresuid = _IDENTITY[platform.machine()]
+    number = ctypes.c_long(user)
+    _checked(_libc().syscall(ctypes.c_long(setgroups), ctypes.c_long(0), None), "setgroups")
+    _checked(_libc().syscall(ctypes.c_long(setresgid), number, number, number), "setresgid")
+    _checked(_libc().syscall(ctypes.c_long(setresuid), number, number, number), "setresuid")
 
 
 def _checked(answer: int, what: str) -> None:

@@ -1,0 +1,153 @@
+"""Bounds the memory and the number of processes of a turn as a whole, where control groups can be written.
+
+Never required: without them each process is still bounded, and the service's own container bounds the sum.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+from sandbox.base import Limits
+
+_V1_FILES: Final = {
+    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+    "pids": ("pids.max",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A control group of the service's in which it may make others."""
+
+    version: Literal[1, 2]
+    controllers: frozenset[str]
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The control groups of one turn.
+
+    Moving a process makes every processor wait for the others, some milliseconds. Version 1 lets a single
+    thread be moved, once for the turn: what it starts is born in the group. Version 2 knows processes only.
+    """
+
+    of_threads: tuple[Path, ...] = ()
+    of_processes: tuple[Path, ...] = ()
+
+    def take_this_thread(self) -> None:
+        """Move the calling thread, where that is possible. Raises `OSError`."""
+        for directory in self.of_threads:
+            (directory / "tasks").write_text(str(threading.get_native_id()), encoding="ascii")
+
+    def take_process(self, pid: int) -> None:
+        """Move a process where its starter could not be moved. Raises `OSError`."""
+        for directory in self.of_processes:
+            (directory / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+
+def writable_hierarchies(proc: Path = Path("/proc/self")) -> tuple[Hierarchy, ...]:
+    """Where this service may bound memory and processes; empty where it may not."""
+    own = dict(_own_groups((proc / "cgroup").read_text(encoding="utf-8")))
+    found: list[Hierarchy] = []
+    for line in (proc / "mountinfo").read_text(encoding="utf-8").splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        root, point = before.split(" ")[3:5]
+        if kind == "cgroup2" and "" in own:
+            found += _v2(Path(point), _below(root, own[""]))
+        elif kind == "cgroup":
+            for controller in _V1_FILES.keys() & set(options.split(",")) & own.keys():
+                directory = Path(point) / _below(root, own[controller])
+                if os.access(directory, os.W_OK):
+                    found.append(Hierarchy(1, frozenset({controller}), directory))
+    return tuple(found)
+
+
+@contextmanager
+def turn_group(hierarchies: tuple[Hierarchy, ...], name: str, limits: Limits) -> Iterator[Group]:
+    """New groups under `hierarchies`, removed at the end. Raises `OSError` when one cannot be made."""
+    made: list[Path] = []
+    by_version: dict[Literal[1, 2], list[Path]] = {1: [], 2: []}
+    try:
+        for hierarchy in hierarchies:
+            directory = hierarchy.directory / name
+            # Left by a service that was killed and had our process id; removed only if nothing is in it.
+            with suppress(OSError):
+                directory.rmdir()
+            directory.mkdir()
+            made.append(directory)
+            by_version[hierarchy.version].append(directory)
+            _bound(hierarchy, directory, limits)
+        yield Group(of_threads=tuple(by_version[1]), of_processes=tuple(by_version[2]))
+    finally:
+        for directory in made:
+            with suppress(OSError):
+                directory.rmdir()
+
+
+def _bound(hierarchy: Hierarchy, directory: Path, limits: Limits) -> None:
+    if "pids" in hierarchy.controllers:
+        _write(directory / "pids.max", limits.processes)
+    if "memory" not in hierarchy.controllers:
+        return
+    if hierarchy.version == 1:
+        _write(directory / "memory.limit_in_bytes", limits.memory_bytes)
+        # Absent when the kernel does not count swap.
+        with suppress(FileNotFoundError):
+            _write(directory / "memory.memsw.limit_in_bytes", limits.memory_bytes)
+        return
+    _write(directory / "memory.max", limits.memory_bytes)
+    with suppress(FileNotFoundError):
+        _write(directory / "memory.swap.max", 0)
+    _write(directory / "memory.oom.group", 1)
+
+
+def _v2(point: Path, own: PurePosixPath) -> Iterator[Hierarchy]:
+    """The group above ours, or ours, when it was delegated: https://systemd.io/CGROUP_DELEGATION/.
+
+    A group that holds processes cannot be divided, so a unit needs `Delegate=yes` with `DelegateSubgroup=`.
+    """
+    for directory in dict.fromkeys((point / own.parent, point / own)):
+        control = directory / "cgroup.subtree_control"
+        with suppress(OSError):
+            offered = set((directory / "cgroup.controllers").read_text(encoding="ascii").split())
+            wanted = _V1_FILES.keys() & offered
+            if not wanted or not _is_delegated(directory):
+                continue
+            control.write_text(" ".join(f"+{name}" for name in sorted(wanted)), encoding="ascii")
+            yield Hierarchy(2, frozenset(wanted), directory)
+            return
+
+
+def _is_delegated(directory: Path) -> bool:
+    """Whether it is ours to divide. Root could write anywhere, and must not reorganise the host."""
+    if os.geteuid() != 0:
+        return os.access(directory, os.W_OK)
+    for attribute in ("trusted.delegate", "user.delegate"):
+        with suppress(OSError):
+            if os.getxattr(directory, attribute) == b"1":
+                return True
+    return False
+
+
+def _own_groups(text: str) -> Iterator[tuple[str, PurePosixPath]]:
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            yield controller, PurePosixPath(path)
+
+
+def _below(root: str, path: PurePosixPath) -> PurePosixPath:
+    """The group's place under a mount point that shows the hierarchy from `root` on."""
+    with suppress(ValueError):
+        return path.relative_to(root)
+    return PurePosixPath()
+
+
+def _write(path: Path, value: int) -> None:
+    path.write_text(str(value), encoding="ascii")

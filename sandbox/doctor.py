@@ -1,0 +1,175 @@
+"""Tells whether this machine can confine, from inside a real sandbox. Never repairs anything.
+
+Used by a driver's `check`, at the service's start and by `darner doctor`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from sandbox.base import (
+    Check,
+    Command,
+    Driver,
+    Limits,
+    Policy,
+    SandboxError,
+    SandboxMode,
+    SandboxUnavailable,
+    Workspace,
+    WriteFile,
+)
+from sandbox.cgroups import Hierarchy
+
+OLDEST_BUBBLEWRAP: Final = (0, 8)
+"""The first with --disable-userns and --size; Debian 12 has it."""
+
+_INSTALL: Final = "Install bubblewrap 0.8 or newer: `apt install bubblewrap`, `dnf install bubblewrap`."
+_SECONDS: Final = 20.0
+_LIMITS: Final = Limits(wall_seconds=_SECONDS, processes=64)
+
+# Each line: what must hold, and a command that ends well when it does.
+INVARIANTS: Final = (
+    ("commands run as an ordinary user", '[ "$(id -u):$(id -g)" = 1000:1000 ]'),
+    ("commands have no capabilities", 'grep -q "^CapBnd:[[:space:]]*0*$" /proc/self/status'),
+    ("no program can gain privileges", 'grep -q "^NoNewPrivs:[[:space:]]*1$" /proc/self/status'),
+    ("system calls are filtered", 'grep -q "^Seccomp:[[:space:]]*2$" /proc/self/status'),
+    ("no further namespaces can be made", "! unshare --user true"),
+    (
+        "the service's environment is not there",
+        '[ "$(tr "\\0" "\\n" </proc/1/environ)" = PATH=/usr/bin:/bin ]',
+    ),
+    ("the service's processes are not there", '[ "$(ls -d /proc/[0-9]* | wc -l)" -le 16 ]'),
+    ("there is no network", '[ "$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d " ")" = lo ]'),
+    (
+        "no host directory is shown",
+        '[ ! -e /root ] && [ ! -e /srv ] && [ ! -e /sys ] && [ ! -e /home/"$HOST" ]',
+    ),
+    ("the system is read-only", "! touch /usr/x && ! touch /etc/x && ! touch /x && ! touch /dev/x"),
+    ("the git view is read-only", "! touch .git/x"),
+    ("protected paths are read-only", "! touch .github/workflows/x && ! mv .github x"),
+    ("the checkout is writable", "touch x && rm x"),
+    ("the temporary folder and the home are writable", 'touch /tmp/x "$HOME/x" && rm /tmp/x "$HOME/x"'),
+    ("only three descriptors are inherited", '[ "$(ls /proc/self/fd | wc -l)" -le 4 ]'),
+    ("set-id bits are refused", "touch x && ! chmod u+s x && ! chmod g+s x && rm x"),
+    ("processes are bounded", 'grep -q "^Max processes *64 " /proc/self/limits'),
+    ("core dumps are off", 'grep -q "^Max core file size *0 " /proc/self/limits'),
+)
+_PROBE: Final = "\n".join(
+    f"if ( {test}; ) >/dev/null 2>&1; then echo ok; else echo failed; fi" for _, test in INVARIANTS
+)
+
+
+def program_check(program: str) -> Check:
+    """Whether bubblewrap is there and new enough."""
+    found = shutil.which(program)
+    if found is None:
+        return Check("bubblewrap", "failed", "not installed", _INSTALL)
+    try:
+        answer = subprocess.run(
+            (found, "--version"), env={}, capture_output=True, timeout=_SECONDS, check=True, text=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("bubblewrap", "failed", f"{found} does not run: {error}", _INSTALL)
+    version = re.search(r"(\d+)\.(\d+)", answer.stdout)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_BUBBLEWRAP:
+        return Check("bubblewrap", "failed", f"{found} is {answer.stdout.strip()}", _INSTALL)
+    return Check("bubblewrap", "ok", f"{answer.stdout.strip()} ({found})")
+
+
+def limits_check(hierarchies: Sequence[Hierarchy]) -> Check:
+    """Whether a turn's memory and processes can be bounded as a whole."""
+    bounded = {controller for hierarchy in hierarchies for controller in hierarchy.controllers}
+    missing = sorted({"memory", "pids"} - bounded)
+    if not missing:
+        return Check("control groups", "ok", "memory and processes of a turn are bounded as a whole")
+    return Check(
+        "control groups",
+        "warning",
+        f"{' and '.join(missing)} of a turn can be bounded for each process only",
+        "Run the service in a container with a memory limit, or as a systemd unit with Delegate=yes and "
+        "DelegateSubgroup=main.",
+    )
+
+
+async def inside_checks(driver: Driver, *, owner_uid: int | None) -> tuple[Check, ...]:
+    """Open a sandbox of `driver` on a small checkout and try what must not be possible."""
+    with _example(owner_uid) as workspace:
+        policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=_LIMITS)
+        try:
+            async with driver.open(workspace, policy) as sandbox:
+                sandbox.files.apply([WriteFile("written", b"by the host\n")])
+                sandbox.files.read("written", limit=100)
+                host = Path.home().name
+                process = await sandbox.start(Command(("/bin/sh", "-c", _PROBE), environment={"HOST": host}))
+                await process.wait(_SECONDS)
+                answers = process.take_output().decode(errors="replace").split()
+            async with driver.open(workspace, replace(policy, mode=SandboxMode.READ_ONLY)) as sandbox:
+                process = await sandbox.start(Command(("/usr/bin/touch", "x")))
+                ended = await process.wait(_SECONDS)
+        except SandboxUnavailable as error:
+            return (Check("sandbox", "failed", error.reason, hint_for(error)),)
+        except SandboxError as error:
+            return (Check("sandbox", "failed", str(error), "This is a fault of Darner's; please report it."),)
+    checks = [
+        _invariant(name, holds=answer == "ok")
+        for (name, _), answer in zip(INVARIANTS, (*answers, *[""] * len(INVARIANTS)), strict=False)
+    ]
+    refused = ended is not None and ended.exit_status != 0
+    checks.append(_invariant("read-only turns cannot write the checkout", holds=refused))
+    return tuple(checks)
+
+
+def hint_for(error: SandboxUnavailable) -> str:
+    """What to do about bubblewrap's own words, as far as they are known."""
+    known = (
+        (
+            r"No permissions to creat\w* new namespace|Creating new namespace failed",
+            (
+                "User namespaces are refused. On the host set `kernel.unprivileged_userns_clone=1` and "
+                "`user.max_user_namespaces` above 0; on Ubuntu 24.04 give bwrap an AppArmor profile that allows "
+                "`userns`. Start a container with `--security-opt seccomp=unconfined`."
+            ),
+        ),
+        (
+            r"pivot_root",
+            "The container's seccomp profile refuses it. Start it with `--security-opt seccomp=unconfined`.",
+        ),
+        (
+            r"Can't mount proc|mount proc",
+            "The container masks /proc. Start it with `--security-opt systempaths=unconfined`.",
+        ),
+        (
+            r"setting up uid map",
+            "Run the container as an ordinary user; root in it lacks CAP_SETFCAP.",
+        ),
+    )
+    for pattern, hint in known:
+        if re.search(pattern, error.reason):
+            return hint
+    return error.remedy
+
+
+def _invariant(name: str, *, holds: bool) -> Check:
+    if holds:
+        return Check(name, "ok", "seen from inside")
+    return Check(name, "failed", "not so, seen from inside", "Do not run turns here; please report it.")
+
+
+@contextmanager
+def _example(owner_uid: int | None) -> Iterator[Workspace]:
+    with tempfile.TemporaryDirectory(prefix="darner-doctor-") as name:
+        root = Path(name)
+        for part in ("tree/.github/workflows", "scratch", "git"):
+            (root / part).mkdir(parents=True)
+        if owner_uid is not None:
+            for path in (root / "tree", *(root / "tree").rglob("*")):
+                os.chown(path, owner_uid, owner_uid)
+        yield Workspace(tree=root / "tree", scratch=root / "scratch", git=root / "git")
