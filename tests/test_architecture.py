@@ -1,0 +1,153 @@
+"""What import-linter cannot say: one home for each third-party package, I/O at its doors, complete registries."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PRODUCT = ("app", "handlers", "harness", "sandbox")
+
+HOMES = {
+    "github": {"app"},
+    "sqlalchemy": {"app"},
+    "alembic": {"app"},
+    "dbos": {"app"},
+    "fastapi": {"app"},
+    "starlette": {"app"},
+    "uvicorn": {"app"},
+    "typer": {"app"},
+    "rich": {"app"},
+    "pydantic_settings": {"app"},
+    "requests": {"app"},
+    "openai": {"harness"},
+    "httpx2": {"harness"},
+    "markdown_it": {"handlers"},
+    "yaml": {"handlers"},
+    "subprocess": {"sandbox"},
+    "pty": {"sandbox"},
+}
+"""Package → where the product may import it."""
+
+PURE = {
+    "asyncio", "http", "os", "random", "secrets", "shutil", "socket", "sqlite3",
+    "subprocess", "tempfile", "threading", "time", "urllib.request",
+}  # fmt: skip
+"""What `handlers` never imports: a pure function has no clock, no dice and no disk."""
+
+BORDERS = {
+    "app/engine.py": "the worker loop",
+    "app/events_worker.py": "the handler border",
+    "app/store/database.py": "the writer's loop: the fault is handed to the caller",
+    "harness/loop.py": "the turn border",
+}
+
+
+def modules(*packages: str) -> Iterator[tuple[Path, ast.Module]]:
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT), ast.parse(path.read_text())
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def test_each_third_party_package_has_one_home() -> None:
+    """A package is imported by the part of the house that it belongs to, and by no other."""
+    strays = [
+        f"{path} imports {name}"
+        for path, tree in modules(*PRODUCT)
+        for name in imports(tree)
+        if path.parts[0] not in HOMES.get(name.split(".")[0], {path.parts[0]})
+    ]
+
+    assert strays == []
+
+
+def test_handlers_are_pure() -> None:
+    """No handler can read a clock, a file or a socket."""
+    strays = [f"{path} imports {n}" for path, tree in modules("handlers") for n in imports(tree) if n in PURE]
+
+    assert strays == []
+
+
+def test_broad_handlers_stand_at_the_borders_only() -> None:
+    """`except Exception` is written where a fault becomes an answer, and nowhere else."""
+    found = {
+        str(path)
+        for path, tree in modules(*PRODUCT)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and not _passes_on(node)
+        and (
+            node.type is None
+            or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+        )
+    }
+
+    assert found <= set(BORDERS), found - set(BORDERS)
+
+
+def _passes_on(handler: ast.ExceptHandler) -> bool:
+    """Whether it only cleans up: the fault goes on as it was."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def test_no_shell_is_ever_asked() -> None:
+    """Nothing of ours goes through a shell of the host."""
+    strays = [
+        str(path)
+        for path, tree in modules(*PRODUCT, "demo")
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.keyword) and node.arg == "shell")
+        or (isinstance(node, ast.Attribute) and node.attr in {"system", "create_subprocess_shell", "popen"})
+    ]
+
+    assert strays == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    """The first line of a file tells its subject."""
+    silent = [
+        str(path)
+        for path, tree in modules(*PRODUCT, "demo", "tests", "bench")
+        if tree.body and not ast.get_docstring(tree)
+    ]
+
+    assert silent == []
+
+
+def test_no_file_has_a_name_that_says_nothing() -> None:
+    """A file that is hard to name has no right place yet."""
+    empty = re.compile(r"^(utils?|helpers?|common|misc|manager|service|data|info)\.py$")
+    named = [str(path) for path, _ in modules(*PRODUCT, "demo", "tests", "bench") if empty.match(path.name)]
+
+    assert named == []
+
+
+def test_registries_list_what_the_folders_hold() -> None:
+    """Each tool, wire and driver that is written can be chosen by its name."""
+    from harness.models import WIRES
+    from harness.tools import TOOLS
+    from sandbox.drivers import DRIVERS
+
+    assert set(WIRES) == {"responses", "chat"}
+    assert set(TOOLS) == {"exec_command", "write_stdin", "apply_patch", "update_plan", "view_image"}
+    assert set(DRIVERS) == {"bubblewrap"}
+
+
+@pytest.mark.parametrize("lock", ["runtime.lock", "dev.lock"])
+def test_locks_name_no_address(lock: str) -> None:
+    """The lock files pin versions and hashes, and say nothing of where a package is fetched."""
+    text = (ROOT / "requirements" / lock).read_text()
+
+    assert "://" not in text
+    assert "--hash=sha256:" in text
