@@ -11,7 +11,7 @@ import shutil
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -27,17 +27,17 @@ from sandbox.result import (
     Kind,
     Known,
     Scan,
-    blob_id,
     directories_of,
+    is_unchanged,
     line_counts,
     opened,
     path_problem,
     read_content,
     scan,
+    settle,
     shown,
     stamp_of,
     twins,
-    without_newest,
 )
 
 __all__ = ["ChangedFile", "Checkout", "Workspace", "check_out"]
@@ -216,6 +216,7 @@ def _hand_over(tree: Path, index: Path, owner_uid: int | None) -> None:
     No agent has been here, and git lets no path lead through a symlink: plain relative paths are safe.
     """
     data = bytearray(index.read_bytes())
+    newest = 0
     with opened(tree) as root:
         paths = []
         for offset, path, mode, _ in _entries(data):
@@ -227,6 +228,7 @@ def _hand_over(tree: Path, index: Path, owner_uid: int | None) -> None:
             os.utime(path, (_CHECKED_OUT_AT, _CHECKED_OUT_AT), dir_fd=root, follow_symlinks=False)
             status = os.stat(path, dir_fd=root, follow_symlinks=False)
             change, modification, inode, size = stamp_of(status)
+            newest = max(newest, change)
             _ENTRY_STAT.pack_into(
                 data,
                 offset,
@@ -245,6 +247,7 @@ def _hand_over(tree: Path, index: Path, owner_uid: int | None) -> None:
     data[-20:] = hashlib.sha1(data[:-20], usedforsecurity=False).digest()
     index.write_bytes(data)
     index.chmod(0o644)
+    settle(index, newest)
 
 
 def _entries(index: bytes | bytearray) -> Iterator[tuple[int, bytes, int, bytes]]:
@@ -276,7 +279,7 @@ def _known_files(record: Path) -> dict[bytes, Known]:
         )
         stamp = (change_s * _NANO + change_ns, modified_s * _NANO + modified_ns, inode, size)
         known[path] = Known(mode, object_id.hex(), stamp)
-    return without_newest(known)
+    return known
 
 
 class IgnoreRules:
@@ -377,12 +380,11 @@ def _read_all(root: int, paths: Sequence[bytes], known: Mapping[bytes, Known]) -
     contents: dict[bytes, Content | None] = {}
     total = 0
     for path in paths:
+        before = known.get(path)
+        if before is not None and is_unchanged(root, path, before):
+            continue
         content = read_content(root, path)
         if content is not None and content.data is not None:
-            before = known.get(path)
-            same_mode = before is not None and f"{before.mode:o}" == content.mode
-            if before is not None and same_mode and blob_id(content.data) == before.object_id:
-                continue
             total += len(content.data)
             if total > MAX_RESULT_BYTES:
                 total -= len(content.data)

@@ -28,21 +28,23 @@ from sandbox.checkout import (
 from sandbox.files import CheckoutFiles, is_git_name
 from sandbox.git import Git
 from sandbox.result import (
+    LINK,
     MAX_ENTRIES,
     ChangedFile,
     Known,
     ResultRefused,
     Stamp,
+    blob_id,
+    file_mode,
     open_below,
     opened,
     read_content,
+    settle,
     stamp_of,
-    without_newest,
 )
 
 __all__ = ["ChangedFile", "LocalWorkspace", "adopt"]
 
-_LINK: Final = 0o120000
 _CACHES: Final = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "node_modules"})
 """What is in these is left out even where it existed before; every other file that existed counts."""
 _SHA: Final = re.compile(r"[0-9a-f]{40}")
@@ -104,13 +106,7 @@ class LocalWorkspace:
     def _apply(self, changes: Sequence[ChangedFile]) -> tuple[ChangedFile, ...]:
         told = tuple(self._checked(change) for change in changes)
         sound = [change for change in told if change.problem is None]
-        added = frozenset(change.path for change in sound if change.kind != "delete")
-        in_the_way = [
-            change
-            for change in sound
-            if (change.kind == "delete" and any(parent in added for parent in _parents(change.path)))
-            or (change.kind == "update" and self._was_link(change))
-        ]
+        in_the_way = self._in_the_way(sound)
         files = CheckoutFiles(self.source, Policy(SandboxMode.WORKSPACE_WRITE))
         files.apply([RemoveFile(change.path) for change in in_the_way])
         self._prune(in_the_way)
@@ -128,6 +124,20 @@ class LocalWorkspace:
                 self._put_link(change.path, change.data)
         return told
 
+    def _in_the_way(self, changes: Sequence[ChangedFile]) -> list[ChangedFile]:
+        """What must go before anything is written: links, and what changes between file and directory."""
+        added = frozenset(change.path for change in changes if change.kind != "delete")
+        above_added = frozenset(parent for path in added for parent in _parents(path))
+        return [
+            change
+            for change in changes
+            if (change.kind == "update" and self._was_link(change))
+            or (
+                change.kind == "delete"
+                and (change.path in above_added or not added.isdisjoint(_parents(change.path)))
+            )
+        ]
+
     def _checked(self, change: ChangedFile) -> ChangedFile:
         if change.problem is not None:
             return change
@@ -140,7 +150,7 @@ class LocalWorkspace:
 
     def _was_link(self, change: ChangedFile) -> bool:
         before = self._known.get(change.path.encode())
-        return before is not None and before.mode == _LINK
+        return before is not None and before.mode == LINK
 
     def _prune(self, deleted: Sequence[ChangedFile]) -> None:
         """Remove directories that a deletion emptied, as git would, unless the turn kept them."""
@@ -183,9 +193,11 @@ def _adopt(directory: Path, frame: Path, owner_uid: int | None) -> LocalWorkspac
     known: dict[bytes, Known] = {}
     originals: dict[bytes, Stamp] = {}
     for name, status in _copied(directory, frame / "tree", owner_uid):
-        path = os.fsencode(name)
+        path, copy = os.fsencode(name), frame / "tree" / name
+        mode = file_mode(status)
+        object_id = blob_id(os.fsencode(copy.readlink())) if mode == LINK else None
         is_tracked = _CACHES.isdisjoint(name.split("/"))
-        known[path] = Known(_git_mode(status), None, stamp_of((frame / "tree" / name).lstat()), is_tracked)
+        known[path] = Known(mode, object_id, stamp_of(copy.lstat()), is_tracked)
         originals[path] = stamp_of(status)
     objects = _write_git_view(directory, frame / "git")
     workspace = Workspace(
@@ -194,7 +206,8 @@ def _adopt(directory: Path, frame: Path, owner_uid: int | None) -> LocalWorkspac
         git=frame / "git" if objects is not None else None,
         objects=objects,
     )
-    return LocalWorkspace(workspace, directory, frame, without_newest(known), originals)
+    settle(frame / "settled", max((before.stamp[0] for before in known.values()), default=0))
+    return LocalWorkspace(workspace, directory, frame, known, originals)
 
 
 def _copied(source: Path, target: Path, owner_uid: int | None) -> Iterator[tuple[str, os.stat_result]]:
@@ -235,12 +248,6 @@ def _entries_of(directory: Path) -> list[os.DirEntry[str]]:
 
 def _is_copied(status: os.stat_result) -> bool:
     return stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR}
-
-
-def _git_mode(status: os.stat_result) -> int:
-    if stat.S_ISLNK(status.st_mode):
-        return _LINK
-    return 0o100755 if status.st_mode & 0o100 else 0o100644
 
 
 def _write_git_view(directory: Path, view: Path) -> Path | None:

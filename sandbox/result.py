@@ -7,11 +7,12 @@ file is looked at before it is opened.
 import hashlib
 import os
 import stat
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +26,9 @@ MAX_ENTRIES: Final = 1_000_000
 MAX_DEPTH: Final = 100
 _MAX_LINK_BYTES: Final = 4096
 GITLINK: Final = 0o160000
+LINK: Final = 0o120000
+_MAX_HASHED: Final = 2_000_000_000
+_CHUNK: Final = 1024 * 1024
 _LOW: Final = 0xFFFFFFFF
 _EXACT_EDITS: Final = 300
 _EXACT_LINES: Final = 20_000
@@ -103,16 +107,17 @@ def stamp_of(status: os.stat_result) -> Stamp:
     )
 
 
-def without_newest(known: Mapping[bytes, Known]) -> dict[bytes, Known]:
-    """`known`, but the files that were written last have a stamp that nothing has, and so are always read.
+def settle(probe: Path, newest: int) -> None:
+    """Wait until the kernel's clock has passed `newest`, the latest change time of a checkout.
 
-    The kernel's clock ticks coarsely: a file written in the last tick may be changed within that same tick.
+    It ticks coarsely (every 1 to 10 ms): a file changed in the tick it was written in would keep its stamp.
+    `probe` is a file of the host's on the same file system.
     """
-    newest = max((before.stamp[0] for before in known.values()), default=0)
-    return {
-        path: replace(before, stamp=(0, 0, 0, 0)) if before.stamp[0] == newest else before
-        for path, before in known.items()
-    }
+    while True:
+        probe.touch()
+        if stamp_of(probe.stat())[0] > newest:
+            return
+        time.sleep(0.001)
 
 
 def blob_id(data: bytes) -> str:
@@ -240,6 +245,40 @@ def _note_git_directory(root: int, path: bytes, found: Scan) -> None:
     found.problems[path] = "a git directory, or something that some systems take for one"
 
 
+def is_unchanged(root: int, path: bytes, before: Known) -> bool:
+    """Whether the file at `path` has the kind, mode and content of `before`, read piece by piece."""
+    if before.object_id is None:
+        return False
+    try:
+        descriptor = open_below(root, path, os.O_PATH)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISLNK(status.st_mode):
+            target = os.fsencode(os.readlink("", dir_fd=descriptor))
+            return before.mode == LINK and blob_id(target) == before.object_id
+        is_same = before.mode == file_mode(status) and before.stamp[3] == status.st_size & _LOW
+        if not stat.S_ISREG(status.st_mode) or not is_same or status.st_size > _MAX_HASHED:
+            return False
+        digest = hashlib.sha1(b"blob %d\0" % status.st_size, usedforsecurity=False)
+        with Path(f"/proc/self/fd/{descriptor}").open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest() == before.object_id
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def file_mode(status: os.stat_result) -> int:
+    """The mode git would give a regular file or a symlink."""
+    if stat.S_ISLNK(status.st_mode):
+        return LINK
+    return 0o100755 if status.st_mode & 0o100 else 0o100644
+
+
 def read_content(root: int, path: bytes) -> Content | None:
     """The file at `path` as git would hold it; None when there is none. Opens regular files only."""
     try:
@@ -256,7 +295,7 @@ def read_content(root: int, path: bytes) -> Content | None:
             return Content("000000", None, f"{_file_type(status.st_mode)}, not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             return Content("000000", None, f"larger than {MAX_FILE_BYTES // 1_000_000} MB")
-        with open(f"/proc/self/fd/{descriptor}", "rb") as file:  # noqa: PTH123 - the very inode that was checked
+        with Path(f"/proc/self/fd/{descriptor}").open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         return Content("000000", None, f"cannot be read: {error.strerror or error}")
@@ -264,7 +303,7 @@ def read_content(root: int, path: bytes) -> Content | None:
         os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         return Content("000000", None, f"larger than {MAX_FILE_BYTES // 1_000_000} MB")
-    return Content("100755" if status.st_mode & 0o100 else "100644", data)
+    return Content("100755" if file_mode(status) == 0o100755 else "100644", data)
 
 
 def _link_content(path: bytes, target: bytes) -> Content:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,26 +45,29 @@ async def write(mirror: Mirror, parent: str, name: str = "b.txt") -> str:
     return await mirror.commit(parent=parent, changes=[change], message="b\n", author=BOT, date=DAY)
 
 
+def contents(name: str) -> dict[str, bytes]:
+    """What a file of /proc says, for every process there is."""
+    found: dict[str, bytes] = {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            with suppress(OSError):
+                found[place.name] = (place / name).read_bytes()
+    return found
+
+
 async def test_the_token_is_nowhere_while_git_runs(
     origin: Origin, mirror: Mirror, forge: Forge, base: str, tmp_path: Path
 ) -> None:
     """No argument, no environment and no file of the mirror holds it during a push; the push works."""
     sha = await write(mirror, base)
     found: list[str] = []
-    looked: list[int] = []
+    looked: list[str] = []
 
     def look(_path: str) -> None:
-        processes = [place for place in Path("/proc").iterdir() if place.name.isdigit()]
-        for place in processes:
-            for name in ("cmdline", "environ"):
-                try:
-                    content = (place / name).read_bytes()
-                except OSError:
-                    continue
-                if name == "cmdline" and b"remote-http" in content:
-                    looked.append(int(place.name))
-                if TOKEN.encode() in content:
-                    found.append(f"{place / name}: {content!r}")
+        arguments, variables = contents("cmdline"), contents("environ")
+        looked.extend(process for process in arguments if b"remote-http" in arguments[process])
+        found.extend(text.decode() for text in arguments.values() if TOKEN.encode() in text)
+        found.extend(text.decode() for text in variables.values() if TOKEN.encode() in text)
         files = [path for path in mirror.directory.rglob("*") if path.is_file()]
         found.extend(str(path) for path in files if TOKEN.encode() in path.read_bytes())
 
@@ -282,5 +286,4 @@ async def test_a_cancelled_fetch_leaves_no_process(mirror: Mirror, forge: Forge,
     with pytest.raises(asyncio.CancelledError):
         await fetching
 
-    commands = [place.read_bytes() for place in Path("/proc").glob("[0-9]*/cmdline") if place.exists()]
-    assert not [command for command in commands if forge.url.encode() in command]
+    assert not [command for command in contents("cmdline").values() if forge.url.encode() in command]
