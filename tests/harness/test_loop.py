@@ -668,3 +668,44 @@ async def test_watchers_see_a_message_grow() -> None:
     messages = [(life, item.id, item.text) for life, item in seen if isinstance(item, AgentMessage)]
     assert messages == [(Life.STARTED, "item_1", "Done."), (Life.COMPLETED, "item_1", "Done.")]
     assert sum(isinstance(entry.item, AgentMessage) for entry in journal.entries) == 1
+
+
+async def test_a_rate_limit_without_an_end_parks_the_turn() -> None:
+    """After eight tries nothing is held: the turn sleeps for a minute."""
+    session = StillSession()
+    model = ScriptedModel([ModelError("rate_limited", "429")] * 8)
+
+    result = await run_turn(
+        turn(), model=model, tools=NO_TOOLS, session=session, journal=MemoryJournal(), jitter=lambda: 1.0
+    )
+
+    assert session.slept == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0]
+    assert result.outcome == Waiting("The model endpoint limits its rate.", until=session.clock + 60.0)
+
+
+async def test_the_time_limit_counts_earlier_runs_but_not_the_time_between() -> None:
+    """What the journal remembers of work counts; a night with a dead worker does not."""
+    journal = MemoryJournal()
+    session = StillSession()
+
+    def slow(_request: ModelRequest) -> ModelResponse:
+        session.clock += 40.0
+        return answer(called("c1", "echo"))
+
+    tools = by_name(Recorder("echo", echo))
+    with pytest.raises(Killed):
+        await run_turn(
+            turn(), model=ScriptedModel([slow, Crash()]), tools=tools, session=session, journal=journal
+        )
+    session.clock += 50_000.0
+
+    result = await run_turn(
+        turn(limits=TurnLimits(wall_seconds=60.0)),
+        model=ScriptedModel([slow, answer(said("Too late."))]),
+        tools=tools,
+        session=session,
+        journal=journal,
+    )
+
+    assert result.outcome == Exhausted("wall_time", 60.0, "")
+    assert result.seconds == 80.0
