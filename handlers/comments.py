@@ -13,7 +13,7 @@ from handlers.broker import Judgement, approval_hash
 from handlers.effects import StartTurn
 from handlers.events import TurnEnded
 from handlers.grammar import CommandWord
-from handlers.markdown import fence_for, has_open_fence
+from handlers.markdown import fence_for, open_fence
 from handlers.scan import clean, clean_line
 from harness.items import (
     Completed,
@@ -442,7 +442,7 @@ def _folded(message: str, hosts: Collection[str]) -> str:
         (
             at
             for at in range(MOST_LINES, 0, -1)
-            if not lines[at].strip() and not has_open_fence("\n".join(lines[:at]))
+            if not lines[at].strip() and not open_fence("\n".join(lines[:at]))
         ),
         0,
     )

@@ -140,7 +140,7 @@ def _seen_target(found: re.Match[str], removed: Counter[str]) -> str:
     return f"]({found['to']})"
 
 
-_TAG: Final = r"</?(?P<name>[A-Za-z][A-Za-z0-9-]*)(?P<attributes>(?:\"[^\"]*\"|'[^']*'|[^\"'<>])*)>"
+_TAG: Final = r"</?(?P<name>[A-Za-z][A-Za-z0-9-]*)(?=[\s/>])(?P<attributes>(?:\"[^\"]*\"|'[^']*'|[^\"'<>])*)>"
 _UNSEEN: Final = r"<\?.*?\?>|<![A-Za-z][^>]*>|<!\[CDATA\[.*?\]\]>"
 _ENTITY: Final = r"&(?:\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 _HTML_INLINE: Final = re.compile(

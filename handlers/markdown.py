@@ -89,16 +89,13 @@ def code_spans(prose: str) -> list[CodeSpan]:
     return spans
 
 
-def has_open_fence(text: str) -> bool:
-    """Whether a code fence of `text` is never closed, so that it would swallow what comes next."""
-    fences = [token for token in parse_blocks(normalised(text)) if token.type == "fence"]
-    if not fences or fences[-1].map is None:
-        return False
-    first, last = fences[-1].map
-    lines = normalised(text).split("\n")
-    closing = lines[last - 1].strip("> \t") if last - 1 > first else ""
-    markup = fences[-1].markup
-    return not (closing.startswith(markup) and closing.strip(markup[0]) == "")
+def open_fence(text: str) -> str:
+    """The fence that `text` leaves open, so that it would swallow what comes next; else empty."""
+    following = split_regions(f"{normalised(text)}\n\nnext")[-1]
+    if following.kind is not RegionKind.CODE:
+        return ""
+    fences = [token.markup for token in parse_blocks(normalised(text)) if token.type == "fence"]
+    return fences[-1] if fences else ""
 
 
 def fence_for(text: str) -> str:

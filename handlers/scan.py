@@ -17,8 +17,8 @@ from handlers.markdown import (
     RegionKind,
     code_spans,
     fence_for,
-    has_open_fence,
     normalised,
+    open_fence,
     split_regions,
 )
 from handlers.redact import redact
@@ -121,7 +121,10 @@ def _pass(text: str, rules: _Rules, form: Literal["markdown", "plain"], findings
 
 def _inert(kind: RegionKind, text: str, rules: _Rules, findings: Counter[str]) -> str:
     match kind:
-        case RegionKind.CODE | RegionKind.BLANK:
+        case RegionKind.CODE:
+            # Bots that read the source line by line obey what stands in a fence; a space in front stops them.
+            return _COMMAND_LINE.sub(" ", text)
+        case RegionKind.BLANK:
             return text
         case RegionKind.PROSE:
             return _Prose(text, rules, findings).inert()
@@ -139,6 +142,7 @@ def _inert(kind: RegionKind, text: str, rules: _Rules, findings: Counter[str]) -
             return _UNESCAPED_BRACKET.sub(r"\\[", text)
 
 
+_COMMAND_LINE: Final = re.compile(r"^(?=/[A-Za-z][\w-]*(?:[ \t]|$))", re.MULTILINE)
 _UNESCAPED_BRACKET: Final = re.compile(r"(?<!\\)\[")
 _CELL: Final = re.compile(r"(?<!\\)\|")
 _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
@@ -151,7 +155,8 @@ _CLOSING: Final = (
 _BARE_COMMANDS: Final = r"atlantis|bors|digger|recheck|retest|ok\ to\ test|add\ to\ whitelist"
 _PIECE: Final = re.compile(
     rf"""
-      (?P<escape>\\[!-/:-@\[-`{{-~])
+      (?P<escape>\\[\\`*_\[\]{{}}()+.|~>$-])
+    | (?P<unescaped>\\(?=[@<&!/\#"':]))
     | (?P<ticks>`+)
     | (?P<command>(?m:^)(?P<prefix>[ \t>*+\-\d.)\#]*)(?P<word>/[A-Za-z][\w-]*|(?:{_BARE_COMMANDS})\b))
     | (?P<comment><!--.*?-->)
@@ -209,6 +214,7 @@ class _Prose:
         """Emit the matched piece, inert; where to go on from."""
         takers: dict[str, Callable[[re.Match[str]], int]] = {
             "escape": self._verbatim,
+            "unescaped": self._unescaped,
             "ticks": self._ticks,
             "command": self._command,
             "comment": self._comment,
@@ -227,6 +233,10 @@ class _Prose:
 
     def _verbatim(self, match: re.Match[str]) -> int:
         self._put(match.group())
+        return match.end()
+
+    def _unescaped(self, match: re.Match[str]) -> int:
+        # GitHub looks for mentions and references in the rendered text, where the backslash is gone.
         return match.end()
 
     def _ticks(self, match: re.Match[str]) -> int:
@@ -399,10 +409,5 @@ def _cut(text: str, kept: int) -> str:
 
 def _closed(text: str) -> str:
     """`text` with its last code fence closed."""
-    if not has_open_fence(text):
-        return text
-    opening = [match.group(1) for match in _FENCE_LINE.finditer(text)]
-    return f"{text}\n{max(opening, key=len, default='```')}"
-
-
-_FENCE_LINE: Final = re.compile(r"^[ \t>*+\-\d.)]*(`{3,}|~{3,})", re.MULTILINE)
+    fence = open_fence(text)
+    return f"{text}\n{fence}" if fence else text

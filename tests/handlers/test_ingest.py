@@ -217,7 +217,7 @@ def test_two_hooks_telling_of_one_act_have_one_key() -> None:
 
 def test_different_acts_have_different_keys() -> None:
     first = said("@darner fix it")
-    acts = [
+    acts: list[ExternalEvent] = [
         first,
         replace(first, edited_from="fix it"),
         said("@darner fix that", edited_from="fix it"),
