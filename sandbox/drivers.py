@@ -1,18 +1,26 @@
 """The list of drivers. Adding one is a module and a line here; nothing is found by looking around."""
 
-from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, Protocol
 
 from sandbox.base import Driver
 from sandbox.bubblewrap import BubblewrapDriver
 
 DriverName = Literal["bubblewrap"]
 
-DRIVERS: Final[Mapping[DriverName, Callable[[], Driver]]] = {
+
+class MakeDriver(Protocol):
+    """`extra_read_only`: further directories of the host that commands may read (toolchains)."""
+
+    def __call__(self, *, extra_read_only: tuple[Path, ...] = ()) -> Driver: ...
+
+
+DRIVERS: Final[Mapping[DriverName, MakeDriver]] = {
     "bubblewrap": BubblewrapDriver,
 }
 
 
-def choose(name: Literal["auto"] | DriverName) -> Driver:
+def choose(name: Literal["auto"] | DriverName, *, extra_read_only: tuple[Path, ...] = ()) -> Driver:
     """The driver of that name, `auto` the default one. Never falls back to less: opening tells what lacks."""
-    return DRIVERS["bubblewrap" if name == "auto" else name]()
+    return DRIVERS["bubblewrap" if name == "auto" else name](extra_read_only=extra_read_only)
