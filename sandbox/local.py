@@ -340,11 +340,13 @@ def _parent_below(root: int, path: str) -> Iterator[tuple[int, str]]:
 
 
 def _stamp_below(root: int, path: bytes) -> Stamp | None:
+    """How the file at `path` looks; None when there is none. A directory is no file."""
     try:
         found = open_below(root, path, os.O_PATH)
     except OSError:
         return None
     try:
-        return stamp_of(os.fstat(found))
+        status = os.fstat(found)
+        return None if stat.S_ISDIR(status.st_mode) else stamp_of(status)
     finally:
         os.close(found)
