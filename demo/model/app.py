@@ -85,7 +85,7 @@ class ScriptedModel:
         self._sessions = tuple(sessions)
         self._observer = observer
         self._now = now
-        self._struck: Counter[str] = Counter()
+        self._struck: Counter[tuple[object, ...]] = Counter()
         self._queued: deque[Fault] = deque()
         self.exchanges: deque[Exchange] = deque(maxlen=_EXCHANGES_KEPT)
         """The newest exchanges, oldest first."""
@@ -148,7 +148,7 @@ class ScriptedModel:
             self._record(Exchange(wire, body, headers, refusal.status, (refusal.body,), None, True))
             return Response(refusal.body, refusal.status, media_type="application/json")
         seed = hashlib.sha256(raw).hexdigest()
-        fault = self._fault_now(position, key=f"{session.name}/{position.step}/{seed}")
+        fault = self._fault_now(position, (session.name, *conversation))
         if isinstance(fault, HttpError):
             return self._fail(Exchange(wire, body, headers, fault.status, (), fault, True), fault)
         answer = answer_for(
@@ -183,17 +183,17 @@ class ScriptedModel:
             raise _refusal(404, message, code="model_not_found")
         return max(matching, key=lambda session: len(session.match or ()))
 
-    def _fault_now(self, position: Position, *, key: str) -> Fault | None:
+    def _fault_now(self, position: Position, asked: tuple[object, ...]) -> Fault | None:
         if self._queued:
             return self._queued.popleft()
         fault = position.turn.fault
-        if fault is None or self._struck[key] >= fault.times:
+        if fault is None or self._struck[asked] >= fault.times:
             return None
-        self._struck[key] += 1
+        self._struck[asked] += 1
         return fault
 
     def _fail(self, exchange: Exchange, fault: HttpError) -> Response:
-        error = {"message": fault.message, "type": fault.type, "param": None, "code": fault.code}
+        error = {"message": fault.message, "type": fault.type, "param": fault.param, "code": fault.code}
         body = orjson.dumps({"error": error})
         self._record(
             Exchange(exchange.wire, exchange.request, exchange.headers, fault.status, (body,), fault, True)

@@ -46,6 +46,7 @@ class HttpError:
     status: int
     code: str | None = None
     type: str = "invalid_request_error"
+    param: str | None = None
     message: str = "The scripted model was told to fail."
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     times: int = 1

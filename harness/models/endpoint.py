@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
-from harness.models.faults import Refusal, complaint_of, error_for_refusal, error_in_stream
+from harness.models.faults import FieldRefused, Refusal, complaint_of, error_for_refusal, error_in_stream
 from harness.models.sse import Frames
 from harness.protocols import ModelError
 
@@ -105,6 +105,8 @@ class Endpoint:
         if not self._api_key or self._api_key not in error.detail:
             return error
         detail = error.detail.replace(self._api_key, "[api key]")
+        if isinstance(error, FieldRefused):
+            return FieldRefused(error.field, detail)
         return ModelError(error.fault, detail, retry_after=error.retry_after)
 
 

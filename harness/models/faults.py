@@ -75,6 +75,7 @@ class Complaint(BaseModel):
 
     code: str = ""
     type: str = ""
+    param: str = ""
     message: str = ""
 
     @field_validator("*", mode="before")
@@ -105,6 +106,14 @@ class Refusal:
     headers: Mapping[str, str]
 
 
+class FieldRefused(ModelError):
+    """The endpoint does not take one field of the request; nothing was run."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        self.field = field
+        super().__init__("invalid_request", detail)
+
+
 def error_for_refusal(refusal: Refusal, *, now: float) -> ModelError:
     """What a 4xx or 5xx means. `now` (seconds since the epoch) reads a `Retry-After` that is a date."""
     fault = _fault_of(refusal.complaint, _fault_of_status(refusal.status))
@@ -112,6 +121,8 @@ def error_for_refusal(refusal: Refusal, *, now: float) -> ModelError:
     if wait is None:
         wait = wait_from_message(refusal.complaint.message)
     detail = f"HTTP {refusal.status}{_described(refusal.complaint)}"
+    if fault == "invalid_request" and refusal.complaint.param:
+        return FieldRefused(refusal.complaint.param, detail)
     return ModelError(fault, detail, retry_after=wait)
 
 

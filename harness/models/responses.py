@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from harness.items import AgentMessage, Answer, Call, ItemId, Reasoning, Usage
 from harness.models.encoding import arguments_of, call_id_for, compact_json, data_url_of
 from harness.models.endpoint import Endpoint
-from harness.models.faults import complaint_of, error_in_stream
+from harness.models.faults import FieldRefused, complaint_of, error_in_stream
 from harness.models.sse import DONE
 from harness.protocols import (
     AssistantText,
@@ -36,6 +36,7 @@ class ResponsesModel:
         self._endpoint = endpoint
         self._model = model
         self._custom_tools = custom_tools
+        self._asks_for_reasoning = True
 
     @property
     def name(self) -> str:
@@ -59,18 +60,34 @@ class ResponsesModel:
         assert_never(entry)
 
     async def respond(self, request: ModelRequest, *, on_text: Callable[[str], None]) -> ModelResponse:
+        asks_for_reasoning = self._asks_for_reasoning
+        try:
+            return await self._ask(request, on_text, asks_for_reasoning=asks_for_reasoning)
+        except FieldRefused as refusal:
+            if refusal.field != "include" or not asks_for_reasoning:
+                raise
+        # OpenAI's models that do not reason refuse to be asked ("Encrypted content is not supported with this
+        # model."), other servers ignore it. Which models those are, only the endpoint knows.
+        self._asks_for_reasoning = False
+        return await self._ask(request, on_text, asks_for_reasoning=False)
+
+    async def _ask(
+        self, request: ModelRequest, on_text: Callable[[str], None], *, asks_for_reasoning: bool
+    ) -> ModelResponse:
         answer = _Answer(on_text)
-        await self._endpoint.exchange("/responses", self._body(request), take=answer.take)
+        body = self._body(request, asks_for_reasoning=asks_for_reasoning)
+        await self._endpoint.exchange("/responses", body, take=answer.take)
         return answer.response(provider=self._endpoint.provider, history=request.history)
 
-    def _body(self, request: ModelRequest) -> bytes:
+    def _body(self, request: ModelRequest, *, asks_for_reasoning: bool) -> bytes:
         head: dict[str, Any] = {
             "model": self._model,
             "stream": True,
             "store": False,
-            "include": ["reasoning.encrypted_content"],
             "prompt_cache_key": request.cache_key,
         }
+        if asks_for_reasoning:
+            head["include"] = ["reasoning.encrypted_content"]
         if request.tools:
             head |= {"tools": self._tools(request.tools), "tool_choice": "auto", "parallel_tool_calls": True}
         if request.instructions:

@@ -146,6 +146,7 @@ async def test_each_history_is_a_prefix_of_the_next_one(stage: Stage, wire: Wire
         (HttpError(status=400, message="maximum context length is 4096 tokens"), "context_overflow", None),
         (HttpError(status=400, code="content_policy_violation"), "refused", None),
         (HttpError(status=400, code="invalid_value"), "invalid_request", None),
+        (HttpError(status=400, param="tools[0]"), "invalid_request", None),
         (HttpError(status=401, code="invalid_api_key"), "authentication", None),
         (HttpError(status=403), "authentication", None),
         (HttpError(status=404, code="model_not_found"), "invalid_request", None),
@@ -325,6 +326,19 @@ async def test_a_responses_request_is_stateless_and_cached_by_thread(stage: Stag
         "parallel_tool_calls": True,
         "instructions": "You are Darner.",
     }
+
+
+async def test_a_model_that_does_not_reason_is_asked_without_reasoning(stage: Stage) -> None:
+    """The endpoint says so once; from then on nothing is asked for that it does not take."""
+    message = "Encrypted content is not supported with this model."
+    refused = HttpError(status=400, param="include", message=message)
+    async with stage.play("responses", Turn(text="Hi.", fault=refused)) as model:
+        first, second = await ask(model), await ask(model)
+
+    assert first.output == second.output
+    assert stage.app is not None
+    told = [(exchange.status, exchange.request.get("include")) for exchange in stage.app.exchanges]
+    assert told == [(400, ["reasoning.encrypted_content"]), (200, None), (200, None)]
 
 
 async def test_an_unreachable_endpoint_is_told_as_such(wire: WireName) -> None:
