@@ -23,7 +23,6 @@ from handlers.effects import Effect, Ignore, StartTurn
 from handlers.events import Event
 from handlers.ingest import parse
 from handlers.view import Bot
-from sandbox.git import GitFailed
 
 log = logging.getLogger(__name__)
 
@@ -150,9 +149,13 @@ class EventsWorker:
             return await self._put_off(
                 thread, pending, str(error), after=error.retry_after, gives_up=gives_up
             )
-        except GitFailed as error:
+        except Exception as error:
+            # The border again: whatever an effect raises, the thread's others must not be stuck behind it.
+            reference = secrets.token_hex(4)
+            log.exception("effect.crashed", extra={"fields": {"reference": reference, "thread": thread}})
+            fault = f"{type(error).__name__} (reference {reference})"
             gives_up = pending.attempts + 1 >= ATTEMPTS
-            return await self._put_off(thread, pending, str(error), after=None, gives_up=gives_up)
+            return await self._put_off(thread, pending, fault, after=None, gives_up=gives_up)
         woken = await self._database.write(
             lambda connection: self._finish(connection, thread, pending, performed)
         )

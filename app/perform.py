@@ -198,7 +198,7 @@ class Performer:
             data = (
                 None
                 if change.kind == "delete"
-                else await mirror.read_blob(f"{snapshot}:{path}", limit=MAX_FILE_BYTES)
+                else await mirror.read_entry(snapshot, path, limit=MAX_FILE_BYTES)
             )
             files.append(ChangedFile(path=path, kind=change.kind, mode=change.mode, data=data))
         bot = self._bot()

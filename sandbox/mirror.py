@@ -273,6 +273,13 @@ class Mirror:
         except FileTooLarge as error:
             raise FileTooLarge(path, limit) from error
 
+    async def read_entry(self, sha: str, path: str, *, limit: int) -> bytes | None:
+        """What git keeps at `path` in a commit: a file's bytes, or the target of a symlink. None for neither."""
+        if "\n" in path:
+            return None
+        found = await self._reader.read(f"{_sha(sha)}:{path}", limit=limit)
+        return None if found is None or found[0] != "blob" else found[1]
+
     async def read_blob(self, object_id: str, *, limit: int) -> bytes | None:
         """A blob by its own name."""
         found = await self._reader.read(_sha(object_id), limit=limit)
