@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from demo.model import HttpError, ScriptedCall, ScriptedModel, Session, Turn, create_app, serve
 from demo.model.session import rate_limited
+from tests.cli.processes import processes_with, until
 from tests.cli.program import Ran, environment, fingerprint, run_darner, start_darner
 
 FIX = """\
@@ -267,19 +267,3 @@ async def test_a_secret_of_the_process_is_out_of_reach_of_the_turn(home: Path, r
         )
     assert ran.exit_status == 0, ran
     assert key not in ran.stdout
-
-
-def processes_with(marker: str) -> list[int]:
-    """Every process with `marker` in its command line, but for the shell that named it."""
-    return [
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if any(argument == marker for argument in process.info["cmdline"] or ())
-    ]
-
-
-async def until(holds: Any, *, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came about"
-        await asyncio.sleep(0.02)
