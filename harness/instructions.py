@@ -23,7 +23,7 @@ message and your changes.
 - Verify: run the tests that cover your change. Never weaken a test to make it pass. If something cannot be
   verified here, say so.
 - Long output is cut in the middle; search or page instead of printing all. A command that runs on stays as
-  a session: wait or type with write_stdin.
+  a session: wait or type with write_stdin. For a server, start it as a session of its own, without `&`.
 - Go on until the task is done or cannot be done here; then stop.
 
 # What to trust

@@ -92,7 +92,7 @@ async def run_turn(
         raise
     except Exception:  # The turn border: whatever it is, the people who asked get an answer.
         reference = running.reference()
-        logger.exception("turn.crashed thread=%s reference=%s", turn.thread_id, reference)
+        logger.exception("turn.crashed", extra={"fields": {"thread": turn.thread_id, "reference": reference}})
         outcome = Failed(
             cause="Something went wrong inside Darner. Retry; if it happens again, tell the operator.",
             reference=reference,
@@ -231,7 +231,8 @@ class _RunningTurn:
                 return _Answered(response, self.session.now() - asked)
 
     async def bear(self, error: ModelError, attempt: int) -> None:
-        logger.warning("model.fault thread=%s fault=%s attempt=%d", self.turn.thread_id, error.fault, attempt)
+        fields = {"thread": self.turn.thread_id, "fault": error.fault, "attempt": attempt}
+        logger.warning("model.fault", extra={"fields": fields})
         next_move = after_fault(
             error,
             attempt=attempt,

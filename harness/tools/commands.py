@@ -35,11 +35,14 @@ async def outcome_of(
     *,
     context: ToolContext,
     session_id: int,
+    begun: float,
     yield_ms: int,
     max_output_tokens: int,
 ) -> CommandExecution:
-    """Wait for `shell` up to `yield_ms`; the item then tells how it ended, or the session that still runs."""
-    begun = context.clock()
+    """Wait for `shell` up to `yield_ms`; the item then tells how it ended, or the session that still runs.
+
+    `begun` is when the call began, by the context's clock.
+    """
     ended = await shell.process.wait(yield_ms / 1000)
     data = shell.process.take_output()
     seconds = context.clock() - begun

@@ -45,7 +45,10 @@ class ExecCommand:
     is_parallel = True
     spec = ToolSpec(
         name="exec_command",
-        description="Runs a shell command in the sandbox; gives its output, or a session ID while it runs.",
+        description=(
+            "Runs a shell command in the sandbox; gives its output, or a session ID while it runs. "
+            "Background jobs end with it."
+        ),
         parameters=schema_of(ExecCommandArguments),
     )
 
@@ -66,6 +69,7 @@ class ExecCommand:
         if not isinstance(item, CommandExecution):
             return await self._run_patch(item, asked.cmd)
         sandbox = await self._context.sandbox()
+        begun = self._context.clock()
         argv = ("bash", "-lc" if asked.login else "-c", asked.cmd)
         try:
             process = await sandbox.start(Command(argv, workdir=asked.workdir, tty=asked.tty))
@@ -80,6 +84,7 @@ class ExecCommand:
             shell,
             context=self._context,
             session_id=session_id,
+            begun=begun,
             yield_ms=min(max(asked.yield_time_ms, LEAST_YIELD_MS), MOST_YIELD_MS),
             max_output_tokens=asked.max_output_tokens,
         )

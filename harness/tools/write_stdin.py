@@ -61,6 +61,7 @@ class WriteStdin:
         if shell is None:
             running = ", ".join(str(number) for number in self._context.shells.running()) or "none"
             return refused(item, f"No session {asked.session_id} is running. Running sessions: {running}.")
+        begun = self._context.clock()
         if asked.chars:
             try:
                 await shell.process.write(asked.chars.encode("utf-8", errors="replace"))
@@ -76,6 +77,7 @@ class WriteStdin:
             shell,
             context=self._context,
             session_id=asked.session_id,
+            begun=begun,
             yield_ms=min(max(asked.yield_time_ms, least), most),
             max_output_tokens=asked.max_output_tokens,
         )

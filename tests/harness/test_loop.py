@@ -647,7 +647,9 @@ async def test_a_bug_of_ours_ends_the_turn_with_a_reference(caplog: pytest.LogCa
         reference="turn-1/1",
         retryable=True,
     )
-    assert "reference=turn-1/1" in caplog.text
+    assert [record.__dict__["fields"] for record in caplog.records] == [
+        {"thread": "thread-1", "reference": "turn-1/1"}
+    ]
     assert "KeyError: 'oops'" in caplog.text
 
 
