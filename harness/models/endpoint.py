@@ -48,12 +48,20 @@ class Patience:
 async def open_endpoint(
     base_url: str, *, api_key: str, wire: str, patience: Patience, now: Callable[[], float] = time.time
 ) -> AsyncIterator["Endpoint"]:
-    """The endpoint, with its connections closed when the context ends."""
+    """The endpoint, with its connections closed when the context ends.
+
+    Raises `ModelError` for a key that no header can carry. Local servers that want no key take an empty one.
+    """
     from openai import AsyncOpenAI, Timeout
 
-    timeout = Timeout(patience.idle_seconds, connect=patience.connect_seconds, pool=None)
     key = api_key.strip()
-    async with AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=timeout) as client:
+    if not (key.isascii() and key.isprintable()):
+        # Sent nevertheless, it would be quoted in the transport's error.
+        raise ModelError("authentication", "the API key holds characters that no HTTP header can carry")
+    timeout = Timeout(patience.idle_seconds, connect=patience.connect_seconds, pool=None)
+    # The package insists on a key, and takes the environment's where it is given none.
+    sent = key or "none"
+    async with AsyncOpenAI(base_url=base_url, api_key=sent, max_retries=0, timeout=timeout) as client:
         yield Endpoint(
             client, provider=f"{wire}:{urlsplit(base_url).netloc.rpartition('@')[2]}", api_key=key, now=now
         )

@@ -6,6 +6,10 @@ from typing import Any, Literal
 
 import orjson
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from demo.model import (
     Cut,
@@ -18,6 +22,7 @@ from demo.model import (
     context_overflow,
     out_of_quota,
     rate_limited,
+    serve,
 )
 from harness.items import AgentMessage, Answer, Call, Image, ItemId, Reasoning, Usage
 from harness.models import WireName, open_model
@@ -255,6 +260,36 @@ async def test_the_key_is_in_no_error(stage: Stage, wire: WireName) -> None:
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
     assert "Incorrect API key provided: [api key]." in caught.value.detail
+
+
+@pytest.mark.parametrize("key", ["käy", "sk-\x00", "sk\n-x"])
+async def test_a_key_that_no_header_takes_is_refused_at_once(wire: WireName, key: str) -> None:
+    """The transport would quote it in its error."""
+    with pytest.raises(ModelError, match="authentication: the API key holds characters") as caught:
+        async with open_model(wire=wire, model="m", base_url="http://127.0.0.1:9/v1", api_key=key):
+            pass
+
+    assert key not in str(caught.value)
+
+
+async def test_a_server_that_wants_no_key_gets_none(wire: WireName, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty key is not replaced by the one of the environment."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
+    seen: list[str | None] = []
+
+    async def look(seen_request: Request) -> Response:
+        seen.append(seen_request.headers.get("authorization"))
+        return Response(status_code=404)
+
+    app = Starlette(routes=[Route("/{path:path}", look, methods=["POST"])])
+    async with (
+        serve(app) as url,
+        open_model(wire=wire, model="m", base_url=f"{url}/v1", api_key="") as model,
+    ):
+        with pytest.raises(ModelError, match="invalid_request"):
+            await ask(model)
+
+    assert seen == ["Bearer none"]
 
 
 async def test_reasoning_is_carried_on_as_it_was_given(stage: Stage) -> None:
