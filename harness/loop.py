@@ -51,6 +51,8 @@ POLL_SECONDS: Final = 0.2
 """How often a running model call or tool is looked after: stop requests and the wall-time limit."""
 UPDATE_SECONDS: Final = 0.1
 """At most one `item.updated` of a message as it is written in this time."""
+AT_ONCE: Final = 8
+"""Calls that overlap at most: an answer may hold hundreds."""
 SHORTFALLS: Final = 3
 """Answers in a row without a whole message or a call; then the turn fails."""
 TOLD: Final = {
@@ -356,8 +358,9 @@ def _groups(steps: Sequence[_Step]) -> Sequence[Sequence[_Step]]:
     """Neighbours that may overlap together, every other call alone, in the model's order."""
     groups: list[list[_Step]] = []
     for step in steps:
-        if groups and step.tool.is_parallel and groups[-1][-1].tool.is_parallel:
-            groups[-1].append(step)
+        last = groups[-1] if groups else []
+        if step.tool.is_parallel and 0 < len(last) < AT_ONCE and last[0].tool.is_parallel:
+            last.append(step)
         else:
             groups.append([step])
     return groups

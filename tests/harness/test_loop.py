@@ -197,6 +197,26 @@ async def test_parallel_calls_overlap_and_serial_ones_do_not() -> None:
     assert outcomes(journal) == ["p1", "p2", "s1", "s2"]
 
 
+async def test_an_answer_with_very_many_calls_is_run_in_portions() -> None:
+    """At most eight calls run at once, whatever the model asks for."""
+    tool = Recorder("par", echo, is_parallel=True)
+    calls = [called(f"p{n}", "par") for n in range(20)]
+
+    await run_turn(
+        turn(),
+        model=ScriptedModel([answer(*calls), answer(said("Done."))]),
+        tools=by_name(tool),
+        session=StillSession(),
+        journal=MemoryJournal(),
+    )
+
+    running = most = 0
+    for line in tool.log:
+        running += 1 if line.startswith("begin") else -1
+        most = max(most, running)
+    assert (len(tool.log), most) == (40, 8)
+
+
 def outcomes(journal: MemoryJournal) -> list[str]:
     return [
         entry.item.call.id

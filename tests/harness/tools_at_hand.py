@@ -38,6 +38,7 @@ class Recorder:
 
 
 async def echo(call: Call) -> str:
+    await asyncio.sleep(0)
     return f"echo {call.arguments}"
 
 
