@@ -19,6 +19,8 @@ from demo.forge import seed as seeding
 from demo.forge.deliverer import Deliverer, WebhookObserver
 from demo.forge.faults import FaultKind, Faults
 from demo.forge.githttp import ROUTE, GitHttp
+from demo.forge.graphql.api import Graphql
+from demo.forge.pages import pages_for
 from demo.forge.rest import OPERATIONS
 from demo.forge.rest.api import Observer, Rest, read_body
 from demo.forge.state import Repository, Role, State
@@ -189,7 +191,9 @@ async def serve(
         state.web_url = f"http://{host}:{listener.getsockname()[1]}"
         parts = create_parts(state, on_exchange=on_exchange, on_webhook=on_webhook)
         admin_token = state.random_hex(16)
-        app = create_app(parts, admin_token=admin_token)
+        graphql = Graphql(state, faults=parts.faults)
+        graphql.observers.extend(on_exchange)
+        app = create_app(parts, admin_token=admin_token, graphql=graphql, pages=pages_for(state))
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
         )

@@ -124,6 +124,12 @@ class Site:
             raise not_found()
         return found
 
+    def pull(self, place: Place, number: int) -> Issue:
+        found = self.issue(place, number)
+        if found.pull is None:
+            raise not_found()
+        return found
+
     def page(self, template: str, request: Request, *, me: User, shown: Mapping[str, object]) -> Response:
         text = self.templates.get_template(template).render(
             me=me, people=self.people(), here=request.url.path, **shown

@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 
-from demo.forge.actions import issues, pulls, reviews
+from demo.forge.actions import issues, pulls
 from demo.forge.pages.site import COOKIE, PageRoute, Place, Site, see_other
 from demo.forge.refusals import not_found
-from demo.forge.state import Comment, Issue, Review, ReviewComment, Side
+from demo.forge.state import Comment, Issue, Review, ReviewComment
 
 Field = Annotated[str, Form()]
-Verdict = Literal["COMMENT", "APPROVE", "REQUEST_CHANGES"]
 
 
 def writing(site: Site) -> APIRouter:
@@ -27,14 +26,6 @@ def writing(site: Site) -> APIRouter:
     router.add_api_route(f"{repo}/reactions/{{kind}}/{{subject_id:int}}", forms.react, methods=["POST"])
     router.add_api_route(f"{repo}/pull/{{number:int}}/draft", forms.change_draft, methods=["POST"])
     router.add_api_route(f"{repo}/pull/{{number:int}}/merge", forms.merge, methods=["POST"])
-    router.add_api_route(f"{repo}/pull/{{number:int}}/reviews", forms.review, methods=["POST"])
-    router.add_api_route(f"{repo}/pull/{{number:int}}/line", forms.comment_line, methods=["POST"])
-    router.add_api_route(
-        f"{repo}/pull/{{number:int}}/threads/{{thread_id:int}}", forms.reply, methods=["POST"]
-    )
-    router.add_api_route(
-        f"{repo}/pull/{{number:int}}/threads/{{thread_id:int}}/resolution", forms.resolve, methods=["POST"]
-    )
     return router
 
 
@@ -52,7 +43,7 @@ class _Forms:
         self, request: Request, owner: str, name: str, *, title: Field, body: Field = "", who: Field = ""
     ) -> Response:
         place = self._place(request, owner, name=name, who=who)
-        issue = issues.create_issue(place.actor, place.repo, title=title, body=_text(body))
+        issue = issues.create_issue(place.actor, place.repo, title=title, body=text_of(body))
         return self._as(place.me.login, see_other(self._site.issue_path(place, issue)))
 
     def comment(  # the button that closes also says what was written
@@ -70,7 +61,7 @@ class _Forms:
         issue = self._site.issue(place, number)
         anchor = ""
         if body.strip() or not then:
-            said = issues.comment(place.actor, issue, body=_text(body))
+            said = issues.comment(place.actor, issue, body=text_of(body))
             anchor = f"#issuecomment-{said.id}"
         if then in {"close", "reopen"}:
             self._move(place, issue, to=then)
@@ -89,7 +80,7 @@ class _Forms:
         said = self._state.find(Comment, comment_id)
         if said is None or said.repo_id != place.repo.id:
             raise not_found()
-        issues.edit_comment(place.actor, said, body=_text(body))
+        issues.edit_comment(place.actor, said, body=text_of(body))
         issue = self._state.get(Issue, said.issue_id)
         return see_other(f"{self._site.issue_path(place, issue)}#issuecomment-{said.id}")
 
@@ -114,7 +105,7 @@ class _Forms:
 
     def change_draft(self, request: Request, owner: str, name: str, number: int, *, then: Field) -> Response:
         place = self._place(request, owner, name=name)
-        issue = self._pull(place, number)
+        issue = self._site.pull(place, number)
         pulls.set_draft(place.actor, issue, draft=then == "draft")
         return see_other(self._site.issue_path(place, issue))
 
@@ -129,62 +120,13 @@ class _Forms:
         head: Field = "",
     ) -> Response:
         place = self._place(request, owner, name=name)
-        issue = self._pull(place, number)
+        issue = self._site.pull(place, number)
         known: Literal["merge", "squash", "rebase"] = (
             "squash" if method == "squash" else "rebase" if method == "rebase" else "merge"
         )
         # The head that was on the page: what was pushed since then has not been looked at.
         pulls.merge(place.actor, issue, method=known, expected_head=head or None)
         return see_other(self._site.issue_path(place, issue))
-
-    def review(
-        self,
-        request: Request,
-        owner: str,
-        name: str,
-        number: int,
-        *,
-        event: Field = "COMMENT",
-        body: Field = "",
-    ) -> Response:
-        place = self._place(request, owner, name=name)
-        issue = self._pull(place, number)
-        verdict: Verdict = event if event in {"APPROVE", "REQUEST_CHANGES"} else "COMMENT"  # type: ignore[assignment]
-        review = reviews.review(place.actor, issue, event=verdict, body=_text(body))
-        return see_other(f"{self._site.issue_path(place, issue)}#pullrequestreview-{review.id}")
-
-    def comment_line(
-        self,
-        request: Request,
-        owner: str,
-        name: str,
-        number: int,
-        *,
-        path: Field,
-        side: Annotated[Side, Form()],
-        line: Annotated[int, Form()],
-        body: Field,
-    ) -> Response:
-        place = self._place(request, owner, name=name)
-        issue = self._pull(place, number)
-        said = reviews.comment_line(place.actor, issue, path=path, side=side, line=line, body=_text(body))
-        return see_other(f"{self._site.issue_path(place, issue)}/files#discussion_r{said.id}")
-
-    def reply(
-        self, request: Request, owner: str, name: str, number: int, thread_id: int, *, body: Field
-    ) -> Response:
-        place = self._place(request, owner, name=name)
-        issue = self._pull(place, number)
-        said = reviews.reply(place.actor, issue, thread_id=thread_id, body=_text(body))
-        return see_other(f"{self._site.issue_path(place, issue)}/files#discussion_r{said.id}")
-
-    def resolve(
-        self, request: Request, owner: str, name: str, number: int, thread_id: int, *, then: Field
-    ) -> Response:
-        place = self._place(request, owner, name=name)
-        issue = self._pull(place, number)
-        reviews.resolve(place.actor, issue, thread_id=thread_id, resolved=then == "resolve")
-        return see_other(f"{self._site.issue_path(place, issue)}/files#discussion_r{thread_id}")
 
     def _place(self, request: Request, owner: str, *, name: str, who: str = "") -> Place:
         chosen = next((user for user in self._site.people() if user.login == who), None)
@@ -194,12 +136,6 @@ class _Forms:
         if login in {user.login for user in self._site.people()}:
             response.set_cookie(COOKIE, login, httponly=True, samesite="lax", path="/")
         return response
-
-    def _pull(self, place: Place, number: int) -> Issue:
-        issue = self._site.issue(place, number)
-        if issue.pull is None:
-            raise not_found()
-        return issue
 
     def _move(self, place: Place, issue: Issue, *, to: str) -> None:
         if to == "reopen":
@@ -215,6 +151,6 @@ class _Forms:
         return subject
 
 
-def _text(body: str) -> str:
+def text_of(body: str) -> str:
     """Browsers send a form's line ends as CR LF: https://html.spec.whatwg.org/#constructing-the-form-data-set"""
     return body.replace("\r\n", "\n")
