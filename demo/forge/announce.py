@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 
 import orjson
 
@@ -21,13 +22,13 @@ def announce(
     *,
     event: str,
     action: str | None,
-    members: Json,
+    members: Mapping[str, object],
     only_app_id: int | None = None,
 ) -> None:
     """Store a delivery for each hook of the repository or of an App on it that wants the event."""
     state = actor.state
     payload: Json = {} if action is None else {"action": action}
-    payload |= members
+    payload.update(members)
     payload["repository"] = shapes.repository(state, repo)
     owner = state.get(User, repo.owner_id)
     if owner.type == "Organization":
@@ -58,7 +59,7 @@ def announce(
 
 
 def announce_installation(
-    actor: Actor, installation: Installation, *, event: str, action: str, members: Json
+    actor: Actor, installation: Installation, *, event: str, action: str, members: Mapping[str, object]
 ) -> None:
     """Tell an App about its own installation."""
     state = actor.state
