@@ -5,18 +5,17 @@ A mirror is bare, lies outside every sandbox, and holds no credential. Nothing h
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sandbox.base import FileTooLarge, SandboxError
+from sandbox.commits import CommitRefused, Identity, commit_stream
 from sandbox.git import (
     ASKPASS,
     ASKPASS_NAME,
@@ -27,7 +26,16 @@ from sandbox.git import (
     Remote,
     credential,
 )
-from sandbox.result import ChangedFile, path_problem
+from sandbox.push import (
+    BranchProtected,
+    Denied,
+    HeadMoved,
+    Pushed,
+    PushOutcome,
+    refusal_of_access,
+    refusal_of_update,
+)
+from sandbox.result import ChangedFile
 
 __all__ = [
     "BranchProtected",
@@ -75,8 +83,6 @@ _CONFIG: Final = """\
 \thelper =
 [submodule]
 \trecurse = false
-[checkout]
-\tworkers = 0
 [http]
 \tlowSpeedLimit = 100
 \tlowSpeedTime = 60
@@ -103,49 +109,10 @@ _CONFIG: Final = """\
 _SHA: Final = re.compile(r"[0-9a-f]{40}")
 # Narrower than git-check-ref-format(1): no name that a shell, an option parser or a refspec could misread.
 _REF: Final = re.compile(r"[^\W_][^\s~^:?*\[\\\x00-\x20\x7f-\x9f]*")
-_NO_OBJECT: Final = "0" * 40
 _SMALL: Final = 1024 * 1024
 _LISTING: Final = 256 * 1024 * 1024
 _QUICK: Final = 60.0
 _NETWORK: Final = 900.0
-_DETAIL: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a commit is from."""
-
-    name: str
-    email: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """The branch is at the commit, now or already."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeadMoved:
-    """The branch is not where it was expected; nothing was written. `current` is None when it is gone."""
-
-    current: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """The forge would not take it, for a reason that trying again does not change."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class BranchProtected:
-    """A rule on the branch forbids the push."""
-
-    detail: str
-
-
-PushOutcome = Pushed | HeadMoved | Denied | BranchProtected
 
 
 class RefUnknown(SandboxError):
@@ -154,10 +121,6 @@ class RefUnknown(SandboxError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"{name!r} names no commit in the mirror")
-
-
-class CommitRefused(SandboxError):
-    """A change cannot be part of a commit."""
 
 
 def mirror_directory(home: Path, repository_id: int) -> Path:
@@ -274,7 +237,7 @@ class Mirror:
             raise FileTooLarge(path, limit) from error
 
     async def read_entry(self, sha: str, path: str, *, limit: int) -> bytes | None:
-        """What git keeps at `path` in a commit: a file's bytes, or the target of a symlink. None for neither."""
+        """What git keeps at `path` in a commit: a file's bytes, a symlink's target, or None."""
         if "\n" in path:
             return None
         found = await self._reader.read(f"{_sha(sha)}:{path}", limit=limit)
@@ -319,7 +282,9 @@ class Mirror:
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.objects),
             }
             nobody = Identity("nobody", "nobody@localhost")
-            sha = await self._import(_stream(parent, changes, message="", author=nobody, date=0), environment)
+            sha = await self._import(
+                commit_stream(parent, changes, message="", author=nobody, date=0), environment
+            )
             return await self._diff(_sha(parent), sha, limit=limit, paths=paths, environment=environment)
 
     async def commit(
@@ -329,7 +294,7 @@ class Mirror:
 
         Raises `CommitRefused` for a change with a problem or a path that git would not take.
         """
-        stream = _stream(parent, changes, message=message, author=author, date=date)
+        stream = commit_stream(parent, changes, message=message, author=author, date=date)
         async with self._exclusive():
             sha = await self._import(stream, {})
             await self._git.run("update-ref", _own_ref(sha), sha, limit=_SMALL, seconds=_QUICK)
@@ -364,13 +329,13 @@ class Mirror:
             output = finished.stdout.decode(errors="replace")
             rejection = next((line for line in output.splitlines() if line.startswith("!")), None)
             if rejection is None:
-                return _refusal_of_access(arguments, finished.exit_status, finished.stderr)
+                return refusal_of_access(arguments, finished.exit_status, finished.stderr)
             current = await self._remote_head(remote, ref, environment)
         if current == sha:
             return Pushed()
         if current != expected:
             return HeadMoved(current)
-        return _refusal_of_update(rejection, finished.stderr)
+        return refusal_of_update(rejection, finished.stderr)
 
     async def close(self) -> None:
         """End the process that reads objects."""
@@ -530,91 +495,6 @@ def _named(listing: bytes, names: frozenset[str]) -> tuple[str, ...]:
     return tuple(
         os.fsdecode(path) for path in listing.split(b"\0") if path.rpartition(b"/")[2] in wanted and path
     )
-
-
-def _stream(
-    parent: str, changes: Sequence[ChangedFile], *, message: str, author: Identity, date: int
-) -> bytes:
-    """The commit as git-fast-import(1) reads it. The ref it needs is dropped again in the same breath."""
-    who = f"{_plain(author.name)} <{_plain(author.email)}> {date} +0000".encode()
-    text = message.encode()
-    body: list[bytes] = []
-    for change in sorted(changes, key=lambda change: (change.kind != "delete", change.path)):
-        body.extend(_change_lines(change))
-    digest = hashlib.sha256(b"\n".join([parent.encode(), who, text, *body])).hexdigest()
-    ref = b"refs/darner/writing/" + digest.encode()
-    head = [
-        b"commit " + ref,
-        b"mark :1",
-        b"author " + who,
-        b"committer " + who,
-        b"data %d" % len(text),
-        text,
-        b"from " + _sha(parent).encode(),
-    ]
-    tail = [b"get-mark :1", b"reset " + ref, b"from " + _NO_OBJECT.encode(), b"", b"done", b""]
-    return b"\n".join([*head, *body, *tail])
-
-
-def _change_lines(change: ChangedFile) -> list[bytes]:
-    path = change.path.encode(errors="surrogateescape")
-    parts = path.split(b"/")
-    problem = change.problem or path_problem(path)
-    if problem is None and any(part in {b"", b".", b".."} for part in parts):
-        problem = "not a path below the root"
-    if problem is not None:
-        raise CommitRefused(f"{change.path!r}: {problem}")
-    quoted = b'"' + path.replace(b'"', b'\\"') + b'"'
-    if change.kind == "delete":
-        return [b"D " + quoted]
-    if change.data is None or change.mode == "000000":
-        raise CommitRefused(f"{change.path!r}: no content")
-    return [
-        b"M " + change.mode.encode() + b" inline " + quoted,
-        b"data %d" % len(change.data),
-        change.data,
-    ]
-
-
-def _plain(text: str) -> str:
-    """A name or address as a commit's header can hold it."""
-    kept = "".join(character for character in text if character.isprintable() and character not in "<>")
-    return kept.strip() or "unknown"
-
-
-def _refusal_of_access(arguments: Sequence[str], exit_status: int, stderr: str) -> Denied:
-    """The forge said no before looking at the branch; anything but a clear no is raised."""
-    denied = (
-        "returned error: 401",
-        "returned error: 403",
-        "returned error: 404",
-        "Authentication failed",
-        "could not read Username",
-        "could not read Password",
-        "Repository not found",
-        "' not found",
-    )
-    if any(sign in stderr for sign in denied):
-        return Denied(_detail(stderr))
-    raise GitFailed(arguments, exit_status, stderr)
-
-
-def _refusal_of_update(rejection: str, stderr: str) -> Denied | BranchProtected:
-    detail = _detail(f"{stderr}\n{rejection}")
-    # GitHub's codes for a protected branch and for a rule set:
-    # https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository
-    if any(sign in detail for sign in ("GH006", "GH013", "protected branch", "rule violations")):
-        return BranchProtected(detail)
-    return Denied(detail)
-
-
-def _detail(text: str) -> str:
-    said = [
-        " ".join(line.removeprefix("remote:").split())
-        for line in text.splitlines()
-        if line.startswith(("remote:", "fatal:", "!"))
-    ]
-    return "\n".join(line for line in said if line)[:_DETAIL]
 
 
 def _locked(descriptor: int) -> bool:
