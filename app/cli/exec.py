@@ -31,7 +31,7 @@ class Exit(IntEnum):
 
 
 def exec_(
-    prompt: Annotated[str, typer.Argument(help="What to do.")],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to do.")],
     *,
     repo: Repo = Path(),
     sandbox: Annotated[
@@ -85,7 +85,8 @@ def _run(
     from sandbox.base import SandboxError, SandboxUnavailable
 
     configure_logging(secrets=lambda: settings.secrets, level=logging.ERROR)
-    asked = Asked(repo, prompt, mode, ThreadId(resume) if resume else None)
+    text = prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    asked = Asked(repo, text, mode, ThreadId(resume) if resume else None)
     watcher = (
         JsonLines(on_closed=lambda: turn.stop("the reader of its output"))
         if as_json

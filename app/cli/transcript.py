@@ -84,10 +84,11 @@ class Transcript:
         self._console = console
         self._held: AgentMessage | None = None
         """The newest message: shown when something follows it, for the last one is the final message."""
+        self._thread = ThreadId("")
 
     def started(self, thread: ThreadId, turn: TurnId) -> None:
         del turn
-        self._say(f"Thread {thread}", style="dim")
+        self._thread = thread
 
     def item(self, life: Life, item: Item) -> None:
         if isinstance(item, AgentMessage):
@@ -129,6 +130,7 @@ class Transcript:
         self._say(f"{result.steps} steps, {tokens}, {result.seconds:.1f} s", style="dim")
         if not isinstance(result.outcome, Completed):
             self._say(told(result.outcome), style="bold red")
+        self._say(f"Go on with: darner exec --resume {self._thread} PROMPT", style="dim")
 
     def _show_held(self) -> None:
         if self._held is not None:

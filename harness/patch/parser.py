@@ -80,9 +80,10 @@ class PatchRefused(Exception):
     """The patch cannot be read, or does not fit the files. Nothing was changed."""
 
     def __init__(self, message: str, line: int) -> None:
-        self.message = message
+        # Messages quote files: what is no UTF-8 there must not end whatever shows or stores the message.
+        self.message = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.line = line
-        super().__init__(f"patch line {line}: {message}")
+        super().__init__(f"patch line {line}: {self.message}")
 
 
 def parse(text: str) -> Patch:

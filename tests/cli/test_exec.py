@@ -101,7 +101,8 @@ async def test_a_person_gets_the_final_message_alone_on_standard_output(home: Pa
     assert "I look first." in shown
     assert "$ cat greet.py; echo scratch > run.log" in shown
     assert "patched greet.py" in shown
-    assert shown[-4:-1] == ["A docs/new.txt", "M greet.py", "D notes.txt"]
+    assert shown[-5:-2] == ["A docs/new.txt", "M greet.py", "D notes.txt"]
+    assert shown[-1].startswith("Go on with: darner exec --resume exec-")
 
 
 async def test_a_directory_that_is_no_repository_is_worked_on_the_same_way(
