@@ -162,7 +162,7 @@ async def check_out(mirror: Mirror, sha: str, directory: Path, *, owner_uid: int
             environment={"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(workspace.tree)},
         )
         await asyncio.to_thread(_hand_over, workspace.tree, index, owner_uid)
-        await asyncio.to_thread(shutil.copyfile, index, directory / "record")
+        await asyncio.to_thread(_record, index, directory)
         on_failure.pop_all()
     return Checkout(workspace, sha, directory, mirror)
 
@@ -248,6 +248,12 @@ def _hand_over(tree: Path, index: Path, owner_uid: int | None) -> None:
     index.write_bytes(data)
     index.chmod(0o644)
     settle(index, newest)
+
+
+def _record(index: Path, directory: Path) -> None:
+    """Keep the index as it is now where no agent sees it; being there, it is whole."""
+    shutil.copyfile(index, directory / "record.new")
+    (directory / "record.new").rename(directory / "record")
 
 
 def _entries(index: bytes | bytearray) -> Iterator[tuple[int, bytes, int, bytes]]:

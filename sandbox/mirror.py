@@ -282,10 +282,9 @@ class Mirror:
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.objects),
             }
             nobody = Identity("nobody", "nobody@localhost")
-            sha = await self._import(
-                commit_stream(parent, changes, message="", author=nobody, date=0), environment
-            )
-            return await self._diff(_sha(parent), sha, limit=limit, paths=paths, environment=environment)
+            stream = commit_stream(_sha(parent), changes, message="", author=nobody, date=0)
+            sha = await self._import(stream, environment)
+            return await self._diff(parent, sha, limit=limit, paths=paths, environment=environment)
 
     async def commit(
         self, *, parent: str, changes: Sequence[ChangedFile], message: str, author: Identity, date: int
@@ -294,7 +293,7 @@ class Mirror:
 
         Raises `CommitRefused` for a change with a problem or a path that git would not take.
         """
-        stream = commit_stream(parent, changes, message=message, author=author, date=date)
+        stream = commit_stream(_sha(parent), changes, message=message, author=author, date=date)
         async with self._exclusive():
             sha = await self._import(stream, {})
             await self._git.run("update-ref", _own_ref(sha), sha, limit=_SMALL, seconds=_QUICK)
