@@ -54,8 +54,8 @@ _LONGEST_ARGUMENT: Final = 128 * 1024
 _PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PINNED: Final = BENEATH | syscalls.RESOLVE_NO_SYMLINKS
-# bubblewrap's --new-session makes its own first process the leader, without a terminal. Only in a session with
-# one does Ctrl-C reach the command.
+# bubblewrap's --new-session makes its own first process the leader, without a terminal. Only in a session
+# with one does Ctrl-C reach the command.
 _IN_TERMINAL: Final = ("/usr/bin/setsid", "--ctty", "--")
 _ENVIRONMENT: Final = {
     "CI": "1",
