@@ -6,10 +6,14 @@ from typing import Final
 
 import typer
 
+from app.cli.demo import demo
 from app.cli.doctor import doctor
 from app.cli.exec import exec_
+from app.cli.forge import forge
 from app.cli.patch import patch
 from app.cli.sandbox import sandbox
+from app.cli.serve import serve
+from app.cli.why import why
 
 cli: Final = typer.Typer(
     name="darner",
@@ -18,6 +22,10 @@ cli: Final = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli.command("serve")(serve)
+cli.command("why")(why)
+cli.command("demo")(demo)
+cli.command("forge")(forge)
 cli.command("exec")(exec_)
 cli.command("patch")(patch)
 # From its first word on the line is the command's: `darner sandbox ls -l` works without `--`.

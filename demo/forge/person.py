@@ -1,0 +1,123 @@
+"""Somebody at the forge: does over the REST API what people do in the browser. For demos and stories."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A comment, as the conversation shows it."""
+
+    id: int
+    author: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    number: int
+    title: str
+    body: str
+    author: str
+    head_ref: str
+    head_sha: str
+    base_ref: str
+    is_draft: bool
+
+
+class Person:
+    """One account, signed in."""
+
+    def __init__(self, login: str, client: httpx2.AsyncClient) -> None:
+        self.login = login
+        self._client = client
+
+    async def opens_issue(self, repository: str, title: str, body: str) -> int:
+        """The issue's number."""
+        return int((await self._post(f"{repository}/issues", {"title": title, "body": body}))["number"])
+
+    async def says(self, repository: str, number: int, body: str) -> int:
+        """Comment on an issue or pull request; the comment's id."""
+        return int((await self._post(f"{repository}/issues/{number}/comments", {"body": body}))["id"])
+
+    async def edits(self, repository: str, comment: int, body: str) -> None:
+        await self._call("PATCH", f"{repository}/issues/comments/{comment}", {"body": body})
+
+    async def opens_pull(self, repository: str, *, head: str, base: str, title: str, body: str = "") -> int:
+        fields = {"head": head, "base": base, "title": title, "body": body}
+        return int((await self._post(f"{repository}/pulls", fields))["number"])
+
+    async def comments_on_line(
+        self, repository: str, number: int, body: str, *, sha: str, path: str, line: int
+    ) -> int:
+        """An inline comment on a pull request's diff; its id."""
+        fields = {"body": body, "commit_id": sha, "path": path, "line": line, "side": "RIGHT"}
+        return int((await self._post(f"{repository}/pulls/{number}/comments", fields))["id"])
+
+    async def reads(self, repository: str, number: int) -> list[Said]:
+        """The conversation, oldest first."""
+        return [_said(raw) for raw in await self._get(f"{repository}/issues/{number}/comments?per_page=100")]
+
+    async def reads_review_comments(self, repository: str, number: int) -> list[Said]:
+        return [_said(raw) for raw in await self._get(f"{repository}/pulls/{number}/comments?per_page=100")]
+
+    async def reactions(self, repository: str, comment: int) -> list[str]:
+        """What was reacted with, by anybody."""
+        found = await self._get(f"{repository}/issues/comments/{comment}/reactions")
+        return [str(raw["content"]) for raw in found]
+
+    async def pulls(self, repository: str) -> list[Pull]:
+        """All pull requests, oldest first."""
+        found = await self._get(f"{repository}/pulls?state=all&direction=asc&per_page=100")
+        return [_pull(raw) for raw in found]
+
+    async def file(self, repository: str, path: str, *, ref: str) -> str:
+        """The text of a file at a branch or commit."""
+        url = f"/repos/{repository}/contents/{path}"
+        answer = await self._client.get(
+            url, params={"ref": ref}, headers={"accept": "application/vnd.github.raw+json"}
+        )
+        answer.raise_for_status()
+        return answer.text
+
+    async def _get(self, path: str) -> Any:
+        return await self._call("GET", path, None)
+
+    async def _post(self, path: str, fields: dict[str, Any]) -> Any:
+        return await self._call("POST", path, fields)
+
+    async def _call(self, method: str, path: str, fields: dict[str, Any] | None) -> Any:
+        answer = await self._client.request(method, f"/repos/{path}", json=fields)
+        answer.raise_for_status()
+        return answer.json()
+
+
+@asynccontextmanager
+async def signed_in(login: str, *, api_url: str, token: str) -> AsyncIterator[Person]:
+    """The person behind a token."""
+    headers = {"authorization": f"Bearer {token}", "x-github-api-version": "2022-11-28"}
+    async with httpx2.AsyncClient(base_url=api_url, headers=headers, timeout=30) as client:
+        yield Person(login, client)
+
+
+def _said(raw: dict[str, Any]) -> Said:
+    return Said(raw["id"], (raw["user"] or {}).get("login", "ghost"), raw["body"])
+
+
+def _pull(raw: dict[str, Any]) -> Pull:
+    return Pull(
+        number=raw["number"],
+        title=raw["title"],
+        body=raw["body"] or "",
+        author=raw["user"]["login"],
+        head_ref=raw["head"]["ref"],
+        head_sha=raw["head"]["sha"],
+        base_ref=raw["base"]["ref"],
+        is_draft=raw["draft"],
+    )
