@@ -84,7 +84,8 @@ def _deviations(applies_to: tuple[str, ...], entry: Mapping[str, object]) -> Ite
         elif real.startswith("missing"):
             yield Deviation(applies_to, where, Allowance.MISSING, historic=True, reason=real)
         elif real.startswith("older deliveries lack"):
-            yield Deviation(applies_to, (*where, "*"), Allowance.MISSING, historic=True, reason=real)
+            # The description demands a user's and an enterprise's members together, which no account has.
+            yield Deviation(applies_to, (*where, "*"), Allowance.MISSING, historic=False, reason=real)
         elif real.startswith("an integer"):
             yield Deviation(applies_to, where, Allowance.INTEGER, historic=True, reason=real)
         else:

@@ -270,6 +270,11 @@ def test_refuse_answers(github: Descriptions) -> None:
         "status 418: reactions/create-for-issue-comment is not described to answer so"
     ]
     assert judged(502, b"<html>") == []
+    merge = operation(github, "pulls/merge")
+    refused = b'{"message": "Base branch was modified", "documentation_url": "https://d", "status": "409"}'
+    assert told(github.check_response(merge, 409, JSON, refused)) == []
+    diff = {"content-type": "application/vnd.github.diff; charset=utf-8"}
+    assert told(github.check_response(operation(github, "pulls/get"), 200, diff, b"diff --git")) == []
     assert judged(401, b'{"message":"Bad credentials","documentation_url":"https://d","status":"401"}') == []
     assert judged(401, b'{"message":1}') == ['body message: 1 is not of type "string"']
     assert told(github.check_response(operation(github, "repos/delete"), 204, {}, b"x")) == [

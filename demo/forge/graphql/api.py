@@ -173,7 +173,7 @@ def _schema() -> GraphQLSchema:
     for name in ("DateTime", "GitTimestamp"):
         scalar = schema.type_map[name]
         if isinstance(scalar, GraphQLScalarType):
-            scalar.serialize = _stamped  # type: ignore[method-assign]
+            scalar.coerce_output_value = _stamped
     return schema
 
 

@@ -97,7 +97,6 @@ def user(state: State, account: User) -> Json:
         "received_events_url": f"{url}/received_events",
         "type": account.type,
         "site_admin": False,
-        "user_view_type": "public",
     }
 
 
@@ -108,6 +107,7 @@ def user_by_id(state: State, user_id: int | None) -> Json | None:
 
 def public_user(state: State, account: User) -> Json:
     return user(state, account) | {
+        "user_view_type": "public",
         "name": account.name,
         "company": None,
         "blog": "",
@@ -155,7 +155,6 @@ def installation(state: State, of: Installation) -> Json:
     account = state.get(User, of.account_id)
     return {
         "id": of.id,
-        "client_id": of_app.client_id,
         "account": user(state, account),
         "repository_selection": "all" if of.repository_ids is None else "selected",
         "access_tokens_url": f"{api(state)}/app/installations/{of.id}/access_tokens",
