@@ -142,7 +142,7 @@ def _inert(kind: RegionKind, text: str, rules: _Rules, findings: Counter[str]) -
             return _UNESCAPED_BRACKET.sub(r"\\[", text)
 
 
-_COMMAND_LINE: Final = re.compile(r"^(?=/[A-Za-z][\w-]*(?:[ \t]|$))", re.MULTILINE)
+_COMMAND_LINE: Final = re.compile(r"^(?=/[A-Za-z][\w-]*(?![\w/.-]))", re.MULTILINE)
 _UNESCAPED_BRACKET: Final = re.compile(r"(?<!\\)\[")
 _CELL: Final = re.compile(r"(?<!\\)\|")
 _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
@@ -244,7 +244,7 @@ class _Prose:
         if span_end is not None:
             if self._out and self._out[-1].endswith("`"):
                 self._put(" ")
-            self._put(self._text[match.start() : span_end])
+            self._put(_COMMAND_LINE.sub(" ", self._text[match.start() : span_end]))
             return span_end
         # A stray backtick could pair with those that we add.
         self._put("\\`" * len(match.group()))
