@@ -195,7 +195,12 @@ async def serve(
         graphql.observers.extend(on_exchange)
         app = create_app(parts, admin_token=admin_token, graphql=graphql, pages=pages_for(state))
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
         )
         server = _Server(config)
         async with parts.deliverer.running():

@@ -162,6 +162,13 @@ def delete_repository(actor: Actor, repo: Repository) -> None:
         state.delete(repo)
 
 
+def _refuse_protected(repo: Repository, ref: str) -> None:
+    if ref.removeprefix("refs/heads/") in repo.protected_branches:
+        raise Refused(
+            422, f"Protected branch update failed for {ref}. Changes must be made through a pull request."
+        )
+
+
 def create_ref(actor: Actor, repo: Repository, *, ref: str, sha: str) -> None:
     state = actor.state
     with state.lock:
@@ -185,6 +192,7 @@ def update_ref(actor: Actor, repo: Repository, *, ref: str, sha: str, force: boo
         before = git.refs(ref).get(ref)
         if before is None:
             raise Refused(422, "Reference does not exist")
+        _refuse_protected(repo, ref)
         if not git.has(sha):
             raise Refused(422, "Object does not exist")
         if not force and not git.is_ancestor(before, sha):
@@ -201,6 +209,7 @@ def delete_ref(actor: Actor, repo: Repository, *, ref: str) -> None:
         before = git.refs(ref).get(ref)
         if before is None:
             raise Refused(422, "Reference does not exist")
+        _refuse_protected(repo, ref)
         git.delete_ref(ref)
         branch_moved(actor, repo, ref=ref, before=before, after=ZERO)
 
@@ -222,6 +231,7 @@ def commit_files(
         before = git.head_of(branch)
         if before is None:
             raise Refused(404, f"Branch {branch} not found")
+        _refuse_protected(repo, f"refs/heads/{branch}")
         if expected_head is not None and expected_head != before:
             sentence = f"Expected branch to point to {expected_head!r} but it did not. Pull and try again."
             raise Refused(409, sentence)

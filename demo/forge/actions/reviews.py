@@ -241,7 +241,7 @@ def resolve(actor: Actor, issue: Issue, *, thread_id: int, resolved: bool) -> No
             "pull_request": shapes.pull_simple(state, repo, of=issue),
             "thread": {
                 "node_id": shapes.node_id("PullRequestReviewThread", thread_id),
-                "comments": [shapes.review_comment(state, repo, of=said) for said in thread],
+                "comments": [shapes.webhook_review_comment(state, repo, of=said) for said in thread],
             },
         }
         action = "resolved" if resolved else "unresolved"
@@ -331,7 +331,7 @@ def _place(actor: Actor, repo: Repository, *, issue: Issue, sha: str, draft: Dra
     """Find the draft's line in the pull request's diff at this commit."""
     file = _file(actor, repo, issue=issue, sha=sha, path=draft.path)
     if draft.whole_file:
-        return _Placed(draft=draft, line=None, side=draft.side, position=None, diff_hunk="")
+        return _Placed(draft=draft, line=None, side=draft.side, position=1, diff_hunk="")
     side, line = draft.side, draft.line
     if line is None and draft.position is not None:
         named = line_at(file.patch, draft.position)
@@ -459,7 +459,7 @@ def _tell_comment(
     members: Json | None = None,
 ) -> None:
     about: Json = {
-        "comment": shapes.review_comment(actor.state, repo, of=said),
+        "comment": shapes.webhook_review_comment(actor.state, repo, of=said),
         "pull_request": shapes.pull_simple(actor.state, repo, of=issue),
     }
     announce(actor, repo, event="pull_request_review_comment", action=action, members=about | (members or {}))

@@ -20,6 +20,13 @@ def _comment(call: Call, said: ReviewComment) -> Json:
     return shapes.review_comment(call.state, call.repo, of=said)
 
 
+def _described(call: Call, said: ReviewComment) -> Json:
+    """Without the nulls: they were only ever seen where comments are read, and are described nowhere."""
+    places = {"line", "original_line", "position", "original_position"}
+    shape = _comment(call, said)
+    return {name: value for name, value in shape.items() if value is not None or name not in places}
+
+
 def _is_visible(call: Call, made: Review) -> bool:
     """A pending review is its author's secret."""
     return made.state != "PENDING" or (call.viewer.user is not None and made.author_id == call.viewer.user.id)
@@ -134,7 +141,7 @@ def list_comments(call: Call) -> Answer:
 
 def list_repo_comments(call: Call) -> Answer:
     comments = _published(call, list(call.state.where(ReviewComment, repo_id=call.repo.id)))
-    return call.listing(comments, lambda said: _comment(call, said))
+    return call.listing(comments, lambda said: _described(call, said))
 
 
 def create_comment(call: Call) -> Answer:
@@ -147,7 +154,7 @@ def create_comment(call: Call) -> Answer:
             raise not_supplied(*missing)
         draft = _draft(call.members)
         said = act.comment(call.actor, call.pull, draft=draft, commit_sha=call.required("commit_id"))
-    body = _comment(call, said)
+    body = _described(call, said)
     return Answer(status=201, body=body, headers={"location": str(body["url"])})
 
 
@@ -156,7 +163,7 @@ def reply(call: Call) -> Answer:
     if not text.isdecimal():
         raise Refused(404, "Not Found")
     said = act.reply(call.actor, call.pull, thread_id=int(text), body=call.required("body"))
-    body = _comment(call, said)
+    body = _described(call, said)
     return Answer(status=201, body=body, headers={"location": str(body["url"])})
 
 
@@ -166,7 +173,7 @@ def get_comment(call: Call) -> Answer:
 
 def update_comment(call: Call) -> Answer:
     said = call.named(ReviewComment, "comment_id")
-    return Answer(body=_comment(call, act.edit_comment(call.actor, said, body=call.required("body"))))
+    return Answer(body=_described(call, act.edit_comment(call.actor, said, body=call.required("body"))))
 
 
 def delete_comment(call: Call) -> Answer:

@@ -56,6 +56,7 @@ from demo.forge.shapes.pulls import (
     review,
     review_comment,
     timeline_review,
+    webhook_review_comment,
 )
 from demo.forge.shapes.repositories import (
     branch,
@@ -140,4 +141,5 @@ __all__ = (
     "viewers_permissions",
     "webhook_check_run",
     "webhook_check_suite",
+    "webhook_review_comment",
 )

@@ -242,5 +242,10 @@ def review_comment(state: State, repo: Repository, *, of: ReviewComment) -> Json
     return shape
 
 
+def webhook_review_comment(state: State, repo: Repository, *, of: ReviewComment) -> Json:
+    """As in webhooks, where a comment on a whole file began on its first line."""
+    return review_comment(state, repo, of=of) | {"original_line": of.original_line or 1}
+
+
 def timeline_review(state: State, repo: Repository, *, of: Review) -> Json:
     return review(state, repo, of=of) | {"event": "reviewed", "state": of.state.lower()}
