@@ -43,6 +43,7 @@ from harness.items import (
     TurnLimits,
     TurnResult,
     Usage,
+    Waiting,
 )
 from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
@@ -113,6 +114,9 @@ class TurnsWorker:
         """Run the thread's turns, oldest first, until none is left."""
         database = self._runtime.database
         while row := await database.read(lambda connection: turns.next_unfinished(connection, thread)):
+            if row.not_before > self._runtime.now():
+                # Parked: its wake-up is on its way.
+                return
             owner = secrets.token_hex(8)
             await self._take(row, owner)
             try:
@@ -148,12 +152,14 @@ class TurnsWorker:
             policy = Policy(mode=start.mode)
             async with self._workspace(row, start, mirror, policy) as workspace:
                 result = await self._turn(row, start, place, request, journal, workspace)
-                left = await self._collect(row, start, mirror, await workspace.checkout())
+                if not isinstance(result.outcome, Waiting):
+                    left = await self._collect(row, start, mirror, await workspace.checkout())
         except (ForgeError, GitFailed, SandboxUnavailable) as error:
             result = self._failed(row, error)
         entries = await journal.load()
         await self._end(row, start, owner, result, left, entries)
-        await remove_tree(self._runtime.home / "checkouts" / row.id)
+        if not isinstance(result.outcome, Waiting):
+            await remove_tree(self._runtime.home / "checkouts" / row.id)
 
     async def _compose(self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror) -> str:
         """The briefing, stored before it is used: a resumed turn is told the very same."""
@@ -266,7 +272,7 @@ class TurnsWorker:
         left: _Left,
         entries: Sequence[Entry],
     ) -> None:
-        """Outcome, event and wake-up in one transaction: stored before anything is posted."""
+        """Outcome (or parking), event and wake-up in one transaction: stored before anything is posted."""
         ended = TurnEnded(
             start=start,
             outcome=result.outcome,
@@ -282,7 +288,14 @@ class TurnsWorker:
         now = self._runtime.now()
 
         def store(connection: Connection) -> None:
-            turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
+            if isinstance(result.outcome, Waiting):
+                until = result.outcome.until
+                turns.park(connection, row.id, until=until, owner=owner)
+                wake = f"turn-{row.id}-{owner}"
+                delay = max(0.0, until - now)
+                self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
+            else:
+                turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
             letter = inbox.put_event(connection, row.thread, ended, now=now)
             self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
 

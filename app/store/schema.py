@@ -101,7 +101,8 @@ turns = Table(
     Column("thread", String, ForeignKey("threads.id"), nullable=False),
     Column("start", Text, nullable=False),  # the StartTurn effect as JSON; `{}` for a local turn
     Column("request", Text, nullable=False, default=""),  # the briefing, once composed
-    Column("status", String, nullable=False),  # queued → running → ended
+    Column("status", String, nullable=False),  # queued → running (→ parked → running) → ended
+    Column("not_before", Double, nullable=False, default=0.0),  # until when it is parked
     Column("owner", String),  # the token of the worker that may write
     Column("outcome", Text),
     Column("snapshot", String),  # the commit in the mirror that holds what the turn left

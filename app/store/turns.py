@@ -22,6 +22,7 @@ class TurnRow:
     status: str
     outcome: Outcome | None
     snapshot: str | None
+    not_before: float
     created_at: float
     started_at: float | None
     ended_at: float | None
@@ -95,6 +96,18 @@ def end(
         raise OwnershipLost
 
 
+def park(connection: Connection, turn: str, *, until: float, owner: str) -> None:
+    """Let go of the turn until then: no process and no container is held. Raises `OwnershipLost`."""
+    statement = (
+        update(turns)
+        .where(turns.c.id == turn, turns.c.owner == owner, turns.c.status == "running")
+        .values(status="parked", not_before=until)
+        .returning(turns.c.id)
+    )
+    if connection.execute(statement).one_or_none() is None:
+        raise OwnershipLost
+
+
 def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
     fields = row._mapping  # noqa: SLF001 - SQLAlchemy's documented, if underscored, accessor
     outcome = OutcomeAdapter.validate_json(fields["outcome"]) if fields["outcome"] else None
@@ -106,6 +119,7 @@ def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
         fields["status"],
         outcome,
         fields["snapshot"],
+        fields["not_before"],
         fields["created_at"],
         fields["started_at"],
         fields["ended_at"],

@@ -75,6 +75,7 @@ def upgrade() -> None:
         sa.Column("start", sa.Text(), nullable=False),
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
+        sa.Column("not_before", sa.Double(), nullable=False),
         sa.Column("owner", sa.String(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("snapshot", sa.String(), nullable=True),
