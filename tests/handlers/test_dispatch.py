@@ -1,0 +1,538 @@
+"""The day of a comment, decision by decision: an event and a view in, the whole list of effects out."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from handlers import comments, reasons
+from handlers.broker import Judgement, Refused
+from handlers.comments import Progress, Published, Unpublished
+from handlers.dispatch import dispatch
+from handlers.effects import (
+    EditComment,
+    Effect,
+    EffectAdapter,
+    Ignore,
+    OpenPull,
+    PostComment,
+    PushResult,
+    React,
+    ReactionTarget,
+    Requester,
+    StartTurn,
+    Trigger,
+    WriteCheckRun,
+)
+from handlers.events import (
+    InternalEventAdapter,
+    Pinged,
+    PullReady,
+    PushRefused,
+    ResultPushed,
+    TurnEnded,
+    Unhandled,
+)
+from handlers.view import RepositoryConfig, View
+from harness.items import Declined, Exhausted, Failed, Stopped, Waiting
+from sandbox.base import SandboxMode
+from tests.handlers.people import (
+    BASE_SHA,
+    DARNER,
+    DEPENDABOT,
+    EVE,
+    FIX,
+    FORK_PULL,
+    HEAD_SHA,
+    HOST,
+    ISSUE,
+    MAIN_SHA,
+    NEW_SHA,
+    NOON,
+    PRIVATE,
+    PULL,
+    PULL_VIEW,
+    WORKFLOW,
+    WRITER_VIEW,
+    ended,
+    opened,
+    reviewed,
+    said,
+    start_on_issue,
+    start_on_pull,
+)
+
+ACT = "42/7/issue_comment/55/created/2026-11-22T12:00:00Z"
+NOTHING = Judgement((), (), ())
+ALL = Judgement((FIX.path,), (), ())
+
+
+def turn_of(effects: list[Effect]) -> StartTurn:
+    return next(effect for effect in effects if isinstance(effect, StartTurn))
+
+
+def kinds(effects: list[Effect]) -> list[str]:
+    return [effect.type for effect in effects]
+
+
+def answer_to(effects: list[Effect]) -> str:
+    return next(effect.body for effect in effects if isinstance(effect, PostComment))
+
+
+def test_a_writers_mention_on_an_issue_starts_a_turn() -> None:
+    """Eyes at once, one progress comment, and a turn pinned to the default branch as it is now."""
+    effects = dispatch(said("@darner fix the failing test"), WRITER_VIEW)
+
+    start = StartTurn(
+        key=f"{ACT}:turn",
+        turn_id=turn_of(effects).turn_id,
+        repository_id=42,
+        repository="octo/calc",
+        installation_id=5,
+        number=7,
+        is_pull=False,
+        title=ISSUE.title,
+        request="fix the failing test",
+        requester=Requester(1, "octocat", "write"),
+        trigger=Trigger("issue_comment", 55, f"{HOST}/octo/calc/issues/7#issuecomment-55", NOON),
+        mode=SandboxMode.WORKSPACE_WRITE,
+        base_ref="main",
+        base_sha=MAIN_SHA,
+        instructions_sha=MAIN_SHA,
+        progress_key=f"{ACT}:progress",
+        subject_body=ISSUE.body,
+    )
+    assert effects == [
+        React(key=f"{ACT}:react", target=ReactionTarget("issue_comment", 55), content="eyes"),
+        PostComment(
+            key=f"{ACT}:progress",
+            number=7,
+            body=comments.progress(Progress(phase="queued", start=start)),
+            requester="octocat",
+        ),
+        start,
+    ]
+
+
+def test_a_mention_on_a_pull_request_works_on_its_head_under_its_bases_instructions() -> None:
+    effects = dispatch(said("@darner fix it", on=PULL), PULL_VIEW)
+
+    start = turn_of(effects)
+    assert (start.base_ref, start.base_sha, start.instructions_sha, start.is_fork) == (
+        "faster",
+        HEAD_SHA,
+        BASE_SHA,
+        False,
+    )
+    assert effects[2] == WriteCheckRun(
+        key=f"{start.turn_id}:check:queued",
+        external_id=start.turn_id,
+        head_sha=HEAD_SHA,
+        status="queued",
+        conclusion=None,
+        title="Queued",
+        summary=comments.check_summary(start),
+    )
+    assert kinds(effects) == ["react", "post_comment", "write_check_run", "start_turn"]
+
+
+def test_a_mention_on_a_line_of_a_diff_is_answered_there() -> None:
+    effects = dispatch(reviewed("@darner simplify"), PULL_VIEW)
+
+    start = turn_of(effects)
+    assert (start.review_thread, start.path, start.diff_hunk) == (
+        44,
+        "calc/median.py",
+        "@@ -1,3 +1,3 @@\n-a\n+b",
+    )
+    assert isinstance(effects[1], PostComment)
+    assert effects[1].review_thread == 44
+    assert effects[0] == React(
+        key="42/8/review_comment/55/created/2026-11-22T12:00:00Z:react",
+        target=ReactionTarget("review_comment", 55),
+        content="eyes",
+    )
+
+
+def test_a_mention_in_an_issues_own_text_counts() -> None:
+    effects = dispatch(opened("It is wrong.\n\n@darner fix it"), WRITER_VIEW)
+
+    assert effects[0] == React(
+        key="42/7/subject/7/created/2026-11-22T12:00:00Z:react",
+        target=ReactionTarget("subject", 7),
+        content="eyes",
+    )
+    assert turn_of(effects).request == "fix it"
+
+
+def test_a_writer_on_a_forks_head_gets_a_turn_that_will_not_push_there() -> None:
+    effects = dispatch(said("@darner fix it", on=PULL), replace(WRITER_VIEW, pull=FORK_PULL))
+
+    start = turn_of(effects)
+    assert (start.is_fork, start.base_ref, start.base_sha) == (True, "main", HEAD_SHA)
+    assert kinds(effects) == ["react", "post_comment", "start_turn"]
+
+
+def test_a_turn_behind_another_says_so() -> None:
+    effects = dispatch(said("@darner fix it"), replace(WRITER_VIEW, running_turn="beef"))
+
+    assert "Another turn (`beef`) is at work" in answer_to(effects)
+    assert turn_of(effects).request == "fix it"
+
+
+def test_the_same_event_always_gives_the_same_effects_with_keys_of_their_own() -> None:
+    effects = dispatch(said("@darner fix it", on=PULL), PULL_VIEW)
+
+    assert dispatch(said("@darner fix it", on=PULL), PULL_VIEW) == effects
+    assert len({effect.key for effect in effects}) == len(effects)
+    assert [EffectAdapter.validate_json(EffectAdapter.dump_json(effect)) for effect in effects] == effects
+
+
+@pytest.mark.parametrize(
+    ("words", "reaction", "told"),
+    [
+        ("help", "+1", "Write access to this repository is needed"),
+        ("", "confused", "You named me, and that was all"),
+        ("hlep", "confused", "Did you mean `@darner help`?"),
+        ("review", "confused", "I understand `review`, but I cannot do it yet."),
+        ("stop", "confused", "I understand `stop`, but I cannot do it yet."),
+        ("retry", "confused", "I understand `retry`, but I cannot do it yet."),
+        ("status", "confused", "I understand `status`, but I cannot do it yet."),
+    ],
+)
+def test_every_command_is_answered(words: str, reaction: str, told: str) -> None:
+    effects = dispatch(said(f"@darner {words}"), WRITER_VIEW)
+
+    assert kinds(effects) == ["react", "post_comment"]
+    assert isinstance(effects[0], React)
+    assert effects[0].content == reaction
+    assert told in answer_to(effects)
+
+
+def test_a_stranger_gets_a_reaction_and_no_debate() -> None:
+    effects = dispatch(said("@darner fix it", by=EVE), replace(WRITER_VIEW, permission="read"))
+
+    assert effects == [
+        Ignore(key=f"{ACT}:ignore", reason=reasons.NEEDS_WRITE),
+        React(key=f"{ACT}:react", target=ReactionTarget("issue_comment", 55), content="confused"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("permission", "repository"), [("triage", said("").repository), ("triage", PRIVATE), ("read", PRIVATE)]
+)
+def test_a_collaborator_without_write_access_is_told_the_one_thing_that_helps(
+    permission: Any, repository: Any
+) -> None:
+    event = replace(said("@darner fix it", by=EVE), repository=repository)
+
+    effects = dispatch(event, replace(WRITER_VIEW, permission=permission))
+
+    assert kinds(effects) == ["ignore", "react", "post_comment"]
+    assert answer_to(effects) == comments.needs_write()
+
+
+def test_a_reader_may_ask_for_a_read_only_turn_where_the_operator_admits_it() -> None:
+    view = replace(WRITER_VIEW, permission="read", bot=replace(DARNER, admits_readers=True))
+
+    assert turn_of(dispatch(said("@darner explain", by=EVE), view)).mode is SandboxMode.READ_ONLY
+
+
+def test_a_broken_repository_file_is_told_to_the_one_who_asked() -> None:
+    """Its wishes narrow; as long as they cannot be read, nothing is started."""
+    effects = dispatch(said("@darner fix it"), replace(WRITER_VIEW, config_error="`modee` is not a setting."))
+
+    assert kinds(effects) == ["react", "post_comment"]
+    assert "`modee` is not a setting." in answer_to(effects)
+
+
+@pytest.mark.parametrize(
+    ("event", "view", "reason"),
+    [
+        (said("thanks"), WRITER_VIEW, reasons.NO_MENTION),
+        (said("`@darner fix`"), WRITER_VIEW, reasons.NO_MENTION),
+        (said("@darner fix", by=DEPENDABOT), WRITER_VIEW, reasons.BOT_NOT_LISTED),
+        (said("@darner fix", edited_from="@darner fi"), WRITER_VIEW, reasons.MENTION_NOT_NEW),
+        (
+            said("@darner fix"),
+            replace(WRITER_VIEW, config=RepositoryConfig(enabled=False)),
+            reasons.DISABLED,
+        ),
+        (Pinged(zen="x"), View(bot=DARNER), reasons.PINGED),
+        (
+            Unhandled(
+                event="push", action=None, repository=None, actor=None, number=None, installation_id=None
+            ),
+            View(bot=DARNER),
+            reasons.UNHANDLED,
+        ),
+    ],
+)
+def test_what_is_left_alone_has_a_reason(event: Any, view: View, reason: str) -> None:
+    effects = dispatch(event, view)
+
+    assert [(effect.type, getattr(effect, "reason", "")) for effect in effects] == [("ignore", reason)]
+
+
+@pytest.mark.parametrize(
+    ("view", "on"), [(replace(WRITER_VIEW, default_branch=None), ISSUE), (WRITER_VIEW, PULL)]
+)
+def test_without_a_commit_to_work_on_no_turn_starts(view: View, on: Any) -> None:
+    effects = dispatch(said("@darner fix it", on=on), view)
+
+    assert kinds(effects) == ["react", "post_comment"]
+    assert answer_to(effects).startswith("**Error**")
+
+
+def test_a_finished_turn_on_an_issue_is_pushed_to_a_branch_of_its_own() -> None:
+    """Only what may go; the branch must not exist."""
+    effects = dispatch(ended(start_on_issue(), FIX, WORKFLOW), WRITER_VIEW)
+
+    assert effects == [
+        PushResult(
+            key="0ca1:push",
+            turn_id="0ca1",
+            branch="darner/7-0ca1",
+            parent=MAIN_SHA,
+            expected=None,
+            paths=("calc/median.py",),
+            message=(
+                "Median of an even list is wrong\n\n"
+                "Requested in #7.\n\n"
+                "Darner-Turn: 0ca1\n"
+                f"Darner-Trigger: {HOST}/octo/calc/issues/7#issuecomment-55\n"
+                "Co-authored-by: octocat <1+octocat@users.noreply.github.com>\n"
+            ),
+        )
+    ]
+
+
+def test_a_finished_turn_on_a_pull_request_is_pushed_only_to_the_head_it_began_at() -> None:
+    effects = dispatch(ended(start_on_pull(), FIX), PULL_VIEW)
+
+    assert len(effects) == 1
+    assert isinstance(effects[0], PushResult)
+    assert (effects[0].branch, effects[0].parent, effects[0].expected) == ("faster", HEAD_SHA, HEAD_SHA)
+
+
+def last_words(
+    event: TurnEnded, publication: Published | Unpublished | None, judgement: Judgement = ALL
+) -> list[Effect]:
+    """Progress comment closed, one new comment with the result."""
+    start = event.start
+    note = comments.outcome_word(event, publication, judgement=judgement)
+    return [
+        EditComment(
+            key="0ca1:progress:ended",
+            posted_key=start.progress_key,
+            body=comments.progress(Progress(phase="ended", start=start, seconds=42.0, note=note)),
+            requester="octocat",
+        ),
+        PostComment(
+            key="0ca1:final",
+            number=start.number,
+            body=comments.final(event, publication, judgement=judgement, mention="darner"),
+            requester="octocat",
+        ),
+    ]
+
+
+def check_on(
+    sha: str, event: TurnEnded, word: str, *, summary: str = "", conclusion: Any = "success"
+) -> Effect:
+    return WriteCheckRun(
+        key=f"0ca1:check:{sha[:12]}",
+        external_id="0ca1",
+        head_sha=sha,
+        status="completed",
+        conclusion=conclusion,
+        title=word,
+        summary=comments.check_summary(event.start, summary),
+    )
+
+
+def pushed(event: TurnEnded, branch: str) -> ResultPushed:
+    push = dispatch(event, PULL_VIEW)[0]
+    assert isinstance(push, PushResult)
+    return ResultPushed(ended=event, push=replace(push, branch=branch), sha=NEW_SHA)
+
+
+def test_an_issues_result_becomes_a_draft_pull_request_and_then_the_last_words() -> None:
+    event = ended(start_on_issue(), FIX)
+    result = pushed(event, "darner/7-0ca1")
+
+    effects = dispatch(result, WRITER_VIEW)
+
+    pull = OpenPull(
+        key="0ca1:pull",
+        turn_id="0ca1",
+        head="darner/7-0ca1",
+        base="main",
+        title="Median of an even list is wrong (#7)",
+        body=comments.pull_body(event, judgement=ALL, mention="darner"),
+    )
+    assert effects == [pull]
+
+    ready = PullReady(pushed=result, pull=pull, number=9, url=f"{HOST}/octo/calc/pull/9")
+    published = Published(
+        branch="darner/7-0ca1", sha=NEW_SHA, pull_number=9, pull_url=f"{HOST}/octo/calc/pull/9"
+    )
+    assert dispatch(ready, WRITER_VIEW) == [
+        *last_words(event, published),
+        check_on(NEW_SHA, event, "✅ Done", summary="The result is `ddddddd`."),
+    ]
+
+
+def test_a_result_on_a_pull_requests_own_branch_needs_no_other() -> None:
+    event = ended(start_on_pull(), FIX)
+
+    effects = dispatch(pushed(event, "faster"), PULL_VIEW)
+
+    assert effects == [
+        *last_words(event, Published(branch="faster", sha=NEW_SHA)),
+        check_on(HEAD_SHA, event, "✅ Done", summary="The result is `ddddddd`."),
+        check_on(NEW_SHA, event, "✅ Done", summary="The result is `ddddddd`."),
+    ]
+
+
+def test_a_head_that_moved_is_left_alone_and_the_result_goes_beside_it() -> None:
+    """Compare-and-swap failed: a companion branch from the pinned commit, a pull request against the head."""
+    event = ended(start_on_pull(), FIX)
+    push = dispatch(event, PULL_VIEW)[0]
+    assert isinstance(push, PushResult)
+
+    effects = dispatch(PushRefused(ended=event, push=push, reason="head_moved", detail="e" * 40), PULL_VIEW)
+
+    companion = replace(push, key="0ca1:push:head_moved", branch="darner/8-0ca1", expected=None)
+    assert effects == [companion]
+
+    result = ResultPushed(ended=event, push=companion, sha=NEW_SHA)
+    (pull,) = dispatch(result, PULL_VIEW)
+    assert isinstance(pull, OpenPull)
+    assert (pull.head, pull.base) == ("darner/8-0ca1", "faster")
+    assert "meant for the branch `faster` of #8" in pull.body
+
+    final = dispatch(PullReady(pushed=result, pull=pull, number=9, url=f"{HOST}/octo/calc/pull/9"), PULL_VIEW)
+    body = answer_to(final)
+    assert body.startswith("🔀 **Head moved** · 42 s · draft pull request [#9]")
+    assert "The branch `faster` was pushed to while I worked, so I left it alone" in body
+
+
+def test_a_protected_head_is_treated_the_same_way_and_named() -> None:
+    event = ended(start_on_pull(), FIX)
+    push = dispatch(event, PULL_VIEW)[0]
+    assert isinstance(push, PushResult)
+    refused = PushRefused(ended=event, push=push, reason="branch_protected", detail="GH006")
+
+    (companion,) = dispatch(refused, PULL_VIEW)
+
+    assert isinstance(companion, PushResult)
+    ready = PullReady(
+        pushed=ResultPushed(ended=event, push=companion, sha=NEW_SHA),
+        pull=OpenPull(key="k", turn_id="0ca1", head="h", base="faster", title="t", body="b"),
+        number=9,
+        url=f"{HOST}/octo/calc/pull/9",
+    )
+    assert "The branch `faster` is protected, so I left it alone" in answer_to(dispatch(ready, PULL_VIEW))
+
+
+@pytest.mark.parametrize("reason", ["denied", "head_moved", "branch_protected"])
+def test_a_push_that_has_no_way_left_is_told(reason: Any) -> None:
+    event = ended(start_on_issue(), FIX)
+    push = dispatch(event, WRITER_VIEW)[0]
+    assert isinstance(push, PushResult)
+
+    effects = dispatch(PushRefused(ended=event, push=push, reason=reason, detail="remote: no"), WRITER_VIEW)
+
+    assert effects == last_words(event, Unpublished(reason, "remote: no"))
+    assert answer_to(effects).startswith("❌ **Not delivered**")
+    assert "`remote: no`" in answer_to(effects)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes", "header"),
+    [
+        (Declined("No."), (FIX,), "🚫 **Declined**"),
+        (Stopped("octocat"), (FIX,), "⏹️ **Stopped by octocat**"),
+        (Failed("The model endpoint is down.", "ab12"), (FIX,), "❌ **Failed**"),
+        (Exhausted("steps", 200, "So far."), (), "⌛ **Out of budget**"),
+    ],
+)
+def test_a_turn_that_did_not_complete_says_how_it_ended(outcome: Any, changes: Any, header: str) -> None:
+    event = ended(start_on_issue(), *changes, outcome=outcome)
+
+    effects = dispatch(event, WRITER_VIEW)
+
+    assert effects == last_words(event, None, NOTHING)
+    assert answer_to(effects).startswith(header)
+
+
+def test_a_turn_that_reached_a_limit_delivers_what_it_has() -> None:
+    event = ended(start_on_issue(), FIX, outcome=Exhausted("tokens", 4_000_000, "Half done."))
+
+    assert kinds(dispatch(event, WRITER_VIEW)) == ["push_result"]
+
+
+def test_a_parked_turn_shows_what_it_waits_for() -> None:
+    event = ended(start_on_issue(), outcome=Waiting("Rate limit of the model until 12:05 UTC.", 1.0))
+
+    (effect,) = dispatch(event, WRITER_VIEW)
+
+    assert isinstance(effect, EditComment)
+    assert "Rate limit of the model until 12:05 UTC." in effect.body
+
+
+def test_protected_changes_alone_are_held_with_their_hash_and_patch() -> None:
+    event = ended(start_on_issue(), WORKFLOW)
+
+    effects = dispatch(event, WRITER_VIEW)
+
+    assert effects == last_words(event, None, Judgement((), (WORKFLOW.path,), ()))
+    body = answer_to(effects)
+    assert body.startswith("✋ **Done with open points**")
+    assert "only a person may change protected files: `.github/workflows/ci.yml`" in body
+    assert "```diff\n--- a/.github/workflows/ci.yml" in body
+
+
+def test_a_requester_who_lost_the_right_meanwhile_gets_no_push() -> None:
+    """Rights are looked at again before a write in someone's name."""
+    event = ended(start_on_issue(), FIX)
+
+    effects = dispatch(event, replace(WRITER_VIEW, permission="read"))
+
+    refused = Judgement((), (), (Refused(FIX.path, reasons.RIGHT_LOST),))
+    assert effects == last_words(event, None, refused)
+    assert answer_to(effects).startswith("🚫 **Refused by policy**")
+
+
+def test_a_read_only_turn_pushes_nothing_whatever_it_left() -> None:
+    event = ended(replace(start_on_issue(), mode=SandboxMode.READ_ONLY), FIX)
+
+    assert kinds(dispatch(event, WRITER_VIEW)) == ["edit_comment", "post_comment"]
+
+
+def test_a_forks_result_comes_as_a_patch() -> None:
+    start = replace(start_on_pull(), is_fork=True)
+    event = replace(ended(start, FIX), patch="--- a/x\n+++ b/x\n+y\n")
+
+    effects = dispatch(event, replace(WRITER_VIEW, pull=FORK_PULL))
+
+    assert kinds(effects) == ["edit_comment", "post_comment"]
+    assert "where I cannot push; here is the change as a patch" in answer_to(effects)
+    assert "```diff\n--- a/x" in answer_to(effects)
+
+
+def test_a_failed_turn_on_a_pull_request_completes_its_check_without_blocking_a_merge() -> None:
+    event = ended(start_on_pull(), outcome=Failed("It broke.", "ab12"))
+
+    effects = dispatch(event, PULL_VIEW)
+
+    assert effects[-1] == check_on(HEAD_SHA, event, "❌ Failed", conclusion="neutral")
+
+
+def test_internal_events_survive_their_storage() -> None:
+    event = ended(start_on_issue(), FIX, WORKFLOW)
+    result = pushed(event, "darner/7-0ca1")
+
+    for stored in (event, result):
+        assert InternalEventAdapter.validate_json(InternalEventAdapter.dump_json(stored)) == stored
