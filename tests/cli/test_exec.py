@@ -248,6 +248,40 @@ async def test_an_interruption_leaves_no_process_and_no_change(
     assert list((home / "darner/local").iterdir()) == []
 
 
+async def test_an_interruption_is_heard_while_the_endpoint_makes_one_wait(home: Path, repo: Path) -> None:
+    """Two minutes of `Retry-After` do not have to be sat through."""
+    limited = Turn(text="Late.", fault=rate_limited(120))
+    async with endpoint(limited, home=home) as (app, settings):
+        process = await start_darner("exec", "--json", "--repo", str(repo), "x", settings=settings)
+        await until(lambda: len(app.exchanges) == 1)
+        await asyncio.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=20)
+    assert (process.returncode, json.loads(stdout.splitlines()[-1])["outcome"]) == (130, "stopped")
+
+
+async def test_a_killed_turn_leaves_no_process_and_its_thread_goes_on(home: Path, repo: Path) -> None:
+    """After `kill -9` the tree is dead, the copy goes with the next run, the model is told what was lost."""
+    marker = f"9{os.getpid()}.{time.monotonic_ns() % 10**9}"
+    sleeping = ScriptedCall(name="exec_command", arguments={"cmd": f"echo x > new.txt; sleep {marker}"})
+    async with endpoint(Turn(calls=(sleeping,)), Turn(text="Again."), home=home) as (app, settings):
+        process = await start_darner("exec", "--json", "--repo", str(repo), "Begin", settings=settings)
+        assert process.stdout is not None
+        thread = json.loads(await process.stdout.readline())["thread_id"]
+        await until(lambda: processes_with(marker) != [])
+        process.kill()
+        await asyncio.wait_for(process.communicate(), timeout=20)
+        await until(lambda: processes_with(marker) == [])
+        (abandoned,) = (home / "darner/local").iterdir()
+        os.utime(abandoned, (0, 0))
+        ran = await run_darner("exec", "--repo", str(repo), "--resume", thread, "Go on", settings=settings)
+    assert (ran.exit_status, ran.stdout) == (0, "Again.\n")
+    told = json.dumps(app.exchanges[-1].request["input"])
+    assert "interrupted, and none of its changes reached the directory" in told.replace("\\n", " ")
+    assert list((home / "darner/local").iterdir()) == []
+    assert not (repo / "new.txt").exists()
+
+
 async def test_the_directory_must_not_hold_the_data_of_darner(home: Path) -> None:
     """Or the turn could read the journal of every other one."""
     async with endpoint(Turn(text="Unasked."), home=home) as (_, settings):
