@@ -28,12 +28,14 @@ from demo.forge.faults import FaultKind, Faults
 from demo.forge.graphql.asking import Asking, node_id, type_name
 from demo.forge.graphql.connection import TypedError
 from demo.forge.graphql.fields import FIELDS, QUERY
-from demo.forge.graphql.writes import MUTATIONS
+from demo.forge.graphql.threads import THREAD_MUTATIONS
+from demo.forge.graphql.writes import MUTATIONS as OTHER_MUTATIONS
 from demo.forge.identity import viewer_of
 from demo.forge.refusals import Refused, not_found
 from demo.forge.rest.api import BAD_GATEWAY, Observer, Request, Response, broken_answer, drop, read_body
 from demo.forge.state import State
 
+MUTATIONS: Final = {**OTHER_MUTATIONS, **THREAD_MUTATIONS}
 _TYPES: Final = {401: "FORBIDDEN", 403: "FORBIDDEN", 404: "NOT_FOUND"}
 _DOCS: Final = "https://docs.github.com/graphql"
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from demo.forge.pages.reading import reading
+from demo.forge.pages.reviewing import reviewing
 from demo.forge.pages.site import Site
 from demo.forge.pages.writing import writing
 from demo.forge.state import State
@@ -15,5 +16,6 @@ def pages_for(state: State) -> APIRouter:
     site = Site(state)
     router = APIRouter()
     router.include_router(writing(site))
+    router.include_router(reviewing(site))
     router.include_router(reading(site))
     return router
