@@ -32,6 +32,7 @@ _DRAIN_SECONDS = 0.25
 _NO_STREAMS = ("text/html", "application/json")
 """What gateways and wrong base URLs answer with under HTTP 200. Other types may be mislabelled streams."""
 
+_SHORTEST_KEY = 8
 _BEGINNING_BYTES = 64 * 1024
 
 
@@ -110,7 +111,8 @@ class Endpoint:
         )
 
     def _without_key(self, error: ModelError) -> ModelError:
-        if not self._api_key or self._api_key not in error.detail:
+        # Shorter ones are no secrets, but words like "none", sent to servers that want no key.
+        if len(self._api_key) < _SHORTEST_KEY or self._api_key not in error.detail:
             return error
         detail = error.detail.replace(self._api_key, "[api key]")
         if isinstance(error, FieldRefused):
