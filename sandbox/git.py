@@ -7,6 +7,7 @@ and no file below a repository.
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from sandbox.base import FileTooLarge, SandboxError, SandboxUnavailable
+from sandbox.base import Check, FileTooLarge, SandboxError, SandboxUnavailable
 
 DEFAULT_PROTOCOLS: Final = ("http", "https")
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _STDERR_KEPT: Final = 16 * 1024
 _CHUNK: Final = 64 * 1024
+_PATIENCE: Final = 10.0
+_OLDEST: Final = (2, 36)
+"""The first with `cat-file --batch-command`."""
 # Both on the command line and in the mirror's configuration: either alone would be enough.
 _SETTINGS: Final = (
     ("core.hooksPath", "/dev/null"),
@@ -173,6 +177,41 @@ def git_program() -> str:
     if found is None:
         raise SandboxUnavailable("git is not installed.", remedy="Install the package `git`.")
     return found
+
+
+async def check_git(program: str | None = None) -> Check:
+    """Whether the git that is installed, or the one at `program`, can do what is asked of it here."""
+    try:
+        program = program or git_program()
+    except SandboxUnavailable as error:
+        return Check("git", "failed", error.reason, error.remedy)
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "version",
+        env={"PATH": _PATH, "LC_ALL": "C"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            text = (await _pipe_of(process).read()).decode(errors="replace").strip()
+    except TimeoutError:
+        return Check("git", "failed", f"{program} does not answer", "Look at why, and try again.")
+    finally:
+        await end(process)
+    found = re.search(r"(\d+)\.(\d+)", text)
+    if found is None or (int(found[1]), int(found[2])) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        return Check("git", "failed", f"{text or program}: too old", f"Install git {oldest} or newer.")
+    return Check("git", "ok", text)
+
+
+def _pipe_of(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
+    if process.stdout is None:
+        raise RuntimeError("started without a pipe")
+    return process.stdout
 
 
 @contextmanager

@@ -135,7 +135,8 @@ class Mirror:
         self.directory = directory
         self._git = Git(directory, tuple(protocols))
         self._reader = ObjectReader(self._git)
-        self._lock = asyncio.Lock()
+        self._fetching = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self._listings: dict[tuple[str, frozenset[str]], tuple[str, ...]] = {}
 
     @property
@@ -294,7 +295,8 @@ class Mirror:
         Raises `CommitRefused` for a change with a problem or a path that git would not take.
         """
         stream = commit_stream(_sha(parent), changes, message=message, author=author, date=date)
-        async with self._exclusive():
+        # Not the lock of a fetch, which may take minutes: git lets both write objects at once.
+        async with self._writing:
             sha = await self._import(stream, {})
             await self._git.run("update-ref", _own_ref(sha), sha, limit=_SMALL, seconds=_QUICK)
         return sha
@@ -366,8 +368,8 @@ class Mirror:
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
-        """One writer at a time, in this process and among all that share the directory."""
-        async with self._lock:
+        """One fetch at a time, in this process and among all that share the directory."""
+        async with self._fetching:
             descriptor = os.open(self.directory / "darner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 await self._lock_file(descriptor)

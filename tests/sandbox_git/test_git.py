@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.git import Git, GitFailed, ObjectReader
+from sandbox.base import Check
+from sandbox.git import Git, GitFailed, ObjectReader, check_git
 from sandbox.mirror import Mirror
 from sandbox.result import line_counts
 from tests.sandbox_git.origin import Origin
@@ -56,6 +57,19 @@ async def test_a_failure_says_what_git_said(mirror: Mirror) -> None:
     assert raised.value.argv == ("rev-parse", "--verify", "nothing")
     assert raised.value.exit_status == 128
     assert raised.value.stderr == "fatal: Needed a single revision\n"
+
+
+async def test_the_doctor_is_told_of_git(tmp_path: Path) -> None:
+    """A git that is new enough is fine; one that is not is named with what to do."""
+    told = await check_git()
+    old = tmp_path / "git"
+    old.write_text("#!/bin/sh\necho git version 2.30.2\n")
+    old.chmod(0o755)
+
+    assert (told.name, told.result) == ("git", "ok")
+    assert await check_git(str(old)) == Check(
+        "git", "failed", "git version 2.30.2: too old", "Install git 2.36 or newer."
+    )
 
 
 async def test_one_process_reads_all_objects(origin: Origin, mirror: Mirror) -> None:
