@@ -200,10 +200,10 @@ class _Change:
         if name in {"", ".", ".."}:
             raise PathRefused(edit.path, "not a file name")
         directory = self._directory(directory_path, shown=edit.path)
-        former = _status_in(directory, name)
+        former = _status_in(directory, name, shown=edit.path)
         if former is not None and stat.S_ISLNK(former.st_mode):
             directory, name = self._behind_link(relative, shown=edit.path)
-            former = _status_in(directory, name)
+            former = _status_in(directory, name, shown=edit.path)
         if former is not None:
             _refuse_irregular(former, shown=edit.path)
         return _Target(edit.path, directory, name, former, edit)
@@ -217,7 +217,7 @@ class _Change:
             _refuse_git(self.root, found, shown=edit.path)
             directory = os.dup(found)
         self._open.append(directory)
-        former = _status_in(directory, name)
+        former = _status_in(directory, name, shown=edit.path)
         # A symbolic link is removed itself, whatever it points at.
         if former is not None and not stat.S_ISLNK(former.st_mode):
             _refuse_irregular(former, shown=edit.path)
@@ -382,11 +382,13 @@ def _read_up_to(found: int, size: int, *, shown: str) -> bytes:
         return file.read(size)
 
 
-def _status_in(directory: int, name: str) -> os.stat_result | None:
+def _status_in(directory: int, name: str, *, shown: str) -> os.stat_result | None:
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _refusal(error, shown) from error
 
 
 def _mode_for(edit: WriteFile, former: os.stat_result | None) -> int:
@@ -403,9 +405,11 @@ def _mode_for(edit: WriteFile, former: os.stat_result | None) -> int:
 
 def _unused_name(directory: int, prefix: str, number: int) -> str:
     """A name that nothing has. Should something take it meanwhile, creating it fails, harmlessly."""
-    while _status_in(directory, f"{prefix}{number}") is not None:
+    while True:
+        name = f"{prefix}{number}"
+        if _status_in(directory, name, shown=name) is None:
+            return name
         number += 1
-    return f"{prefix}{number}"
 
 
 def _unlink_quietly(name: str, directory: int) -> None:

@@ -1,0 +1,74 @@
+"""Where a turn's memory and processes can be bounded as a whole, told from the kernel's own tables."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox.base import Limits
+from sandbox.cgroups import Group, Hierarchy, turn_group, writable_hierarchies
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    (tmp_path / "proc").mkdir()
+    return tmp_path / "proc"
+
+
+def test_version_1_is_found_per_controller(proc: Path, tmp_path: Path) -> None:
+    """At the service's own group, also when the mount shows only a part of the hierarchy."""
+    for part in ("memory/own", "pids", "cpu"):
+        (tmp_path / part).mkdir(parents=True)
+    (proc / "cgroup").write_text("3:memory:/docker/abc/own\n2:pids:/\n1:cpu,cpuacct:/\n0::/\n")
+    (proc / "mountinfo").write_text(
+        f"30 20 0:30 /docker/abc {tmp_path}/memory rw shared:1 - cgroup cgroup rw,memory\n"
+        f"31 20 0:31 / {tmp_path}/pids rw - cgroup cgroup rw,pids\n"
+        f"32 20 0:32 / {tmp_path}/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+        "33 20 0:33 / /nowhere/unified rw - cgroup2 cgroup2 rw\n"
+    )
+    assert writable_hierarchies(proc) == (
+        Hierarchy(1, frozenset({"memory"}), tmp_path / "memory" / "own"),
+        Hierarchy(1, frozenset({"pids"}), tmp_path / "pids"),
+    )
+
+
+def test_version_2_must_have_been_delegated(proc: Path, tmp_path: Path) -> None:
+    """Root could divide any group of the host, and must not; others can divide what was given to them."""
+    unit = tmp_path / "unified" / "darner.service"
+    (unit / "main").mkdir(parents=True)
+    (unit / "cgroup.controllers").write_text("cpu memory pids\n")
+    (unit / "cgroup.subtree_control").write_text("")
+    (proc / "cgroup").write_text("0::/darner.service/main\n")
+    (proc / "mountinfo").write_text(f"30 20 0:30 / {tmp_path}/unified rw - cgroup2 cgroup2 rw\n")
+    if os.geteuid() == 0:
+        assert writable_hierarchies(proc) == ()
+        os.setxattr(unit, "user.delegate", b"1")
+    assert writable_hierarchies(proc) == (Hierarchy(2, frozenset({"memory", "pids"}), unit),)
+    assert (unit / "cgroup.subtree_control").read_text() == "+memory +pids"
+
+
+def test_a_turn_has_its_own_group(tmp_path: Path) -> None:
+    """With the limits of the policy."""
+    limits = Limits(processes=7, memory_bytes=4096)
+    hierarchies = (Hierarchy(2, frozenset({"memory", "pids"}), tmp_path),)
+    with turn_group(hierarchies, "turn", limits) as group:
+        directory = tmp_path / "turn"
+        assert group == Group(of_processes=(directory,))
+        group.take_this_thread()
+        group.take_process(12)
+        assert {path.name: path.read_text() for path in directory.iterdir()} == {
+            "cgroup.procs": "12",
+            "memory.max": "4096",
+            "memory.oom.group": "1",
+            "memory.swap.max": "0",
+            "pids.max": "7",
+        }
+
+
+def test_real_groups_are_left_as_they_were() -> None:
+    """On this machine: nothing remains of a turn's groups."""
+    hierarchies = writable_hierarchies()
+    with turn_group(hierarchies, f"darner-test-{os.getpid()}", Limits()) as group:
+        made = (*group.of_threads, *group.of_processes)
+        assert len(made) == len(hierarchies)
+    assert [directory for directory in made if directory.exists()] == []
