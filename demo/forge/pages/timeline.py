@@ -56,6 +56,7 @@ class Reviewed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
     when: datetime
+    id: int
     actor_id: int
     words: str
     label: Label | None = None
@@ -71,7 +72,6 @@ class Pushed:
 
 
 Entry = Said | Reviewed | Happened | Pushed
-_ORDER = {"commit": 0, "event": 1, "review": 2, "comment": 3}
 _WORDS = {
     "closed": "closed this",
     "reopened": "reopened this",
@@ -100,7 +100,20 @@ def entries(state: State, issue: Issue) -> list[Entry]:
             Pushed(when=commit.committer.date, commit=commit)
             for commit in commits(state, issue.repo_id, issue.pull)
         ]
-    return sorted(found, key=lambda entry: (entry.when, _ORDER[entry.kind]))
+    return sorted(found, key=_order)
+
+
+def _order(entry: Entry) -> tuple[datetime, int]:
+    """By time; within one second by id, since the forge counts all its records with one counter."""
+    match entry:
+        case Said():
+            return entry.when, entry.comment.id
+        case Reviewed():
+            return entry.when, entry.review.id
+        case Happened():
+            return entry.when, entry.id
+        case Pushed():
+            return entry.when, 0
 
 
 def commits(state: State, repo_id: int, pull: Pull) -> list[Commit]:
@@ -153,6 +166,7 @@ def _happened(state: State, event: TimelineEvent) -> Happened:
         words = f"{words} in {event.sha[:7]}"
     return Happened(
         when=event.created_at,
+        id=event.id,
         actor_id=event.actor_id,
         words=words,
         label=state.find(Label, event.label_id),

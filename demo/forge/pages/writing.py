@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 
-from demo.forge.actions import issues, pulls
+from demo.forge.actions import checks, issues, pulls
 from demo.forge.pages.site import COOKIE, PageRoute, Place, Site, see_other
 from demo.forge.refusals import not_found
-from demo.forge.state import Comment, Issue, Review, ReviewComment
+from demo.forge.state import CheckRun, Comment, Issue, Review, ReviewComment
 
 Field = Annotated[str, Form()]
 
@@ -26,6 +26,7 @@ def writing(site: Site) -> APIRouter:
     router.add_api_route(f"{repo}/reactions/{{kind}}/{{subject_id:int}}", forms.react, methods=["POST"])
     router.add_api_route(f"{repo}/pull/{{number:int}}/draft", forms.change_draft, methods=["POST"])
     router.add_api_route(f"{repo}/pull/{{number:int}}/merge", forms.merge, methods=["POST"])
+    router.add_api_route(f"{repo}/runs/{{run_id:int}}", forms.press, methods=["POST"])
     return router
 
 
@@ -127,6 +128,18 @@ class _Forms:
         # The head that was on the page: what was pushed since then has not been looked at.
         pulls.merge(place.actor, issue, method=known, expected_head=head or None)
         return see_other(self._site.issue_path(place, issue))
+
+    def press(self, request: Request, owner: str, name: str, run_id: int, *, do: Field = "") -> Response:
+        """One of a check run's own buttons, or "Re-run" when none is named."""
+        place = self._place(request, owner, name=name)
+        run = self._state.find(CheckRun, run_id)
+        if run is None or run.repo_id != place.repo.id:
+            raise not_found()
+        if do:
+            checks.request_action(place.actor, run, identifier=do)
+        else:
+            checks.rerequest(place.actor, run)
+        return see_other(f"{place.path}/runs/{run.id}")
 
     def _place(self, request: Request, owner: str, *, name: str, who: str = "") -> Place:
         chosen = next((user for user in self._site.people() if user.login == who), None)
