@@ -131,7 +131,8 @@ async def _stage(
         settings = Settings(
             home=home / "darner",
             github_url=local.url,
-            github_token=local.tokens["darner[bot]"],
+            github_app_id=local.seeded.app.id,
+            github_app_key=local.seeded.app.private_key,
             webhook_secret=secret,
             port=server_port,
             **spoken,
