@@ -148,6 +148,12 @@ class Settings(BaseSettings):
         return tuple(secret for secret in (*found, *self.webhook_secrets) if len(secret) >= 8)
 
 
+class EnvironmentSettings(Settings):
+    """From the environment alone: where the files around are what a turn works on, and may have written."""
+
+    model_config = SettingsConfigDict(env_file=None, toml_file=None)
+
+
 def default_home() -> Path:
     """`$XDG_DATA_HOME/darner`, else `~/.local/share/darner`.
 
@@ -161,10 +167,10 @@ class SettingsRefused(Exception):
     """A setting is missing or wrong; the message names it and says what to write."""
 
 
-def load_settings(**overrides: Any) -> Settings:
+def load_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings:
     """Read the settings. Raises `SettingsRefused` with every fault, never with a secret's value."""
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except ValidationError as error:
         faults = "; ".join(
             f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)

@@ -50,12 +50,13 @@ def exec_(
     to standard output. Exits with 0 completed, 1 failed, 2 usage, 3 refused by policy, 4 limit reached,
     130 interrupted.
     """
-    from app.settings import SettingsRefused, load_settings
+    from app.cli.local_settings import settings_beside
+    from app.settings import SettingsRefused
 
     if not prompt.strip():
         raise _complain("The prompt is empty: say what to do.", Exit.USAGE, as_json=as_json)
     try:
-        settings = load_settings(**({"model": model} if model else {}))
+        settings = settings_beside(repo, **({"model": model} if model else {}))
     except SettingsRefused as error:
         raise _complain(str(error), Exit.USAGE, as_json=as_json) from None
     if not settings.model:

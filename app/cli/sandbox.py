@@ -47,10 +47,11 @@ def sandbox(
 
     Its output and its exit status pass through: 124 after the time limit, 125 if the sandbox could not start.
     """
-    from app.settings import SettingsRefused, load_settings
+    from app.cli.local_settings import settings_beside
+    from app.settings import SettingsRefused
 
     try:
-        settings = load_settings(**({"sandbox": driver.value} if driver else {}))
+        settings = settings_beside(repo, **({"sandbox": driver.value} if driver else {}))
     except SettingsRefused as error:
         raise complain(str(error)) from None
     ceiling = SandboxMode(settings.sandbox_mode)

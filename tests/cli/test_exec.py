@@ -302,3 +302,24 @@ async def test_a_secret_of_the_process_is_out_of_reach_of_the_turn(home: Path, r
         )
     assert ran.exit_status == 0, ran
     assert key not in ran.stdout
+
+
+async def test_a_directory_cannot_set_what_the_turn_on_it_may_do(home: Path, repo: Path) -> None:
+    """A `.env` there could send the key elsewhere or open the sandbox: it is passed over, aloud."""
+    (repo / ".env").write_text("OPENAI_BASE_URL=http://127.0.0.1:1/v1\nDARNER_SANDBOX_MODE=read-only\n")
+    (repo / "darner.toml").write_text('home = "/nonexistent"\n')
+    async with endpoint(Turn(text="Here."), home=home) as (app, settings):
+        ran = await run_darner("exec", "--sandbox", "workspace-write", "x", settings=settings, cwd=repo)
+    assert (ran.exit_status, ran.stdout, len(app.exchanges)) == (0, "Here.\n", 1)
+    assert [line.split()[1] for line in ran.stderr.splitlines() if "is not read here" in line] == [
+        ".env",
+        "darner.toml",
+    ]
+
+
+async def test_settings_files_of_another_directory_count(home: Path, repo: Path) -> None:
+    """The directory one is in may hold them, as long as no turn works on it."""
+    async with endpoint(Turn(text="Here."), home=home) as (_, settings):
+        (home / ".env").write_text(f"DARNER_MODEL={settings.pop('DARNER_MODEL')}\n")
+        ran = await run_darner("exec", "--repo", str(repo), "x", settings=settings, cwd=home)
+    assert (ran.exit_status, ran.stdout) == (0, "Here.\n")
