@@ -13,6 +13,7 @@ from harness.items import (
     Completed,
     FileChange,
     Item,
+    ItemId,
     ItemStatus,
     Life,
     ModelCall,
@@ -84,6 +85,7 @@ class Transcript:
         self._console = console
         self._held: AgentMessage | None = None
         """The newest message: shown when something follows it, for the last one is the final message."""
+        self._newest_command = ItemId("")
         self._thread = ThreadId("")
 
     def started(self, thread: ThreadId, turn: TurnId) -> None:
@@ -139,9 +141,13 @@ class Transcript:
 
     def _command(self, life: Life, item: CommandExecution) -> None:
         if life is Life.STARTED:
-            self._say(f"$ {item.command or '(waiting for the running command)'}", style="bold")
+            self._newest_command = item.id
+            self._say(f"$ {_command_line(item)}", style="bold")
         if life is not Life.COMPLETED:
             return
+        if item.id != self._newest_command:
+            # Commands may overlap: say whose output follows.
+            self._say(f"↳ {_command_line(item)}", style="dim bold")
         lines = printed_part(item.answer.text if item.answer else "").rstrip().splitlines()
         if len(lines) > OUTPUT_LINES:
             self._say(f"  … {len(lines) - OUTPUT_LINES} lines", style="dim")
@@ -172,6 +178,10 @@ class Transcript:
 def print_error_event(message: str) -> None:
     """For programs: what kept a turn from starting."""
     sys.stdout.write(json.dumps({"type": "error", "message": message}, ensure_ascii=False) + "\n")
+
+
+def _command_line(item: CommandExecution) -> str:
+    return item.command or "(the running command)"
 
 
 def _shown(change: PathChange) -> str:
