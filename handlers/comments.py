@@ -26,7 +26,7 @@ from harness.items import (
 )
 from sandbox.base import SandboxMode
 
-MOST_LINES: Final = 12
+MOST_LINES: Final = 10
 """Of the agent's answer shown at once; the rest is folded away."""
 MOST_PLAN_STEPS: Final = 10
 _LONGEST_STEP: Final = 160
@@ -143,7 +143,7 @@ def checklist(plan: Sequence[PlanStep]) -> str:
     marks = {"pending": "[ ]", "in_progress": "[ ]", "completed": "[x]"}
     lines = []
     for step in plan[:MOST_PLAN_STEPS]:
-        text = " ".join(clean(clean_line(step.step, limit=_LONGEST_STEP)).split())
+        text = " ".join(clean(" ".join(step.step.split())[:_LONGEST_STEP]).split())
         now = " *(now)*" if step.status == "in_progress" else ""
         lines.append(f"- {marks[step.status]} {text}{now}")
     if len(plan) > MOST_PLAN_STEPS:
@@ -256,7 +256,7 @@ def _header(ended: TurnEnded, publication: Publication, judgement: Judgement) ->
             parts.append(f"draft pull request [#{publication.pull_number}]({publication.pull_url})")
         parts += [f"`{publication.branch}` at `{publication.sha[:7]}`"]
     delivered = [change for change in ended.changes if change.path in judgement.deliver]
-    if delivered and publication is not None:
+    if delivered and isinstance(publication, Published):
         added = sum(change.added_lines for change in delivered)
         removed = sum(change.removed_lines for change in delivered)
         parts.append(f"{_counted(len(delivered), 'file')} (+{added} −{removed})")  # noqa: RUF001  a minus sign
@@ -462,7 +462,7 @@ def _details(summary: str, patch: str) -> str:
 def _code(text: str) -> str:
     """One line as inline code, whatever backticks it holds."""
     line = clean_line(text, limit=200)
-    ticks = fence_for(line)[2:] if "`" in line else "`"
+    ticks = fence_for(line, at_least=1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
 

@@ -98,10 +98,10 @@ def open_fence(text: str) -> str:
     return fences[-1] if fences else ""
 
 
-def fence_for(text: str) -> str:
-    """A backtick fence that nothing in `text` can close."""
+def fence_for(text: str, *, at_least: int = 3) -> str:
+    """A run of backticks that nothing in `text` can close."""
     longest = max((len(match.group()) for match in _TICKS.finditer(text)), default=0)
-    return "`" * max(3, longest + 1)
+    return "`" * max(at_least, longest + 1)
 
 
 _TICKS: Final = re.compile(r"`+")

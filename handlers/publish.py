@@ -4,11 +4,11 @@ from typing import Literal
 
 from handlers import comments
 from handlers.broker import Judgement, judge
-from handlers.comments import Publication, Published
+from handlers.comments import Publication, Published, Unpublished
 from handlers.effects import EditComment, Effect, PostComment, WriteCheckRun
 from handlers.events import TurnEnded
 from handlers.view import View
-from harness.items import Completed, Failed, Stopped
+from harness.items import Completed, Stopped
 
 
 def judgement_of(ended: TurnEnded, view: View) -> Judgement:
@@ -53,20 +53,16 @@ def _check_run(ended: TurnEnded, word: str, sha: str, publication: Publication) 
         external_id=start.turn_id,
         head_sha=sha,
         status="completed",
-        conclusion=_conclusion(ended),
+        conclusion=_conclusion(ended, publication),
         title=comments.check_title("ended", word),
         summary=comments.check_summary(start, where),
     )
 
 
-def _conclusion(ended: TurnEnded) -> Literal["success", "neutral", "cancelled"]:
+def _conclusion(ended: TurnEnded, publication: Publication) -> Literal["success", "neutral", "cancelled"]:
     """Never `failure`: a required check that blocks a merge because the bot failed would be a nuisance."""
-    match ended.outcome:
-        case Completed():
-            return "success"
-        case Stopped():
-            return "cancelled"
-        case Failed():
-            return "neutral"
-        case _:
-            return "neutral"
+    if isinstance(ended.outcome, Stopped):
+        return "cancelled"
+    if isinstance(ended.outcome, Completed) and not isinstance(publication, Unpublished):
+        return "success"
+    return "neutral"
