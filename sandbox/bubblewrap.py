@@ -36,7 +36,7 @@ from sandbox.base import (
 )
 from sandbox.etc import EtcFile, etc_snapshot, laid_out
 from sandbox.files import BENEATH, CheckoutFiles, open_beneath
-from sandbox.process import ConfinedProcess, Launch, launch
+from sandbox.process import ConfinedProcess, Launch, launch, until_gone
 from sandbox.seccomp import filter_program
 from sandbox.starter import Starter, open_starter, system_links
 
@@ -117,17 +117,15 @@ class BubblewrapDriver:
         """See `Driver.open`. Makes what is missing in `workspace.scratch`."""
         if self._prepared is None:
             self._prepared = await asyncio.to_thread(_prepared, self.program)
-        name = f"darner-{os.getpid()}-{next(self._numbers)}"
-        ground = self._ground(workspace, policy, prepared=self._prepared, group_name=name)
-        entered = await asyncio.to_thread(ground.__enter__)
-        sandbox = BubblewrapSandbox(workspace, policy, entered)
-        try:
-            yield sandbox
-        finally:
+        owner = self.owner_uid
+        _refuse_wrong_owner(workspace, policy, owner=owner)
+        sources = await asyncio.to_thread(self._sources, workspace, self._prepared)
+        with self._ground(sources, policy, prepared=self._prepared) as ground:
+            sandbox = BubblewrapSandbox(workspace, policy, ground)
             try:
-                await sandbox.close()
+                yield sandbox
             finally:
-                ground.__exit__(None, None, None)
+                await sandbox.close()
 
     async def check(self) -> tuple[Check, ...]:
         """See `Driver.check`."""
@@ -137,14 +135,9 @@ class BubblewrapDriver:
         limits = doctor.limits_check(cgroups.writable_hierarchies())
         return (program, limits, *await doctor.inside_checks(self, owner_uid=self.owner_uid))
 
-    @contextmanager
-    def _ground(
-        self, workspace: Workspace, policy: Policy, *, prepared: "_Prepared", group_name: str
-    ) -> Iterator["_Ground"]:
-        """All that is the same for every command of a turn."""
-        owner = self.owner_uid
-        _refuse_wrong_owner(workspace, policy, owner=owner)
-        _make_missing(workspace, owner=owner)
+    def _sources(self, workspace: Workspace, prepared: "_Prepared") -> dict[str, Path]:
+        """The directories to show, by the names they go by here; what is missing is made."""
+        _make_missing(workspace, owner=self.owner_uid)
         sources = {
             "tree": workspace.tree,
             "etc": laid_out(prepared.etc, self._state or workspace.scratch),
@@ -155,14 +148,23 @@ class BubblewrapDriver:
             sources["git"] = workspace.git
         if workspace.objects is not None:
             sources["objects"] = workspace.objects
-        extras = {f"extra{number}": path.resolve() for number, path in enumerate(self.extra_read_only)}
-        with ExitStack() as stack:
-            group = stack.enter_context(_limited_group(prepared.hierarchies, group_name, policy))
-            starter = stack.enter_context(open_starter(sources | extras, user=owner, group=group))
+        return sources | {_extra(number): path.resolve() for number, path in enumerate(self.extra_read_only)}
+
+    @contextmanager
+    def _ground(
+        self, sources: Mapping[str, Path], policy: Policy, *, prepared: "_Prepared"
+    ) -> Iterator["_Ground"]:
+        """All that is the same for every command of a turn."""
+        name = f"darner-{os.getpid()}-{next(self._numbers)}"
+        owner = self.owner_uid
+        with (
+            _limited_group(prepared.hierarchies, name, policy) as group,
+            open_starter(sources, user=owner, group=group) as starter,
+        ):
             yield _Ground(
                 program=prepared.program,
                 starter=starter,
-                shown_extras=dict(zip(extras, map(str, self.extra_read_only), strict=True)),
+                shown_extras={_extra(number): str(path) for number, path in enumerate(self.extra_read_only)},
                 filter_program=prepared.filter_program,
                 group=group,
                 owner=owner,
@@ -217,6 +219,8 @@ class BubblewrapSandbox:
         _refuse_unspeakable(command)
         with self._tree_options(command) as (tree_options, descriptors):
             process = await launch(self._launch(command, tree_options, descriptors))
+        if not self._is_open:
+            await process.kill()
         self._processes = {known for known in self._processes if not known.is_over} | {process}
         return process
 
@@ -225,8 +229,7 @@ class BubblewrapSandbox:
         self._is_open = False
         for process in self._processes:
             process.end(EndReason.KILLED)
-        for process in self._processes:
-            await process.gone()
+        await until_gone(self._processes)
 
     def _launch(
         self, command: Command, tree_options: tuple[str, ...], descriptors: tuple[int, ...]
@@ -310,6 +313,10 @@ def _prepared(program: str) -> _Prepared:
         filter_program=filter_program(),
         hierarchies=cgroups.writable_hierarchies(),
     )
+
+
+def _extra(number: int) -> str:
+    return f"extra{number}"
 
 
 def _refuse_wrong_owner(workspace: Workspace, policy: Policy, *, owner: int | None) -> None:

@@ -21,7 +21,7 @@ import socket
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ TIME_LIMIT_STATUS: Final = 124
 NOT_FOUND_STATUS: Final = 127
 KILLED_STATUS: Final = 128 + signal.SIGKILL
 
+_LONG: Final = 3600.0
 _CHUNK: Final = 1 << 18
 _FLOOD_FACTOR: Final = 16
 _OPEN_FILES: Final = 65_536
@@ -111,7 +112,7 @@ class ConfinedProcess:
 
     async def kill(self) -> None:
         self.end(EndReason.KILLED)
-        await self.gone()
+        await until_gone((self,))
 
     def end(self, reason: EndReason) -> None:
         """Send the kill. The end comes when the kernel has torn the tree down."""
@@ -123,17 +124,6 @@ class ConfinedProcess:
             if descriptor is not None:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-
-    async def gone(self) -> None:
-        """Wait for the end, through cancellation too: a killed tree takes milliseconds to go."""
-        cancelled: asyncio.CancelledError | None = None
-        while not self._ended.done():
-            try:
-                await asyncio.wait((self._ended,))
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
 
     async def first_process(self) -> int | None:
         """The host's number of the sandbox's first process; None when bubblewrap gave up before that."""
@@ -258,10 +248,23 @@ async def launch(what: Launch) -> ConfinedProcess:
             await _build(process, ours, what=what)
         except BaseException:
             process.end(EndReason.KILLED)
-            await process.gone()
+            await until_gone((process,))
             raise
     process.begin_time_limit(what.wall_seconds)
     return process
+
+
+async def until_gone(processes: Iterable[ConfinedProcess]) -> None:
+    """Wait for ends that were asked for, through cancellation too: a killed tree takes milliseconds to go."""
+    cancelled: asyncio.CancelledError | None = None
+    for process in processes:
+        while not process.is_over:
+            try:
+                await process.wait(_LONG)
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _build(process: ConfinedProcess, block: socket.socket, *, what: Launch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from sandbox.base import (
     Command,
@@ -336,6 +337,30 @@ async def test_memory_is_bounded(driver: BubblewrapDriver, workspace: Workspace,
     assert "MemoryError" in printed or status == 137
 
 
+async def test_memory_is_bounded_for_the_turn_as_a_whole(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """Many processes together get no more than one where control groups can be made; else doctor warns."""
+    hog = r"""python3 - <<'END'
+import os, time
+children = []
+for _ in range(6):
+    child = os.fork()
+    if child == 0:
+        memory = bytearray(os.urandom(1)) * (50 * 1024**2)
+        time.sleep(1)
+        os._exit(0)
+    children.append(child)
+print(sum(os.waitpid(child, 0)[1] == 0 for child in children))
+END"""
+    checks = {check.name: check.result for check in await driver.check()}
+    policy = replace(WRITE, limits=Limits(memory_bytes=150 * 1024**2))
+    async with driver.open(workspace, policy) as sandbox:
+        _, printed = await run(sandbox, hog)
+    survivors = int(printed or 0)
+    assert (survivors < 6) == (checks["control groups"] == "ok")
+
+
 async def test_file_size_is_bounded(driver: BubblewrapDriver, workspace: Workspace, run: Run) -> None:
     """A file grows up to the limit and no further."""
     policy = replace(WRITE, limits=Limits(file_bytes=100_000))
@@ -447,6 +472,60 @@ async def test_commands_die_with_the_service(tmp_path: Path) -> None:
     while _processes_named(marker) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     assert _processes_named(marker) == []
+
+
+async def test_a_start_that_is_given_up_leaves_nothing(
+    driver: BubblewrapDriver, workspace: Workspace
+) -> None:
+    """Cancelled at any moment of being built, a command is gone when the cancellation comes back."""
+    marker = f"65.{os.getpid()}"
+    async with driver.open(workspace, WRITE) as sandbox:
+        for step in range(12):
+            starting = asyncio.create_task(sandbox.start(Command(("/bin/sleep", marker))))
+            await asyncio.sleep(step / 1000)
+            starting.cancel()
+            try:
+                process = await starting
+            except asyncio.CancelledError:
+                assert _processes_named(marker) == []
+            else:
+                await process.kill()
+
+
+async def test_many_commands_run_side_by_side(driver: BubblewrapDriver, workspace: Workspace) -> None:
+    """Each with its own output and status."""
+
+    async def one(number: int) -> tuple[int, bytes]:
+        process = await sandbox.start(Command(("/bin/sh", "-c", f"echo {number}; exit {number}")))
+        ended = await process.wait(60)
+        assert ended is not None
+        return ended.exit_status, process.take_output()
+
+    async with driver.open(workspace, READ) as sandbox:
+        answers = await asyncio.gather(*(one(number) for number in range(20)))
+    assert answers == [(number, f"{number}\n".encode()) for number in range(20)]
+
+
+def test_the_loop_of_the_server_serves_as_well(driver: BubblewrapDriver, workspace: Workspace) -> None:
+    """A terminal, a limit and a plain command under uvloop."""
+
+    async def story() -> list[tuple[int, bytes]]:
+        answers = []
+        async with driver.open(workspace, WRITE) as sandbox:
+            for command in (
+                Command(("cat", "AGENTS.md")),
+                Command(("/bin/sh", "-c", "echo one; sleep 30"), wall_seconds=0.3),
+                Command(("/bin/sh", "-c", "read line; echo $line; exit 4"), tty=True),
+            ):
+                process = await sandbox.start(command)
+                if command.tty:
+                    await process.write(b"typed\n")
+                ended = await process.wait(10)
+                assert ended is not None
+                answers.append((ended.exit_status, process.take_output()))
+        return answers
+
+    assert uvloop.run(story()) == [(0, b"Be kind.\n"), (124, b"one\n"), (4, b"typed\r\ntyped\r\n")]
 
 
 async def test_a_terminal_takes_input_and_control_characters(
