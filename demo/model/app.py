@@ -102,6 +102,10 @@ class ScriptedModel:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._asgi(scope, receive, send)
 
+    def teach(self, *sessions: Session) -> None:
+        """Let these be played too, from the next request on."""
+        self._sessions += sessions
+
     def strike(self, *faults: Fault) -> None:
         """Let the next requests meet these faults, each `times` times, whatever the session says."""
         for fault in faults:

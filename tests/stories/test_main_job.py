@@ -1,0 +1,59 @@
+"""The main job: somebody asks on an issue, and a draft pull request with the fix comes back."""
+
+import pytest
+
+from tests.stories.world import BOT, REQUEST, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_mention_on_an_issue_becomes_a_draft_pull_request(world: World) -> None:
+    """A request on an issue ends as a draft pull request with the fix, and with an answer on the issue."""
+    repository = world.repository()
+    issue = await world.issue(repository)
+    request = await world.cole.says(repository, issue, REQUEST)
+
+    final = await world.final_comment(repository, issue)
+
+    pull = await world.only_pull(repository)
+    assert (pull.author, pull.is_draft, pull.base_ref) == (BOT, True, "main")
+    assert f"Closes #{issue}" in pull.body
+    fixed = await world.maya.file(repository, "purl/spacing.py", ref=pull.head_ref)
+    assert "if place < left_over else" in fixed
+    assert final.startswith("✅ **Done**")
+    assert f"draft pull request [#{pull.number}]" in final
+    progress, _ = await world.bot_comments(repository, issue)
+    assert progress.body.startswith("✅ **Done**")
+    assert progress.body.count("- [x]") == 4
+    assert await world.maya.reactions(repository, request) == ["eyes"]
+
+
+async def test_every_step_of_the_way_can_be_asked_about(world: World) -> None:
+    """`darner why` tells of a comment: who, what, the turn it started, and everything that came of it."""
+    repository = world.repository()
+    issue = await world.issue(repository)
+    request = await world.cole.says(repository, issue, "@darner mend spread")
+    await world.settled(repository)
+
+    why = await world.why_comment(request)
+
+    assert (why.event, why.action, why.repository, why.number) == (
+        "issue_comment",
+        "created",
+        repository,
+        issue,
+    )
+    assert (why.actor, why.command, why.decision) == ("cole", "Request", "handled")
+    assert why.turn is not None
+    assert why.reason == f"Started turn {why.turn.id}."
+    assert why.turn.outcome == "completed"
+    assert [(effect.type, effect.state) for effect in why.effects] == [
+        ("react", "done"),
+        ("post_comment", "done"),
+        ("start_turn", "done"),
+        ("push_result", "done"),
+        ("open_pull", "done"),
+        ("edit_comment", "done"),
+        ("post_comment", "done"),
+        ("write_check_run", "done"),
+    ]

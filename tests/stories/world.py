@@ -1,0 +1,294 @@
+"""The world that a story happens in: the real forge, the real server, a scripted model, and people."""
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import uvicorn
+from sqlalchemy import Connection, Engine, func, select
+
+from app.explain import Explanation, explain
+from app.settings import Settings
+from app.store import schema
+from app.store.database import engine_for
+from app.wiring import build
+from demo import forge as local_forge
+from demo import model as scripted
+from demo.forge import Forge
+from demo.forge.person import Person, Pull, Said, signed_in
+from demo.forge.rest import OPERATIONS
+from demo.forge.seed import PEOPLE
+from demo.forge.state import Delivery
+from tests.github.ledger import Ledger
+from tests.stories.sessions import SESSIONS
+
+BOT: Final = "darner[bot]"
+WEBHOOK_SECRET: Final = "the secret of the story's webhook"
+API_KEY: Final = "sk-the-story-key-0123456789abcdef"
+PATIENCE_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.02
+
+TITLE: Final = "`spread` loses a stitch"
+BODY: Final = "11 stitches and 3 increases come out as 10 stitches."
+REQUEST: Final = "@darner fix the failing test"
+
+
+@dataclass
+class World:
+    """Everything that plays. One for many stories: each has a repository of its own."""
+
+    forge: Forge
+    model: scripted.ScriptedModel
+    people: Mapping[str, Person]
+    settings: Settings
+    server_url: str
+    scratch: Path
+    _engine: Engine
+    _made: list[str] = field(default_factory=list)
+
+    @property
+    def maya(self) -> Person:
+        """Owns every repository."""
+        return self.people["maya"]
+
+    @property
+    def cole(self) -> Person:
+        """May write."""
+        return self.people["cole"]
+
+    @property
+    def tess(self) -> Person:
+        """May triage."""
+        return self.people["tess"]
+
+    @property
+    def oskar(self) -> Person:
+        """A stranger."""
+        return self.people["oskar"]
+
+    @property
+    def bot(self) -> Person:
+        return self.people[BOT]
+
+    def repository(
+        self,
+        *,
+        files: Mapping[str, str] | None = None,
+        protected: tuple[str, ...] = (),
+        private: bool = False,
+    ) -> str:
+        """A new repository with the demo's bug in it, and `files` besides; its full name."""
+        name = f"maya/purl-{len(self._made) + 1}"
+        self._made.append(name)
+        source = local_forge.EXAMPLE
+        if files:
+            source = self.scratch / f"source-{len(self._made)}"
+            _copy(local_forge.EXAMPLE, source)
+            for path, text in files.items():
+                (source / path).parent.mkdir(parents=True, exist_ok=True)
+                (source / path).write_text(text)
+        self.forge.create_repository(name, directory=source, protected=protected, private=private)
+        return name
+
+    async def issue(self, repository: str) -> int:
+        """An issue of Maya's that tells of the demo's bug."""
+        return await self.maya.opens_issue(repository, TITLE, BODY)
+
+    async def settled(self, repository: str) -> None:
+        """Return when nothing is left to be done about anything that happened in the repository."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                await self.forge.webhooks_settled()
+                if await asyncio.to_thread(self._is_quiet, repository):
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _is_quiet(self, repository: str) -> bool:
+        threads = select(schema.threads.c.id).where(schema.threads.c.repository == repository)
+        with self._reader() as connection:
+            return not any(
+                connection.scalar(select(func.count()).select_from(table).where(condition))
+                for table, condition in (
+                    (schema.inbox, schema.inbox.c.thread.in_(threads) & (schema.inbox.c.state == "pending")),
+                    (
+                        schema.effects,
+                        schema.effects.c.thread.in_(threads) & (schema.effects.c.state == "pending"),
+                    ),
+                    (schema.turns, schema.turns.c.thread.in_(threads) & (schema.turns.c.status != "ended")),
+                )
+            )
+
+    def _reader(self) -> Connection:
+        return self._engine.connect().execution_options(reader=True)
+
+    async def final_comment(self, repository: str, number: int) -> str:
+        """The bot's last word in a conversation, once it is quiet."""
+        await self.settled(repository)
+        return (await self.bot_comments(repository, number))[-1].body
+
+    async def bot_comments(self, repository: str, number: int) -> list[Said]:
+        return [said for said in await self.maya.reads(repository, number) if said.author == BOT]
+
+    async def only_pull(self, repository: str) -> Pull:
+        """The one pull request there is."""
+        [pull] = await self.maya.pulls(repository)
+        return pull
+
+    def deliveries(self, event: str, **members: object) -> list[Delivery]:
+        """The webhooks sent that told of something, oldest first. `comment=7` is the one whose id is 7."""
+        found = []
+        for delivery in self.forge.state.where(Delivery, event=event):
+            payload = orjson.loads(delivery.payload)
+            if all(payload.get(name, {}).get("id") == value for name, value in members.items()):
+                found.append(delivery)
+        return found
+
+    async def why(self, delivery: Delivery) -> Explanation:
+        """`darner why`."""
+        explained = await asyncio.to_thread(self._explain, delivery.guid)
+        assert explained is not None, f"delivery {delivery.guid} never came in"
+        return explained
+
+    def _explain(self, guid: str) -> Explanation | None:
+        with self._reader() as connection:
+            return explain(connection, guid)
+
+    async def why_comment(self, comment: int) -> Explanation:
+        """What became of the newest webhook about a comment in a conversation."""
+        return await self.why(self.deliveries("issue_comment", comment=comment)[-1])
+
+    async def journal(self, turn: str) -> list[dict[str, Any]]:
+        """The items of a turn as they were completed, oldest first."""
+        return await asyncio.to_thread(self._journal, turn)
+
+    def _journal(self, turn: str) -> list[dict[str, Any]]:
+        items = schema.items
+        query = (
+            select(items.c.body)
+            .where(items.c.turn == turn, items.c.life == "completed")
+            .order_by(items.c.seq)
+        )
+        with self._reader() as connection:
+            return [orjson.loads(body) for body in connection.execute(query).scalars()]
+
+    def clone(self, person: Person, repository: str, branch: str = "main") -> "Clone":
+        """A person's own clone of a branch, made with real git."""
+        directory = self.scratch / f"clone-{repository.replace('/', '-')}-{len(list(self.scratch.iterdir()))}"
+        scheme, _, place = self.forge.url.partition("://")
+        url = f"{scheme}://{person.login}:{self.forge.tokens[person.login]}@{place}/{repository}.git"
+        git(self.scratch, "clone", "-q", "--branch", branch, url, str(directory))
+        return Clone(directory, person.login)
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """A work tree on a person's machine."""
+
+    directory: Path
+    login: str
+
+    def commits(self, files: Mapping[str, str], *, branch: str | None = None, message: str = "Change") -> str:
+        """Write the files, commit, push; the new commit."""
+        if branch is not None:
+            git(self.directory, "checkout", "-q", "-b", branch)
+        for path, text in files.items():
+            (self.directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.directory / path).write_text(text)
+        git(self.directory, "add", "-A")
+        who = ("-c", f"user.name={self.login}", "-c", f"user.email={self.login}@example.com")
+        git(self.directory, *who, "commit", "-q", "-m", message)
+        git(self.directory, "push", "-q", "origin", "HEAD")
+        return git(self.directory, "rev-parse", "HEAD").strip()
+
+
+def git(directory: Path, *arguments: str) -> str:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+    done = subprocess.run(
+        ("git", *arguments), cwd=directory, env=environment, capture_output=True, check=True, timeout=60
+    )
+    return done.stdout.decode()
+
+
+@asynccontextmanager
+async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
+    """A world, until the block ends: all of it in this process and this event loop."""
+    async with AsyncExitStack() as stack:
+        forge = await stack.enter_async_context(
+            local_forge.serve(
+                home / "forge", on_exchange=[ledger.on_exchange], on_webhook=[ledger.on_webhook]
+            )
+        )
+        ledger.offers((operation.method, operation.path) for operation in OPERATIONS)
+        model = scripted.create_app(SESSIONS)
+        model_url = await stack.enter_async_context(scripted.serve(model))
+        settings = Settings(
+            home=home / "darner",
+            github_url=forge.url,
+            github_app_id=forge.seeded.app.id,
+            github_app_key=forge.seeded.app.private_key,
+            webhook_secret=WEBHOOK_SECRET,
+            model=scripted.BY_CONTENT,
+            openai_base_url=f"{model_url}/v1",
+            openai_api_key=API_KEY,
+            port=free_port(),
+        )
+        server_url = await stack.enter_async_context(_served(settings))
+        forge.set_webhook(f"{server_url}/webhook", secret=WEBHOOK_SECRET)
+        people = {
+            login: await stack.enter_async_context(
+                signed_in(login, api_url=forge.api_url, token=forge.tokens[login])
+            )
+            for login in (*PEOPLE, BOT)
+        }
+        engine = engine_for(settings.sql_url)
+        stack.callback(engine.dispose)
+        scratch = home / "scratch"
+        scratch.mkdir()
+        yield World(forge, model, people, settings, server_url, scratch, engine)
+
+
+@asynccontextmanager
+async def _served(settings: Settings) -> AsyncIterator[str]:
+    """`darner serve` in this process."""
+    config = uvicorn.Config(
+        build(settings), host=settings.host, port=settings.port, log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    # pytest owns the process and its signals.
+    serving = asyncio.create_task(server._serve())  # noqa: SLF001  `serve` is this plus taking over the signals
+    while not (server.started or serving.done()):
+        await asyncio.sleep(POLL_SECONDS)
+    if serving.done():
+        await serving
+    try:
+        yield f"http://{settings.host}:{settings.port}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _copy(source: Path, target: Path) -> None:
+    for path in source.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
