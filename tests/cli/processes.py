@@ -16,7 +16,7 @@ def processes_with(marker: str) -> list[int]:
     ]
 
 
-async def until(holds: Callable[[], bool], *, seconds: float = 20.0) -> None:
+async def until(holds: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Wait for something to come about."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -239,7 +239,7 @@ async def test_an_interruption_leaves_no_process_and_no_change(
         process = await start_darner("exec", "--json", "--repo", str(repo), "x", settings=settings)
         await until(lambda: len(processes_with(marker)) >= 2)
         process.send_signal(number)
-        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=20)
+        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=60)
     assert process.returncode == 130
     assert processes_with(marker) == []
     last = json.loads(stdout.splitlines()[-1])
@@ -256,7 +256,7 @@ async def test_an_interruption_is_heard_while_the_endpoint_makes_one_wait(home: 
         await until(lambda: len(app.exchanges) == 1)
         await asyncio.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=20)
+        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=60)
     assert (process.returncode, json.loads(stdout.splitlines()[-1])["outcome"]) == (130, "stopped")
 
 
@@ -270,7 +270,7 @@ async def test_a_killed_turn_leaves_no_process_and_its_thread_goes_on(home: Path
         thread = json.loads(await process.stdout.readline())["thread_id"]
         await until(lambda: processes_with(marker) != [])
         process.kill()
-        await asyncio.wait_for(process.communicate(), timeout=20)
+        await asyncio.wait_for(process.communicate(), timeout=60)
         await until(lambda: processes_with(marker) == [])
         (abandoned,) = (home / "darner/local").iterdir()
         os.utime(abandoned, (0, 0))

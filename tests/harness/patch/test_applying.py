@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.patch import PatchRefused, apply, parse, plan
@@ -280,6 +280,7 @@ LINE = st.text(st.sampled_from("ab \t\u2014\u00e9\x0c"), max_size=3)
 ENDINGS = st.sampled_from(["\n", "\r\n"])
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(
     before=st.lists(st.integers(0, 5), max_size=25),
     after=st.lists(st.integers(0, 5), max_size=25),
@@ -321,6 +322,7 @@ def chunk_of(group: Sequence[tuple[str, int, int, int, int]], old: list[str], ne
     return lines
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(data=st.binary(max_size=200), position=st.integers(0, 20), text=LINE)
 def test_bytes_around_an_insertion_survive(*, data: bytes, position: int, text: str) -> None:
     """Inserting below a unique line keeps every other byte, whatever the file holds."""
@@ -331,6 +333,7 @@ def test_bytes_around_an_insertion_survive(*, data: bytes, position: int, text: 
     assert updated(b"\n".join(lines), "@@", " <the place>", f"+{text}") == b"\n".join(inserted)
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(
     good=st.lists(st.integers(0, 3), min_size=1, max_size=4),
     bad=st.sampled_from(["*** Delete File: none", "*** Update File: a\n@@\n-none", "*** Add File: ../x\n+"]),

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.patch import (
@@ -284,12 +284,14 @@ PATCHES = st.builds(
 )
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(PATCHES)
 def test_reading_what_was_written_gives_it_back(patch: Patch) -> None:
     """Whatever a patch says, its text says the same."""
     assert without_line_numbers(parse(render(patch))) == without_line_numbers(patch)
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(
     st.lists(
         st.sampled_from([*render(Patch(1, ())).split("\n"), "@@", "@@ x", "+", "-a", " b", ""]), max_size=9
