@@ -42,9 +42,9 @@ def compress(body: bytes) -> bytes:
 
 def insert(connection: Connection, row: DeliveryRow) -> int | None:
     """The new row's id; None when the GUID is known already: a redelivery keeps it."""
+    statement = insert_new(connection.dialect.name, deliveries, "guid", returning="id")
     values = {name: getattr(row, name) for name in DeliveryRow.__slots__}
-    statement = insert_new(connection, deliveries, values, unique="guid").returning(deliveries.c.id)
-    inserted: int | None = connection.execute(statement).scalar_one_or_none()
+    inserted: int | None = connection.execute(statement, values).scalar_one_or_none()
     return inserted
 
 

@@ -33,7 +33,7 @@ def open_thread(
         "number": number,
         "created_at": now,
     }
-    connection.execute(insert_new(connection, threads, row, unique="id"))
+    connection.execute(insert_new(connection.dialect.name, threads, "id"), row)
     if place:
         renamed = {"repository": place.full_name, "installation_id": place.installation}
         connection.execute(update(threads).where(threads.c.id == thread).values(renamed))

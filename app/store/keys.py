@@ -8,6 +8,7 @@ from app.store.schema import keys
 
 def key(connection: Connection, name: str, *, fresh: bytes) -> bytes:
     """The key of this name; `fresh` becomes it when there is none yet."""
-    connection.execute(insert_new(connection, keys, {"name": name, "value": fresh}, unique="name"))
+    statement = insert_new(connection.dialect.name, keys, "name")
+    connection.execute(statement, {"name": name, "value": fresh})
     value: bytes = connection.execute(select(keys.c.value).where(keys.c.name == name)).scalar_one()
     return value

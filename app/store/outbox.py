@@ -49,7 +49,7 @@ def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause:
             "state": "done" if is_done else "pending",
             "done_at": now if is_done else None,
         }
-        connection.execute(insert_new(connection, effects, row, unique="key"))
+        connection.execute(insert_new(connection.dialect.name, effects, "key"), row)
 
 
 def next_pending(connection: Connection, thread: str) -> Pending | None:

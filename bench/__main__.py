@@ -1,0 +1,28 @@
+"""`python -m bench [part …]`: measures all parts, or the named ones."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from bench import webhooks
+from bench.figure import Figure
+
+PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
+    "webhooks": webhooks.measure,
+}
+
+
+async def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"There is no part {', '.join(unknown)}; there are {', '.join(PARTS)}.", file=sys.stderr)
+        return 2
+    for name in names or PARTS:
+        for figure in await PARTS[name]():
+            print(figure.line(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(asyncio.run(main(sys.argv[1:])))
