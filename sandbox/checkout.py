@@ -219,8 +219,9 @@ def _hand_over(tree: Path, index: Path, owner_uid: int | None) -> None:
     newest = 0
     with opened(tree) as root:
         paths = []
-        for offset, path, mode, _ in _entries(data):
+        for offset, path, fields, _ in _entries(data):
             paths.append(path)
+            mode = fields[6]
             if mode == GITLINK:
                 continue
             if owner_uid is not None:
@@ -256,33 +257,26 @@ def _record(index: Path, directory: Path) -> None:
     (directory / "record.new").rename(directory / "record")
 
 
-def _entries(index: bytes | bytearray) -> Iterator[tuple[int, bytes, int, bytes]]:
-    """Offset, path, mode and object id of every entry of an index of version 2 or 3."""
+def _entries(index: bytes | bytearray) -> Iterator[tuple[int, bytes, tuple[int, ...], bytes]]:
+    """Offset, path, stat data and object id of every entry of an index of version 2 or 3."""
     signature, version, count = _HEADER.unpack_from(index)
     if signature != b"DIRC" or version not in {2, 3}:
         raise SandboxError(f"an index of version {version} cannot be read")
     at = _HEADER.size
     for _ in range(count):
-        *stat_data, object_id, flags = _ENTRY.unpack_from(index, at)
+        fields = _ENTRY.unpack_from(index, at)
+        flags = fields[11]
         start = at + _ENTRY.size + (2 if flags & 0x4000 else 0)
         length = flags & 0x0FFF
         end = start + length if length < 0x0FFF else index.index(b"\0", start)
-        yield at, bytes(index[start:end]), stat_data[6], object_id
+        yield at, bytes(index[start:end]), fields[:10], fields[10]
         at += (end - at + 8) & ~7
 
 
-def tracked_paths(index: bytes) -> frozenset[bytes]:
-    """The paths in an index. Raises `SandboxError` for a version that is not read here."""
-    return frozenset(path for _, path, _, _ in _entries(index))
-
-
 def _known_files(record: Path) -> dict[bytes, Known]:
-    data = record.read_bytes()
     known: dict[bytes, Known] = {}
-    for at, path, mode, object_id in _entries(data):
-        change_s, change_ns, modified_s, modified_ns, _, inode, _, _, _, size = _ENTRY_STAT.unpack_from(
-            data, at
-        )
+    for _, path, fields, object_id in _entries(record.read_bytes()):
+        change_s, change_ns, modified_s, modified_ns, _, inode, mode, _, _, size = fields
         stamp = (change_s * _NANO + change_ns, modified_s * _NANO + modified_ns, inode, size)
         known[path] = Known(mode, object_id.hex(), stamp)
     return known

@@ -352,15 +352,17 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
 
 
 async def _head(process: asyncio.subprocess.Process, limit: int) -> tuple[bytes, bool]:
+    """The first `limit` bytes. Reads on to the end: asyncio waits for ever on a pipe that is full."""
     kept = bytearray()
+    is_cut = False
     reader = _pipes(process)[1]
     while chunk := await reader.read(_CHUNK):
-        kept += chunk
-        if len(kept) > limit:
+        kept += chunk[: limit - len(kept) + 1]
+        if len(kept) > limit and not is_cut:
+            is_cut = True
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            return bytes(kept[:limit]), True
-    return bytes(kept), False
+    return bytes(kept[:limit]), is_cut
 
 
 async def _tail(process: asyncio.subprocess.Process) -> bytes:

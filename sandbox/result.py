@@ -7,6 +7,7 @@ file is looked at before it is opened.
 import hashlib
 import os
 import stat
+import sys
 import time
 import unicodedata
 from collections import Counter
@@ -14,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from sandbox import syscalls
 from sandbox.base import SandboxError
@@ -60,9 +61,8 @@ class ChangedFile:
     removed_lines: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A file as it was when the checkout was made."""
+class Known(NamedTuple):
+    """A file as it was when the checkout was made. A tuple, because there may be a hundred thousand."""
 
     mode: int
     object_id: str | None
@@ -174,52 +174,63 @@ def scan(
             found.unread.append(directory)
             continue
         try:
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    _sort(root, entry, directory, found, known, known_directories, waiting)
+            for path, entry in _entries_of(descriptor, directory, found):
+                before = known.get(path)
+                if before is None or entry.is_dir(follow_symlinks=False):
+                    _sort(root, path, entry, known, known_directories, found=found, waiting=waiting)
+                elif (stamp := _stamp_of_entry(entry)) is not None:
+                    found.seen.add(path)
+                    if stamp != before.stamp:
+                        found.suspects.append(path)
         finally:
             os.close(descriptor)
 
 
+def _entries_of(descriptor: int, directory: bytes, found: Scan) -> Iterator[tuple[bytes, os.DirEntry[str]]]:
+    prefix = directory + b"/" if directory else b""
+    encoding = sys.getfilesystemencoding()
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            found.entries += 1
+            if found.entries > MAX_ENTRIES:
+                raise ResultRefused(f"the checkout holds more than {MAX_ENTRIES} entries")
+            yield prefix + entry.name.encode(encoding, "surrogateescape"), entry
+
+
+def _stamp_of_entry(entry: os.DirEntry[str]) -> Stamp | None:
+    try:
+        return stamp_of(entry.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return None
+
+
 def _sort(
     root: int,
+    path: bytes,
     entry: os.DirEntry[str],
-    directory: bytes,
-    found: Scan,
     known: Mapping[bytes, Known],
     known_directories: Collection[bytes],
+    *,
+    found: Scan,
     waiting: list[bytes],
 ) -> None:
-    found.entries += 1
-    if found.entries > MAX_ENTRIES:
-        raise ResultRefused(f"the checkout holds more than {MAX_ENTRIES} entries")
-    name = os.fsencode(entry.name)
-    path = directory + b"/" + name if directory else name
-    if entry.is_dir(follow_symlinks=False):
-        if is_git_name(entry.name):
-            _note_git_directory(root, path, found)
-        elif path.count(b"/") >= MAX_DEPTH:
-            found.problems[path] = f"nested deeper than {MAX_DEPTH} directories"
-            found.unread.append(path)
-        elif path in known_directories:
-            waiting.append(path)
-        elif path not in known:
-            found.strange_directories.append(path)
-        else:
-            # Either a submodule's place, or a directory where a file was: that file is gone.
-            found.strange_directories.append(path)
-            if stat.S_IFMT(known[path].mode) == GITLINK:
-                found.seen.add(path)
-        return
-    before = known.get(path)
-    if before is None:
-        if directory == b"" and name == b".git" and _is_empty_file(entry):
+    """Anything but a known file that is still one."""
+    if not entry.is_dir(follow_symlinks=False):
+        if path == b".git" and _is_empty_file(entry):
             return  # the mount point of the read-only view
         found.strangers.append(path)
-        return
-    found.seen.add(path)
-    if before.stamp != stamp_of(entry.stat(follow_symlinks=False)):
-        found.suspects.append(path)
+    elif is_git_name(entry.name):
+        _note_git_directory(root, path, found)
+    elif path.count(b"/") >= MAX_DEPTH:
+        found.problems[path] = f"nested deeper than {MAX_DEPTH} directories"
+        found.unread.append(path)
+    elif path in known_directories:
+        waiting.append(path)
+    else:
+        # Where a known path is a directory, it is a submodule's place, or there was a file, now gone.
+        found.strange_directories.append(path)
+        if path in known and known[path].mode == GITLINK:
+            found.seen.add(path)
 
 
 def _is_empty_file(entry: os.DirEntry[str]) -> bool:
