@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from demo.forge.pages.markdown import MarkdownRenderer
 
-RENDER = MarkdownRenderer(repository_path="/maya/inventory", is_user={"maya", "darner"}.__contains__)
+RENDER = MarkdownRenderer(repository_path="/maya/shop", is_user={"maya", "darner"}.__contains__)
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ RENDER = MarkdownRenderer(repository_path="/maya/inventory", is_user={"maya", "d
         ("before <!-- darner:7 --> after", "<p>before  after</p>\n"),
         ("<!-- hidden\n\nover paragraphs -->\n", "\n"),
         (
-            "#12, @maya, @nobody",
-            '<p><a href="/maya/inventory/issues/12">#12</a>, <strong class="mention">@maya</strong>, @nobody</p>\n',
+            "#1, @maya, @nobody",
+            '<p><a href="/maya/shop/issues/1">#1</a>, <strong class="mention">@maya</strong>, @nobody</p>\n',
         ),
         ("`#12 @maya`", "<p><code>#12 @maya</code></p>\n"),
         (

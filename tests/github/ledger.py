@@ -17,6 +17,7 @@ Counts: TypeAlias = Counter[str]
 
 _GRAPHQL: Final = "/graphql"
 _LISTED: Final = 25
+_NAMED: Final = 12
 
 
 class SentRequest(Protocol):
@@ -178,8 +179,8 @@ class Ledger:
             + (f", {len(tally.offered)} offered by the forge" if tally.offered else ""),
         ]
         if tally.offered:
-            report.append(f"offered, never exercised: {', '.join(self.never_exercised()) or 'none'}")
-            report.append(f"offered, never validated: {', '.join(self.never_validated()) or 'none'}")
+            report.append(f"offered, never exercised: {_some(self.never_exercised())}")
+            report.append(f"offered, never validated: {_some(self.never_validated())}")
         listed = [*tally.problems.most_common(_LISTED), *tally.undocumented.most_common(_LISTED)]
         report.extend(f"  {count} x {line} [{tally.first_seen.get(line, '')}]" for line, count in listed)
         return report
@@ -235,6 +236,11 @@ class Ledger:
                 line = f"{subject}: {problem}"
                 self.tally.undocumented[line] += 1
                 self.tally.first_seen.setdefault(line, _test_running())
+
+
+def _some(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:_NAMED])
+    return f"{listed} and {len(names) - _NAMED} more" if len(names) > _NAMED else listed or "none"
 
 
 def _is_excused(problem: Violation) -> bool:

@@ -154,8 +154,11 @@ def test_counts_of_processes_add_up(described: tuple[Descriptions, GraphqlDescri
     assert other.never_validated() == ["meta/get-zen"]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-@pytest.mark.parametrize(("content", "code"), [("eyes", 0), ("cheese", 1)])
+@pytest.mark.parametrize(
+    ("workers", "content", "code"),
+    [((), "eyes", 0), ((), "cheese", 1), (("-n", "2"), "cheese", 1)],
+    ids=["right", "wrong", "wrong in a worker"],
+)
 def test_plugin_fails_the_run(tmp_path: Path, workers: tuple[str, ...], content: str, code: int) -> None:
     """All tests pass, and yet the run fails when an exchange was wrong; in one process and in several."""
     (tmp_path / "test_it.py").write_text(
