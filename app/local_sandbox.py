@@ -1,5 +1,6 @@
 """A sandbox over a copy of a local directory, for `darner exec` and `darner sandbox`. Leaves no copy."""
 
+import asyncio
 import fcntl
 import os
 import secrets
@@ -30,10 +31,14 @@ class Local:
         self._policy = policy
 
     async def finish(self) -> tuple[ChangedFile, ...]:
-        """Put what changed into the directory; see `LocalWorkspace.finish`."""
+        """Put what changed into the directory, see `LocalWorkspace.finish`: all, also when cancelled."""
         if self._policy.mode is SandboxMode.READ_ONLY:
             return ()
-        return await self._workspace.finish()
+        finishing = asyncio.ensure_future(self._workspace.finish())
+        try:
+            return await asyncio.shield(finishing)
+        finally:
+            await asyncio.wait([finishing])
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from sqlalchemy import Connection
 
@@ -85,12 +85,20 @@ class LocalTurn:
         self._watcher = watcher
         self._session = PlainSession(show=watcher.item)
         self._stopped = asyncio.Event()
-        self.is_at_work = False
-        """Whether `stop` will be heard. Before and after, cancelling is the way to end it."""
+        self._phase: Literal["before", "at work", "after"] = "before"
 
-    def stop(self, by: str) -> None:
-        self._session.stop(by)
-        self._stopped.set()
+    def stop(self, by: str) -> bool:
+        """End it in order, soon. False where it has not begun or was told before: then cancel it."""
+        match self._phase:
+            case "before":
+                return False
+            case "after":
+                return True
+            case "at work":
+                is_first = not self._stopped.is_set()
+                self._session.stop(by)
+                self._stopped.set()
+                return is_first
 
     async def run(self) -> Ended:
         """Raises `ThreadUnknown`, `DirectoryRefused`, `SandboxUnavailable` (nothing has run in all three),
@@ -100,8 +108,10 @@ class LocalTurn:
         with Database(self._settings.sql_url) as database:
             async with self._sandbox() as (local, sandbox), model_of(self._settings) as model:
                 started = await self._start(database)
+                self._phase = "at work"
                 self._watcher.started(started.thread, started.turn)
                 result = await self._at_work(started, model, sandbox)
+                self._phase = "after"
                 changes = () if _is_left_out(result) else await local.finish()
             await database.write(
                 lambda connection: turns.end(
@@ -156,16 +166,12 @@ class LocalTurn:
             return sandbox
 
         async with open_tools(ToolContext(sandbox=ready)) as tools:
-            self.is_at_work = True
-            try:
-                while True:
-                    result = await run_turn(
-                        turn, model=model, tools=tools, session=self._session, journal=started.journal
-                    )
-                    if not isinstance(result.outcome, Waiting) or not await self._has_waited(result.outcome):
-                        return result
-            finally:
-                self.is_at_work = False
+            while True:
+                result = await run_turn(
+                    turn, model=model, tools=tools, session=self._session, journal=started.journal
+                )
+                if not isinstance(result.outcome, Waiting) or not await self._has_waited(result.outcome):
+                    return result
 
     async def _has_waited(self, outcome: Waiting) -> bool:
         """Wait as the endpoint asks, or until someone stops the turn. False when that is too long."""

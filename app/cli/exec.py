@@ -114,15 +114,10 @@ async def _interruptible(turn: "LocalTurn") -> "Ended":
     """The first signal ends the turn in order; one at another time, or a second one, at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(turn.run())
-    heard = False
 
     def interrupt() -> None:
-        nonlocal heard
-        if turn.is_at_work and not heard:
-            turn.stop("Ctrl-C")
-        else:
+        if not turn.stop("Ctrl-C"):
             task.cancel()
-        heard = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)

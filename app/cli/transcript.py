@@ -43,7 +43,7 @@ LETTERS: Final = {"add": "A", "update": "M", "delete": "D"}
 class JsonLines:
     """Codex's event names, one JSON object a line."""
 
-    def __init__(self, *, on_closed: Callable[[], None]) -> None:
+    def __init__(self, *, on_closed: Callable[[], object]) -> None:
         self._on_closed = on_closed
         self._is_closed = False
 

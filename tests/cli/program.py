@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,16 +34,27 @@ def environment(home: Path) -> dict[str, str]:
 
 
 async def start_darner(
-    *arguments: str, settings: Mapping[str, str], cwd: Path | None = None
+    *arguments: str, settings: Mapping[str, str], cwd: Path | None = None, is_read: bool = True
 ) -> asyncio.subprocess.Process:
-    """Begin `darner ARGUMENTS`."""
+    """Begin `darner ARGUMENTS`; unless `is_read`, nobody reads its standard output."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return await _start(arguments, settings, cwd, stdout=asyncio.subprocess.PIPE if is_read else writing)
+    finally:
+        os.close(writing)
+
+
+async def _start(
+    arguments: Sequence[str], settings: Mapping[str, str], cwd: Path | None, *, stdout: int
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "app",
         *arguments,
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
         env={**settings, "PYTHONPATH": str(PROJECT)},
         cwd=cwd or settings["HOME"],

@@ -248,6 +248,20 @@ async def test_an_interruption_leaves_no_process_and_no_change(
     assert list((home / "darner/local").iterdir()) == []
 
 
+async def test_a_reader_that_goes_away_ends_the_turn(home: Path, repo: Path) -> None:
+    """`darner exec --json … | head -1` does not work on for nobody, and prints no traceback."""
+    turns = (Turn(calls=(ScriptedCall(name="exec_command", arguments={"cmd": "sleep 1"}),)),) * 30
+    async with endpoint(*turns, home=home) as (app, settings):
+        process = await start_darner(
+            "exec", "--json", "--repo", str(repo), "x", settings=settings, is_read=False
+        )
+        assert process.stderr is not None
+        stderr = await asyncio.wait_for(process.stderr.read(), timeout=60)
+        await process.wait()
+    assert (process.returncode, len(app.exchanges) < 5) == (130, True)
+    assert b"Traceback" not in stderr
+
+
 async def test_an_interruption_is_heard_while_the_endpoint_makes_one_wait(home: Path, repo: Path) -> None:
     """Two minutes of `Retry-After` do not have to be sat through."""
     limited = Turn(text="Late.", fault=rate_limited(120))
