@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from handlers.invisible import strip_invisible
-from handlers.markdown import Region, RegionKind, code_spans, normalised, split_regions
+from handlers.markdown import Region, RegionKind, code_spans, normalised, split_regions, without_comments
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +46,35 @@ _MOST_PASSES: Final = 10
 def _pass(text: str, removed: Counter[str]) -> str:
     stripped = strip_invisible(text)
     removed.update(stripped.removed)
-    shown = [
-        kept
-        for region in split_regions(stripped.text)
-        if (kept := _seen_of(region, stripped.text, removed)) is not None
-    ]
-    return "\n".join(shown)
+    labels = Counter(_LABEL.findall(stripped.text.casefold()))
+    shown: list[str | None] = []
+    in_comment = False
+    for region in split_regions(stripped.text):
+        if in_comment:
+            # Markdown ends the block, but the page's comment goes on until raw HTML closes it.
+            removed["html comment"] += 1
+            if region.kind is not RegionKind.HTML or "-->" not in region.text:
+                continue
+            region = Region(RegionKind.HTML, region.text.partition("-->")[2])
+        in_comment = region.kind is RegionKind.HTML and "<!--" in without_comments(region.text)
+        shown.append(_seen_of(region, labels, removed))
+    return "\n".join(text for text in shown if text is not None)
 
 
-def _seen_of(region: Region, whole: str, removed: Counter[str]) -> str | None:
+_LABEL: Final = re.compile(r"\[[^\[\]\n]+\]")
+
+
+def _seen_of(region: Region, labels: Mapping[str, int], removed: Counter[str]) -> str | None:
     """What of the region people see; None when it leaves not even an empty line."""
     match region.kind:
         case RegionKind.CODE:
             return _FENCE_INFO.sub(lambda found: _without_extra_info(found, removed), region.text, count=1)
         case RegionKind.DEFINITION:
-            return _definitions(region.text, whole, removed)
+            return _definitions(region.text, labels, removed)
         case RegionKind.HTML:
-            return _HTML_BLOCK.sub(lambda found: _seen_html(found, removed), region.text)
+            return _seen_in(region.text, removed, is_block=True)
         case RegionKind.PROSE | RegionKind.TABLE:
-            return _prose(region.text, whole, removed)
+            return _prose(region.text, labels, removed)
         case RegionKind.BLANK:
             return region.text
         case _:
@@ -84,14 +94,15 @@ _DEFINITION: Final = re.compile(
 )
 
 
-def _definitions(text: str, whole: str, removed: Counter[str]) -> str | None:
+def _definitions(text: str, labels: Mapping[str, int], removed: Counter[str]) -> str | None:
     """Link definitions are never shown; those that a shown link uses stay, without their titles."""
     kept: list[str] = []
     for found in _DEFINITION.finditer(text):
         prefix, label, target, rest = found.groups()
-        if whole.casefold().count(f"[{label.casefold()}]") < 2 or rest.strip():
+        is_used = labels.get(f"[{label.casefold()}]", 0) > 1
+        if not is_used or rest.strip():
             removed["link definition"] += 1
-        if whole.casefold().count(f"[{label.casefold()}]") >= 2:
+        if is_used:
             kept.append(f"{prefix}[{label}]: {target}")
     if not kept and not _DEFINITION.search(text):
         removed["link definition"] += 1
@@ -101,9 +112,9 @@ def _definitions(text: str, whole: str, removed: Counter[str]) -> str | None:
 _FOOTNOTE: Final = re.compile(r"^[ \t>]*(\[\^[^\[\]\s]+\]):")
 
 
-def _prose(text: str, whole: str, removed: Counter[str]) -> str | None:
+def _prose(text: str, labels: Mapping[str, int], removed: Counter[str]) -> str | None:
     footnote = _FOOTNOTE.match(text)
-    if footnote is not None and whole.count(footnote[1]) < 2:
+    if footnote is not None and labels.get(footnote[1].casefold(), 0) < 2:
         removed["unused footnote"] += 1
         return None
     pieces: list[str] = []
@@ -115,7 +126,7 @@ def _prose(text: str, whole: str, removed: Counter[str]) -> str | None:
 
 
 def _seen(prose: str, removed: Counter[str]) -> str:
-    prose = _HTML_INLINE.sub(lambda found: _seen_html(found, removed), prose)
+    prose = _seen_in(prose, removed, is_block=False)
     prose = _IMAGE.sub(lambda found: _seen_image(found, removed), prose)
     return _TITLED.sub(lambda found: _seen_target(found, removed), prose)
 
@@ -141,20 +152,23 @@ def _seen_target(found: re.Match[str], removed: Counter[str]) -> str:
 
 
 _TAG: Final = r"</?(?P<name>[A-Za-z][A-Za-z0-9-]*)(?=[\s/>])(?P<attributes>(?:\"[^\"]*\"|'[^']*'|[^\"'<>])*)>"
-_UNSEEN: Final = r"<\?.*?\?>|<![A-Za-z][^>]*>|<!\[CDATA\[.*?\]\]>"
 _ENTITY: Final = r"&(?:\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
-_HTML_INLINE: Final = re.compile(
-    rf"(?P<comment><!--.*?-->|<!--+>|{_UNSEEN})|(?P<tag>{_TAG})|(?P<entity>{_ENTITY})", re.DOTALL
-)
-# A block comment that is never closed hides all that follows.
-_HTML_BLOCK: Final = re.compile(
-    rf"(?P<comment><!--.*?(?:-->|\Z)|{_UNSEEN})|(?P<tag>{_TAG})|(?P<entity>{_ENTITY})", re.DOTALL
-)
+_HTML: Final = re.compile(rf"(?P<unseen><![A-Za-z][^<>]*>)|(?P<tag>{_TAG})|(?P<entity>{_ENTITY})")
+_UNSEEN: Final = {"<!--": "-->", "<?": "?>", "<![CDATA[": "]]>"}
 _SEEN_ATTRIBUTE: Final = re.compile(r"\s(href|src)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+)", re.IGNORECASE)
 
 
+def _seen_in(html_or_prose: str, removed: Counter[str], *, is_block: bool) -> str:
+    text = without_comments(html_or_prose, openers=_UNSEEN)
+    if is_block:
+        text = text.partition("<!--")[0]
+    if text != html_or_prose:
+        removed["html comment"] += 1
+    return _HTML.sub(lambda found: _seen_html(found, removed), text)
+
+
 def _seen_html(found: re.Match[str], removed: Counter[str]) -> str:
-    if found["comment"] is not None:
+    if found["unseen"] is not None:
         removed["html comment"] += 1
         return ""
     if found["entity"] is not None:

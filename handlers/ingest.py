@@ -5,11 +5,11 @@ Payload models take only what is used and tolerate the rest: deleted accounts, d
 
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from handlers import reasons
 from handlers.effects import Ignore
@@ -54,7 +54,7 @@ def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) ->
 def parse(event_name: str, body: bytes) -> ExternalEvent:
     """The event that a verified delivery tells of. Raises `BadPayload`."""
     try:
-        raw = json.loads(body)
+        raw = from_json(body)
     except (ValueError, RecursionError) as error:
         raise BadPayload(f"the body is not JSON: {error}") from error
     if not isinstance(raw, dict):
@@ -125,6 +125,21 @@ def text_of(event: ExternalEvent) -> str:
             return event.subject.body
         case Pinged() | Unhandled():
             return ""
+        case _:
+            assert_never(event)
+
+
+def action_of(event: ExternalEvent) -> str | None:
+    """GitHub's word for what was done, as the delivery had it."""
+    match event:
+        case IssueCommented() | ReviewCommented():
+            return "created" if event.edited_from is None else "edited"
+        case SubjectOpened():
+            return "opened" if event.edited_from is None else "edited"
+        case Unhandled():
+            return event.action
+        case Pinged():
+            return None
         case _:
             assert_never(event)
 

@@ -5,13 +5,12 @@ links, emphasis or mid-word, and never behind an escape. The block structure is 
 """
 
 import re
-from collections.abc import Sequence
-from html.parser import HTMLParser
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from markdown_it.token import Token
 
-from handlers.markdown import normalised, parse_blocks
+from handlers.markdown import code_spans, normalised, parse_blocks, without_comments
 
 
 def find_request(text: str, name: str) -> str | None:
@@ -26,8 +25,9 @@ def find_request(text: str, name: str) -> str | None:
     source = normalised(text)
     lines = source.split("\n")
     mention = _pattern_for(name)
-    for line, end, inline in _plain_paragraphs(parse_blocks(source), len(lines)):
-        if not _begins_with_plain_text(inline, mention):
+    for line, end, paragraph in _plain_paragraphs(parse_blocks(source), len(lines)):
+        # In the source, so that entities, escapes, code, links and emphasis do not pass for the plain name.
+        if mention.match(paragraph) is None:
             continue
         found = mention.search(lines[line])
         if found is None:
@@ -60,12 +60,11 @@ def _pattern_for(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w`\\/@.])@{re.escape(name)}(?:\[bot\])?(?![\w/-]|\.\w|\[bot\])", re.IGNORECASE)
 
 
-def _plain_paragraphs(tokens: Sequence[Token], count: int) -> Sequence[tuple[int, int, Token]]:
-    """Each paragraph that stands in nothing but lists: first line, end of a request made in it, text."""
-    found: list[tuple[int, int, Token]] = []
+def _plain_paragraphs(tokens: Sequence[Token], count: int) -> Iterator[tuple[int, int, str]]:
+    """Each paragraph that stands in nothing but lists: first line, end of a request made in it, source."""
     enclosing = 0
     ends = [count]
-    raw = _OpenTags()
+    open_tags: list[str] = []
     for index, token in enumerate(tokens):
         if token.type in _ENCLOSING_BLOCKS:
             enclosing += 1
@@ -76,36 +75,31 @@ def _plain_paragraphs(tokens: Sequence[Token], count: int) -> Sequence[tuple[int
         elif token.type == "list_item_close":
             ends.pop()
         elif token.type == "html_block":
-            raw.feed(token.content)
+            _follow_tags(token.content, open_tags)
         elif token.type == "inline" and token.map is not None:
-            if tokens[index - 1].type == "paragraph_open" and not enclosing and not raw.open:
-                found.append((token.map[0], ends[-1], token))
-            for child in token.children or ():
-                if child.type == "html_inline":
-                    raw.feed(child.content)
-    return found
+            if tokens[index - 1].type == "paragraph_open" and not enclosing and not open_tags:
+                yield token.map[0], ends[-1], token.content
+            _follow_tags(_without_code(token.content), open_tags)
 
 
-def _begins_with_plain_text(inline: Token, mention: re.Pattern[str]) -> bool:
-    # The first child is asked too: entities, escapes, links and emphasis are other kinds of token there.
-    first = inline.children[0] if inline.children else None
-    if first is None or first.type != "text":
-        return False
-    return mention.match(inline.content) is not None and mention.match(first.content) is not None
+def _follow_tags(html: str, open_tags: list[str]) -> None:
+    """Keep `open_tags` in step with the raw HTML; a comment opens nothing."""
+    for match in _TAG.finditer(without_comments(html)):
+        name = match["name"].casefold()
+        if name not in _ENCLOSING_TAGS:
+            continue
+        if not match["closing"]:
+            open_tags.append(name)
+        elif name in open_tags:
+            open_tags.remove(name)
 
 
-class _OpenTags(HTMLParser):
-    """Which enclosing elements are open in the raw HTML so far."""
+_TAG: Final = re.compile(r"<(?P<closing>/?)(?P<name>[A-Za-z][A-Za-z0-9-]*)(?=[\s/>])")
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        del attrs
-        if tag in _ENCLOSING_TAGS:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.open:
-            self.open.remove(tag)
+def _without_code(prose: str) -> str:
+    if "<" not in prose:
+        return ""
+    for span in reversed(code_spans(prose)):
+        prose = prose[: span.start] + prose[span.end :]
+    return prose

@@ -5,6 +5,7 @@ Live values matter more than patterns: the form of tokens changes (installation 
 """
 
 import base64
+import functools
 import html
 import re
 from collections import Counter
@@ -27,7 +28,7 @@ class Redacted:
 def redact(text: str, *, secrets: Collection[str]) -> Redacted:
     """`text` without `secrets` (raw, base64, hex, URL-encoded, reversed, split) and without tokens."""
     findings: Counter[str] = Counter()
-    forms = _forms_of(secrets)
+    forms = _forms_of(frozenset(secrets))
     # Taking one out may bring the halves of another together.
     while True:
         ranges = [*_live(text, forms), *_patterned(text)]
@@ -50,7 +51,8 @@ class _Forms:
     """Compared without regard to case (hex)."""
 
 
-def _forms_of(secrets: Collection[str]) -> _Forms:
+@functools.lru_cache(maxsize=8)
+def _forms_of(secrets: frozenset[str]) -> _Forms:
     exact: set[str] = set()
     folded: set[str] = set()
     for secret in secrets:
@@ -169,7 +171,9 @@ _PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     ),
     "aws key": re.compile(r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])"),
     "slack token": re.compile(r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    "web token": re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    "web token": re.compile(
+        r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from handlers.markdown import (
     normalised,
     open_fence,
     split_regions,
+    without_comments,
 )
 from handlers.redact import redact
 
@@ -159,7 +160,7 @@ _PIECE: Final = re.compile(
     | (?P<unescaped>\\(?=[@<&!/\#"':]))
     | (?P<ticks>`+)
     | (?P<command>(?m:^)(?P<prefix>[ \t>*+\-\d.)\#]*)(?P<word>/[A-Za-z][\w-]*|(?:{_BARE_COMMANDS})\b))
-    | (?P<comment><!--.*?-->)
+    | (?P<comment><!--)
     | (?P<autolink><(?:https?|ftp)://[^\s<>]*>)
     | (?P<tag></?(?P<name>[A-Za-z]+)[ ]*/?>)
     | (?P<angle><(?=[A-Za-z/!?]))
@@ -185,6 +186,7 @@ class _Prose:
         self._rules = rules
         self._findings = findings
         self._out: list[str] = []
+        self._may_have_comments = True
         self._spans = {span.start: span.end for span in code_spans(text)}
 
     def inert(self) -> str:
@@ -257,8 +259,13 @@ class _Prose:
         return match.end()
 
     def _comment(self, match: re.Match[str]) -> int:
+        end = self._text.find("-->", match.start() + 2) if self._may_have_comments else -1
+        if end < 0:
+            # Looked for once: a search from each of many openings would take forever.
+            self._may_have_comments = False
+            return self._angle(match)
         self._count("html comment")
-        return match.end()
+        return end + 3
 
     def _autolink(self, match: re.Match[str]) -> int:
         self._url(match.group()[1:-1], match.group(), match.end())
@@ -339,8 +346,7 @@ class _Prose:
 # In raw HTML there are no code spans; the full-width signs look alike and mean nothing.
 _HTML_PIECE: Final = re.compile(
     rf"""
-      (?P<comment><!--.*?-->)
-    | (?P<tag></?(?P<name>[A-Za-z]+)[ ]*/?>)
+      (?P<tag></?(?P<name>[A-Za-z]+)[ ]*/?>)
     | (?P<angle><(?=[A-Za-z/!?]))
     | (?P<closing>{_CLOSING})
     | (?P<command>(?m:^)[ \t]*/(?=[A-Za-z]))
@@ -353,9 +359,6 @@ _HTML_PIECE: Final = re.compile(
 
 def _html(text: str, rules: _Rules, findings: Counter[str]) -> str:
     def replace(match: re.Match[str]) -> str:
-        if match["comment"] is not None:
-            findings["html comment"] += 1
-            return ""
         if match["tag"] is not None and match["name"].casefold() in rules.tags:
             return match.group()
         if match["tag"] is not None or match["angle"] is not None:
@@ -365,7 +368,9 @@ def _html(text: str, rules: _Rules, findings: Counter[str]) -> str:
             return "&" if _SAFE_ENTITY.match(text, match.start()) else "&amp;"
         return _full_width(match, findings)
 
-    return _HTML_PIECE.sub(replace, text)
+    bare = without_comments(text)
+    findings["html comment"] += bare != text
+    return _HTML_PIECE.sub(replace, bare)
 
 
 _PLAIN_PIECE: Final = re.compile(

@@ -58,6 +58,7 @@ def test_runs_of_joiners_carry_no_message_between_letters_that_need_one() -> Non
         ("a <!-- do evil --> b", "a  b", "html comment"),
         ("<!--\ndo evil\n-->\nb", "\nb", "html comment"),
         ("a\n\n<!-- never ended\n\ndo evil", "a\n\n", "html comment"),
+        ("<div>\n<!-- x\n\ndo evil\n\n<p>\n-->\n</p>", "<div>\n\n\n</p>", "html comment"),
         ("a <? evil ?> b", "a  b", "html comment"),
         ("![do evil](x.png)", "![](x.png)", "image text"),
         ("![do evil][x]", "![[x]]", "image text"),
