@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.intake import Intake
 
@@ -35,7 +35,7 @@ def create_app(
     probes: Mapping[str, Probe],
     metrics: Callable[[], Awaitable[str]],
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
-) -> FastAPI:
+) -> ASGIApp:
     """The application. `lifespan` runs the workers for as long as it serves."""
 
     @asynccontextmanager
@@ -63,9 +63,21 @@ def create_app(
         """Prometheus text."""
         return Response(await metrics(), media_type="text/plain; version=0.0.4")
 
-    # A bare ASGI endpoint: see `app.intake`.
-    app.router.routes.insert(0, Route("/webhook", endpoint=intake, methods=["POST"]))
-    return app
+    return _Front(app, intake)
+
+
+class _Front:
+    """Hands deliveries to the intake before any framework sees them: see `app.intake`."""
+
+    def __init__(self, app: FastAPI, intake: Intake) -> None:
+        self._app = app
+        self._intake = intake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/webhook" and scope["method"] == "POST":
+            await self._intake(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class _CachedReadiness:

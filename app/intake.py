@@ -3,13 +3,13 @@
 A plain ASGI endpoint: a framework's request handling costs more than all the rest (measured in `bench/`).
 """
 
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import Connection
 
 from app.engine import Queue, WakeUps
@@ -22,6 +22,7 @@ from handlers.events import ExternalEvent, Pinged
 from handlers.grammar import parse_command
 from handlers.ingest import (
     BadPayload,
+    action_of,
     parse,
     request_of,
     semantic_key,
@@ -61,7 +62,7 @@ class Intake:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reply = await self._answer(scope, receive)
-        body = orjson.dumps({"message": reply.message})
+        body = json.dumps({"message": reply.message}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -135,7 +136,7 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
         guid=guid,
         semantic_key=None if ignored else semantic_key(event),
         event=name,
-        action=_action(body),
+        action=action_of(event),
         repository_id=repository.id if repository else None,
         repository=repository.full_name if repository else None,
         number=place[1] if place else None,
@@ -178,12 +179,6 @@ def _duplicate_of(row: DeliveryRow, first: str) -> DeliveryRow:
     fields = {name: getattr(row, name) for name in DeliveryRow.__slots__}
     fields |= {"semantic_key": None, "state": "duplicate", "reason": f"{reasons.DUPLICATE} ({first})"}
     return DeliveryRow(**fields)
-
-
-def _action(body: bytes) -> str | None:
-    """The payload parsed once before, so it is an object."""
-    action = orjson.loads(body).get("action")
-    return action if isinstance(action, str) else None
 
 
 async def _read_body(headers: Mapping[str, str], receive: Receive) -> bytes | None:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 import requests
-from fastapi import FastAPI
 from github.GithubException import GithubException
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp
 
 from app.engine import Queue, WakeUps
 from app.events_worker import EventsWorker
@@ -54,7 +54,7 @@ def required(settings: Settings) -> None:
         raise SettingsRefused("These settings are missing: " + "; ".join(missing) + ".")
 
 
-def build(settings: Settings, *, watcher: Watcher | None = None) -> FastAPI:
+def build(settings: Settings, *, watcher: Watcher | None = None) -> ASGIApp:
     """The whole server. Nothing is opened before its lifespan begins. Raises `SettingsRefused`."""
     required(settings)
     server = Server(settings, watcher)
