@@ -12,7 +12,7 @@ import typer
 
 from app.cli.complaint import complain
 from app.cli.options import Repo
-from sandbox.base import SandboxMode
+from sandbox.base import EndReason, SandboxMode
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 NOT_STARTED: Final = 125
 INTERRUPTED: Final = 128 + signal.SIGINT
 READER_GONE: Final = 128 + signal.SIGPIPE
-POLL_SECONDS: Final = 0.02
-"""How long printed output may lie: short, for what piles up beyond the policy's limit loses its middle."""
+POLL_SECONDS: Final = 0.004
+"""How long the first output after a silence may lie: what piles up beyond the limit loses its middle,
+and a pipe carries gigabytes a second."""
+REASONS: Final = {
+    EndReason.WALL_TIME: "the command was ended: it ran longer than a command of a turn may.",
+    EndReason.OUTPUT: "the command was ended: it printed more than a command of a turn may.",
+}
 
 
 class DriverName(StrEnum):
@@ -100,14 +105,19 @@ async def _confined(settings: "Settings", argv: tuple[str, ...], *, repo: Path, 
         for change in await local.finish():
             if change.problem is not None:
                 typer.echo(f"darner: {change.path} was not put into {repo}: {change.problem}", err=True)
+    if ended.reason in REASONS:
+        typer.echo(f"darner: {REASONS[ended.reason]}", err=True)
     return ended.exit_status
 
 
 async def _passed_through(process: "Process") -> "Ended":
+    """Each piece is written before the next is read: a slow reader holds the command up, as without us."""
+    pause = POLL_SECONDS
     while True:
-        ended = await process.wait(POLL_SECONDS)
-        if output := process.take_output():
-            sys.stdout.buffer.write(output)
-            sys.stdout.buffer.flush()
+        ended = await process.wait(pause)
+        output = process.take_output()
+        sys.stdout.buffer.write(output)
+        sys.stdout.buffer.flush()
         if ended is not None:
             return ended
+        pause = 0 if output else POLL_SECONDS

@@ -20,6 +20,13 @@ async def test_output_and_exit_status_pass_through(home: Path, repo: Path) -> No
     assert ran == Ran(7, "out\nerr\ncafé \x1b[1mbold\x1b[0m", "")
 
 
+async def test_much_output_passes_whole(home: Path, repo: Path) -> None:
+    """A hundred megabytes come through to the last byte."""
+    count = "head -c 100000000 /dev/zero | tr '\\0' x; echo end"
+    ran = await run_darner("sandbox", "--repo", str(repo), "sh", "-c", count, settings=environment(home))
+    assert (ran.exit_status, len(ran.stdout), ran.stdout[-5:]) == (0, 100_000_004, "xend\n")
+
+
 async def test_output_comes_while_the_command_runs(home: Path, repo: Path) -> None:
     """The first line can be read long before the command ends."""
     process = await start_darner(
