@@ -1,4 +1,4 @@
-"""GraphQL answers what a bot asks about a conversation, does what REST cannot, and reports errors as GitHub does."""
+"""GraphQL tells what a bot asks about a conversation, does what REST cannot, and errs as GitHub does."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -218,7 +218,7 @@ async def test_an_outsider_may_not(forge: Forge) -> None:
             "100 records",
         ),
         (
-            '{ repository(owner: "maya", name: "inventory") { issues(first: 1, after: "x") { totalCount } } }',
+            '{ repository(owner: "maya", name: "inventory") { issues(first: 1, after: "") { totalCount } } }',
             "INVALID_CURSOR_ARGUMENTS",
             "valid cursor",
         ),
@@ -230,8 +230,7 @@ async def test_an_outsider_may_not(forge: Forge) -> None:
     ],
 )
 async def test_refused_queries(forge: Forge, query: str, type_: str | None, part: str) -> None:
-    """A query that GitHub would not run is answered 200 with the reason, and what the forge lacks says so itself."""
-    # A user agent of its own: these are requests that a bot must never send.
+    """A query that GitHub would not run is answered 200 with the reason; what the forge lacks says so."""
     headers = {"Authorization": f"bearer {forge.tokens['maya']}"}
     async with httpx2.AsyncClient(base_url=forge.url, headers=headers) as client:
         ((kind, message),) = errors(await ask(client, query))

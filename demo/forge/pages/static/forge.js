@@ -5,8 +5,9 @@ let shown = null;
 
 async function refresh() {
   if (document.hidden) return;
-  // Whoever is writing an answer or choosing a reaction must not lose it.
-  if (live.contains(document.activeElement) && document.activeElement !== document.body) return;
+  // Whoever is writing an answer must not lose it.
+  const fields = [...live.querySelectorAll("textarea, select")];
+  if (fields.some((one) => one === document.activeElement || (one.value !== one.defaultValue && one.defaultValue !== undefined))) return;
   const answer = await fetch(live.dataset.src, { headers: { Accept: "text/html" } });
   if (!answer.ok) return;
   const text = await answer.text();
@@ -23,3 +24,4 @@ if (live) setInterval(() => refresh().catch(() => {}), 1500);
 for (const chooser of document.querySelectorAll("form.me select")) {
   chooser.addEventListener("change", () => chooser.form.submit());
 }
+document.querySelector("#line textarea")?.focus();
