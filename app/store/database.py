@@ -9,8 +9,8 @@ import contextlib
 import functools
 import queue
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -32,6 +32,15 @@ BATCH: Final = 256
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write that waits for its transaction, and who waits for it."""
+
+    work: Work[Any]
+    done: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
 class Database:
     """One database, opened. Use as a context manager: the writer thread ends with it."""
 
@@ -39,7 +48,7 @@ class Database:
         self.url: Final = url
         self.is_sqlite: Final = sa.make_url(url).get_backend_name() == "sqlite"
         self.engine: Final = engine_for(url)
-        self._queue: Final[queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None]] = queue.SimpleQueue()
+        self._queue: Final[queue.SimpleQueue[_Write | None]] = queue.SimpleQueue()
         self._writer: Final = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,14 +67,14 @@ class Database:
         self.engine.dispose()
 
     async def write(self, work: Work[T]) -> T:
-        """Run `work` in a transaction; it is on disk when this returns. Raises what `work` raises."""
-        return await asyncio.wrap_future(self.submit(work))
+        """Run `work` in a transaction; it is on disk when this returns. Raises what `work` raises.
 
-    def submit(self, work: Work[T]) -> Future[T]:
-        """The same from any thread."""
-        done: Future[T] = Future()
-        self._queue.put((work, done))
-        return done
+        Calls take effect in order. A caller that is cancelled has written all the same.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Write(work, done, loop))
+        return await done
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a connection of its own, outside the writer."""
@@ -77,56 +86,71 @@ class Database:
 
     def _write_batches(self) -> None:
         with contextlib.closing(self.engine.connect()) as connection:
-            while True:
-                first = self._queue.get()
-                if first is None:
-                    return
-                batch, closing = self._batch(first)
-                self._commit(connection, batch)
-                if closing:
+            while first := self._queue.get():
+                batch, is_last = self._batch(first)
+                _answer(_commit(connection, batch))
+                if is_last:
                     return
 
-    def _batch(
-        self, first: tuple[Work[Any], Future[Any]]
-    ) -> tuple[list[tuple[Work[Any], Future[Any]]], bool]:
+    def _batch(self, first: _Write) -> tuple[list[_Write], bool]:
+        """What waits now, and whether the end is among it."""
         batch = [first]
         while len(batch) < BATCH:
             try:
                 more = self._queue.get_nowait()
             except queue.Empty:
-                return batch, False
+                break
             if more is None:
                 return batch, True
             batch.append(more)
         return batch, False
 
-    def _commit(self, connection: Connection, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
-        """One transaction for the batch; a write that fails is undone alone and reported to its caller."""
-        written: list[tuple[Future[Any], Any]] = []
-        waiting = [(work, done) for work, done in batch if done.set_running_or_notify_cancel()]
-        try:
-            with connection.begin():
-                # The driver's own connection: SQLAlchemy's savepoints cost more than most of our writes.
-                savepoint = connection.connection.driver_connection
-                if savepoint is None:
-                    msg = "the writer has lost its connection"
-                    raise sa.exc.InvalidRequestError(msg)
-                for work, done in waiting:
-                    savepoint.execute("SAVEPOINT one")
-                    try:
-                        result = work(connection)
-                    except Exception as error:  # noqa: BLE001 - the loop's border: its caller is told
-                        savepoint.execute("ROLLBACK TO SAVEPOINT one")
-                        done.set_exception(error)
-                    else:
-                        written.append((done, result))
-                    savepoint.execute("RELEASE SAVEPOINT one")
-        except sa.exc.SQLAlchemyError as error:
-            for done, _ in written:
-                done.set_exception(error)
-            return
-        for done, result in written:
-            done.set_result(result)
+
+Answered = list[tuple[_Write, Any, Exception | None]]
+
+
+def _commit(connection: Connection, batch: list[_Write]) -> Answered:
+    """One transaction for the batch; a write that fails is undone alone."""
+    answered: Answered = []
+    try:
+        with connection.begin():
+            # The driver's own connection: SQLAlchemy's savepoints cost more than most of our writes.
+            savepoint = connection.connection.driver_connection
+            if savepoint is None:
+                msg = "the writer has lost its connection"
+                raise sa.exc.InvalidRequestError(msg)
+            for write in batch:
+                savepoint.execute("SAVEPOINT one")
+                try:
+                    answered.append((write, write.work(connection), None))
+                except Exception as error:  # noqa: BLE001 - the loop's border: whoever waits is told
+                    savepoint.execute("ROLLBACK TO SAVEPOINT one")
+                    answered.append((write, None, error))
+                savepoint.execute("RELEASE SAVEPOINT one")
+    except sa.exc.SQLAlchemyError as error:
+        return [(write, None, error) for write in batch]
+    return answered
+
+
+def _answer(answered: Answered) -> None:
+    """Tell every caller, each event loop in one call."""
+    loops: dict[asyncio.AbstractEventLoop, Answered] = {}
+    for answer in answered:
+        loops.setdefault(answer[0].loop, []).append(answer)
+    for loop, answers in loops.items():
+        # A loop that has ended has nobody waiting.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, answers)
+
+
+def _resolve(answers: Answered) -> None:
+    for write, result, error in answers:
+        if write.done.done():
+            continue
+        if error is None:
+            write.done.set_result(result)
+        else:
+            write.done.set_exception(error)
 
 
 def engine_for(url: str) -> Engine:
@@ -172,3 +196,23 @@ def insert_new(dialect: str, table: Table, unique: str, returning: str = "") -> 
     make = SqliteInsert if dialect == "sqlite" else PostgresqlInsert
     statement = make(table).on_conflict_do_nothing(index_elements=[unique])
     return statement.returning(table.c[returning]) if returning else statement
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement as the driver takes it: for the one insert that every webhook pays for."""
+
+    sql: str
+    names: tuple[str, ...]
+    is_positional: bool
+
+    def run(self, connection: Connection, row: Mapping[str, Any]) -> sa.CursorResult[Any]:
+        if self.is_positional:
+            return connection.exec_driver_sql(self.sql, tuple(row[name] for name in self.names))
+        return connection.exec_driver_sql(self.sql, dict(row))
+
+
+def prepare(dialect: sa.Dialect, statement: ReturningInsert[Any] | Insert, names: Sequence[str]) -> Prepared:
+    """Compile `statement` for these columns."""
+    compiled = statement.compile(dialect=dialect, column_keys=list(names))
+    return Prepared(str(compiled), tuple(compiled.positiontup or names), bool(compiled.positional))

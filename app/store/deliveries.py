@@ -1,12 +1,13 @@
 """Deliveries as received: stored before they are acknowledged, each once, each with its decision."""
 
+import functools
 import zlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Dialect, Row, select, update
 
-from app.store.database import insert_new
+from app.store.database import Prepared, insert_new, prepare
 from app.store.schema import deliveries
 
 DeliveryState = Literal["pending", "handled", "failed", "ignored", "duplicate", "refused"]
@@ -42,10 +43,17 @@ def compress(body: bytes) -> bytes:
 
 def insert(connection: Connection, row: DeliveryRow) -> int | None:
     """The new row's id; None when the GUID is known already: a redelivery keeps it."""
-    statement = insert_new(connection.dialect.name, deliveries, "guid", returning="id")
-    values = {name: getattr(row, name) for name in DeliveryRow.__slots__}
-    inserted: int | None = connection.execute(statement, values).scalar_one_or_none()
+    values = {name: getattr(row, name) for name in _NAMES}
+    inserted: int | None = _insert(connection.dialect).run(connection, values).scalar_one_or_none()
     return inserted
+
+
+_NAMES: Final = tuple(DeliveryRow.__slots__)
+
+
+@functools.cache
+def _insert(dialect: Dialect) -> Prepared:
+    return prepare(dialect, insert_new(dialect.name, deliveries, "guid", returning="id"), _NAMES)
 
 
 def first_of_act(connection: Connection, semantic_key: str) -> str | None:
