@@ -9,10 +9,12 @@ from app.view import CONFIG_PATH
 from handlers.briefing import BriefedComment, InstructionFile, Material
 from handlers.config import ConfigRefused, parse_config
 from handlers.effects import StartTurn
+from sandbox.base import FileTooLarge
 from sandbox.mirror import Mirror
 
 INSTRUCTION_NAME: Final = "AGENTS.md"
 INSTRUCTION_BYTES: Final = 32 * 1024
+LARGEST_READ: Final = 1024 * 1024
 DIFF_CHARACTERS: Final = 200_000
 """More than a briefing holds: it cuts, and says so."""
 
@@ -33,10 +35,19 @@ async def _instructions(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]
     """The `AGENTS.md` files of the base: the head's are data like any other file (attack class A5)."""
     found: list[InstructionFile] = []
     for path in await mirror.list_paths(sha, names=(INSTRUCTION_NAME,)):
-        data = await mirror.read(sha, path, limit=INSTRUCTION_BYTES)
+        data = await read_beginning(mirror, sha, path)
         if data is not None:
             found.append(InstructionFile(path, data.decode("utf-8", "replace")))
     return tuple(found)
+
+
+async def read_beginning(mirror: Mirror, sha: str, path: str) -> bytes | None:
+    """The first 32 KiB of a file, as much as a briefing takes of all instructions together."""
+    try:
+        data = await mirror.read(sha, path, limit=LARGEST_READ)
+    except FileTooLarge:
+        return b"(This file is too large to be read as instructions.)"
+    return None if data is None else data[:INSTRUCTION_BYTES]
 
 
 async def _diff(mirror: Mirror, start: StartTurn) -> str | None:
@@ -46,7 +57,7 @@ async def _diff(mirror: Mirror, start: StartTurn) -> str | None:
 
 
 async def _repository_instructions(mirror: Mirror, sha: str) -> str:
-    text = await mirror.read(sha, CONFIG_PATH, limit=INSTRUCTION_BYTES)
+    text = await read_beginning(mirror, sha, CONFIG_PATH)
     try:
         return parse_config(text).instructions if text is not None else ""
     except ConfigRefused:

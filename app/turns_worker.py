@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from app.briefing import gather
+from app.briefing import gather, read_beginning
 from app.engine import Queue, WakeUps
 from app.github import ForgeError, GitHub
 from app.mirrors import Mirrors
@@ -49,9 +49,8 @@ from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
 from harness.tools import open_tools
 from harness.tools.context import ToolContext
-from sandbox.base import PROTECTED_PATHS, Driver, Policy, Sandbox, SandboxUnavailable
+from sandbox.base import PROTECTED_PATHS, Driver, Policy, Sandbox, SandboxError
 from sandbox.checkout import Checkout, check_out, remove_tree, reopen
-from sandbox.git import GitFailed
 from sandbox.mirror import Identity, Mirror
 from sandbox.result import ChangedFile
 
@@ -62,7 +61,6 @@ TEST_COMMAND: Final = re.compile(
     r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\b"
 )
 
-CONFIG_BYTES: Final = 64 * 1024
 PATCH_LIMIT: Final = 60_000
 """Characters of a held-back patch that a comment may show."""
 
@@ -154,7 +152,7 @@ class TurnsWorker:
                 result = await self._turn(row, start, place, request, journal, workspace)
                 if not isinstance(result.outcome, Waiting):
                     left = await self._collect(row, start, mirror, await workspace.checkout())
-        except (ForgeError, GitFailed, SandboxUnavailable) as error:
+        except (ForgeError, SandboxError) as error:
             result = self._failed(row, error)
         entries = await journal.load()
         await self._end(row, start, owner, result, left, entries)
@@ -239,16 +237,17 @@ class TurnsWorker:
             date=int(row.created_at),
         )
         protected = await self._protected_paths(mirror, start)
-        held = [change.path for change in sound if is_protected(change.path, protected)]
+        held = [change for change in sound if is_protected(change.path, protected)]
+        shown = sound if start.is_fork else []
         return _Left(
             proposed,
             snapshot,
-            protected_patch=await checkout.diff(held, limit=PATCH_LIMIT) if held else "",
-            patch=await checkout.diff(limit=PATCH_LIMIT) if start.is_fork else "",
+            protected_patch=await mirror.diff_of(start.base_sha, held, limit=PATCH_LIMIT) if held else "",
+            patch=await mirror.diff_of(start.base_sha, shown, limit=PATCH_LIMIT) if shown else "",
         )
 
     async def _protected_paths(self, mirror: Mirror, start: StartTurn) -> tuple[str, ...]:
-        text = await mirror.read(start.instructions_sha, CONFIG_PATH, limit=CONFIG_BYTES)
+        text = await read_beginning(mirror, start.instructions_sha, CONFIG_PATH)
         try:
             return parse_config(text).protected_paths if text is not None else PROTECTED_PATHS
         except ConfigRefused:

@@ -82,8 +82,9 @@ def _without_password(url: str) -> str:
 async def _checks(settings: "Settings") -> Sequence["Check"]:
     from app.turn_parts import driver_of
     from sandbox.base import Check, SandboxUnavailable
+    from sandbox.git import check_git
 
-    checks = [_home_check(settings.home), _model_check(settings)]
+    checks = [_home_check(settings.home), _model_check(settings), await check_git()]
     try:
         checks += await driver_of(settings).check()
     except SandboxUnavailable as error:
