@@ -33,6 +33,8 @@ def anchors(patch: str | None) -> dict[tuple[Side, int], Anchor]:
         if header:
             old, new, hunk, lines = int(header[1]), int(header[2]), hunk + 1, [line]
             continue
+        if not hunk:
+            continue
         lines.append(line)
         here = Anchor(position=position, hunk=hunk, diff_hunk="\n".join(lines))
         match line[:1]:

@@ -20,6 +20,23 @@ EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 FileStatus = Literal["added", "removed", "modified", "renamed", "copied", "changed"]
 
 
+_CONFIG = """\
+[uploadpack]
+\tallowFilter = true
+\tallowAnySHA1InWant = true
+[receive]
+\tfsckObjects = true
+\tadvertiseAtomic = true
+\tdenyDeletes = false
+\tdenyDeleteCurrent = ignore
+\thideRefs = refs/pull
+[http]
+\treceivepack = true
+[gc]
+\tauto = 0
+"""
+
+
 class GitError(ForgeError):
     """A git command failed although its input was checked."""
 
@@ -132,19 +149,9 @@ class Git:
         self.configure()
 
     def configure(self) -> None:
-        for name, value in (
-            ("uploadpack.allowFilter", "true"),
-            ("uploadpack.allowAnySHA1InWant", "true"),
-            ("receive.fsckObjects", "true"),
-            ("receive.advertiseAtomic", "true"),
-            ("receive.denyDeletes", "false"),
-            ("receive.denyDeleteCurrent", "ignore"),
-            ("receive.hideRefs", "refs/pull"),
-            ("http.receivepack", "true"),
-            ("gc.auto", "0"),
-            ("core.logAllRefUpdates", "false"),
-        ):
-            self.out("config", name, value)
+        """Written by hand: a process for each setting would take longer than making the repository."""
+        with (self.git_dir / "config").open("a") as config:
+            config.write(_CONFIG)
 
     def clone_from(self, other: Path, *, default_branch: str) -> None:
         """Become a fork: the other repository's branches and tags."""

@@ -32,6 +32,9 @@ _STATES: Mapping[ReviewEvent, ReviewState] = {
 }
 
 
+FOREIGN_COMMIT = "commit_id is not part of the pull request"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A comment to be put on a line, on lines, at a legacy position, or on a whole file."""
@@ -78,6 +81,8 @@ def review(
         repo = state.get(Repository, issue.repo_id)
         actor.require(repo, needs=PULLS_WRITE)
         sha = _commit_in(actor, repo, issue, commit_sha)
+        if sha is None:
+            raise unprocessable(FOREIGN_COMMIT)
         _refuse_review(actor, issue, event=event, body=body, comments=comments)
         placed = [_place_or_refuse(actor, repo, issue=issue, sha=sha, draft=draft) for draft in comments]
         made = state.put(
@@ -156,6 +161,9 @@ def comment(actor: Actor, issue: Issue, *, draft: Draft, commit_sha: str) -> Rev
         actor.require(repo, needs=PULLS_WRITE)
         check_body("PullRequestReviewComment", draft.body, required=True)
         sha = _commit_in(actor, repo, issue, commit_sha)
+        if sha is None:
+            resource = "PullRequestReviewComment"
+            raise invalid(resource, "custom", field="commit_id", message=FOREIGN_COMMIT)
         try:
             placed = _place(actor, repo, issue=issue, sha=sha, draft=draft)
         except Unanchored as failure:
@@ -257,21 +265,14 @@ def _require_own(actor: Actor, repo: Repository, *, author_id: int) -> None:
     actor.require(repo, needs=PULLS_WRITE, role="read" if mine else "write", otherwise=ADMIN_RIGHTS)
 
 
-def _commit_in(actor: Actor, repo: Repository, issue: Issue, sha: str | None) -> str:
-    """The commit the review is about, which must be one of the pull request's."""
+def _commit_in(actor: Actor, repo: Repository, issue: Issue, sha: str | None) -> str | None:
+    """The commit that is meant, the head if none is named; None for one that is not the pull request's."""
     pull = pull_of(issue)
     if sha is None or sha == pull.head_sha:
         return pull.head_sha
     git = Git(actor.state.git_dir(repo))
     is_in = git.has(sha) and git.is_ancestor(sha, pull.head_sha) and not git.is_ancestor(sha, pull.base_sha)
-    if not is_in:
-        raise invalid(
-            "PullRequestReviewComment",
-            "custom",
-            field="commit_id",
-            message="commit_id is not part of the pull request",
-        )
-    return sha
+    return sha if is_in else None
 
 
 def _refuse_review(

@@ -255,7 +255,7 @@ def remove_assignees(call: Call) -> Answer:
 
 def list_events(call: Call) -> Answer:
     events = list(call.state.where(TimelineEvent, issue_id=call.issue.id))
-    return call.listing(events, lambda event: shapes.timeline_event(call.state, call.repo, of=event))
+    return call.listing(events, lambda event: shapes.issue_event(call.state, call.repo, of=event))
 
 
 def timeline(call: Call) -> Answer:

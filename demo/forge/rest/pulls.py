@@ -132,6 +132,10 @@ def update_branch(call: Call) -> Answer:
     return Answer(status=202, body={"message": "Updating pull request branch.", "url": url})
 
 
+# The description knows no body for this refusal.
+_NOT_A_COLLABORATOR = Answer(status=422, text="", media_type="text/plain")
+
+
 def list_reviewers(call: Call) -> Answer:
     users = [shapes.user_by_id(call.state, one) for one in pull_of(call.pull).requested_reviewer_ids]
     return Answer(body={"users": users, "teams": []})
@@ -139,8 +143,13 @@ def list_reviewers(call: Call) -> Answer:
 
 def request_reviewers(call: Call) -> Answer:
     if call.texts("team_reviewers"):
-        raise Refused(422, "Could not resolve to a node with the global id of the team.")
-    issue = act.request_reviewers(call.actor, call.pull, logins=call.texts("reviewers") or [])
+        return _NOT_A_COLLABORATOR
+    try:
+        issue = act.request_reviewers(call.actor, call.pull, logins=call.texts("reviewers") or [])
+    except Refused as refused:
+        if refused.status != 422:
+            raise
+        return _NOT_A_COLLABORATOR
     return Answer(status=201, body=shapes.pull_simple(call.state, call.repo, of=issue))
 
 

@@ -161,5 +161,13 @@ def timeline_event(state: State, repo: Repository, *, of: TimelineEvent) -> Json
     return shape
 
 
+def issue_event(state: State, repo: Repository, *, of: TimelineEvent) -> Json:
+    """As the list of an issue's events has it: with who assigned."""
+    shape = timeline_event(state, repo, of=of)
+    if of.event in {"assigned", "unassigned"}:
+        shape["assigner"] = user_by_id(state, of.actor_id)
+    return shape
+
+
 def timeline_comment(state: State, repo: Repository, *, of: Comment) -> Json:
     return comment(state, repo, of=of) | {"event": "commented", "actor": user_by_id(state, of.author_id)}
