@@ -1,4 +1,4 @@
-"""What of a turn's result may be delivered, and in which words: judges and cleans, never performs."""
+"""What of a turn's result may be delivered: judges file by file, never performs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,23 +7,6 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from handlers.events import ProposedChange
-from handlers.redact import Redacted, redact
-from handlers.scan import LIMIT, TEMPLATE_TAGS, Scanned, clean, clean_line, scan
-
-__all__ = [
-    "LIMIT",
-    "TEMPLATE_TAGS",
-    "Judgement",
-    "Redacted",
-    "Refused",
-    "Scanned",
-    "approval_hash",
-    "clean",
-    "clean_line",
-    "judge",
-    "redact",
-    "scan",
-]
 
 MOST_FILES: Final = 300
 LARGEST_FILE: Final = 5 * 1024 * 1024

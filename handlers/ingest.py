@@ -54,6 +54,7 @@ def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) ->
 def parse(event_name: str, body: bytes) -> ExternalEvent:
     """The event that a verified delivery tells of. Raises `BadPayload`."""
     try:
+        # Unlike the standard library's, it refuses lone surrogates: text that nothing could store or send.
         raw = from_json(body)
     except (ValueError, RecursionError) as error:
         raise BadPayload(f"the body is not JSON: {error}") from error

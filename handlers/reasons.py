@@ -16,18 +16,3 @@ NEEDS_WRITE: Final = "Starting a turn needs write access, and the actor has none
 RIGHT_LOST: Final = "the requester has no write access any more"
 READ_ONLY: Final = "the turn was read-only"
 SETTINGS_CHANGED: Final = "`.github/darner.yml` no longer allows it"
-
-REASONS: Final = (
-    PINGED,
-    UNHANDLED,
-    OWN_EVENT,
-    BOT_NOT_LISTED,
-    NO_MENTION,
-    MENTION_NOT_NEW,
-    DISABLED,
-    DUPLICATE,
-    NEEDS_WRITE,
-    RIGHT_LOST,
-    READ_ONLY,
-    SETTINGS_CHANGED,
-)

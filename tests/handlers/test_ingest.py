@@ -169,6 +169,7 @@ def test_what_nobody_handles_still_says_what_it_was() -> None:
         ("issues", b'{"action": "opened", "repository": {"id": "x"}}', "repository.id"),
         ("push", b'{"repository": 3}', "repository"),
         ("issue_comment", b"[" * 100_000, "not JSON"),
+        ("issue_comment", b'{"action": "\\ud800"}', "not JSON"),
     ],
 )
 def test_a_body_that_is_no_payload_says_why(event: str, body: bytes, reason: str) -> None:
