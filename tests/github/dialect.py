@@ -13,7 +13,10 @@ Path: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class SchemaError:
-    """One reason why an instance is not what a schema says: where, which keyword, which member, in words."""
+    """One reason why an instance is not what a schema says: where, which keyword, which member, in words.
+
+    The keyword is `twice` where more than one branch of a `oneOf` takes the instance.
+    """
 
     where: Path
     keyword: str
@@ -178,7 +181,7 @@ def _leaves(error: ValidationError) -> Iterator[SchemaError]:
             return
     yield SchemaError(
         where=tuple(error.instance_path),
-        keyword=kind.name,
+        keyword="twice" if isinstance(kind, ValidationErrorKind.OneOfMultipleValid) else kind.name,
         member=kind.property if isinstance(kind, ValidationErrorKind.Required) else None,
         instance=error.instance,
         message=error.message

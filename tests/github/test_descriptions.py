@@ -328,6 +328,33 @@ def test_refuse_webhooks(github: Descriptions) -> None:
     )
 
 
+def test_take_the_ping_of_a_hook_without_secret(github: Descriptions) -> None:
+    """Nothing can be signed without a secret; every other delivery must be."""
+    payload = orjson.loads((DATA / "webhooks/39-ping.none.json").read_bytes())
+    unsigned = {name: value for name, value in HEADERS.items() if name != "X-Hub-Signature-256"}
+    unsigned["X-GitHub-Event"] = "ping"
+    payload["hook"]["config"].pop("secret", None)
+    assert told(github.check_webhook("ping", payload, unsigned)) == []
+    payload["hook"]["config"]["secret"] = "********"
+    assert told(github.check_webhook("ping", payload, unsigned)) == [
+        "header X-Hub-Signature-256: is required"
+    ]
+
+
+def test_take_errors_that_the_description_forgot(github: Descriptions) -> None:
+    """A refusal of GitHub's usual shapes is taken where none is described, another shape is not."""
+    create = operation(github, "checks/create")
+    entry = b'{"resource": "CheckRun", "code": "invalid", "field": "annotations"}'
+    usual = b'{"message": "Validation Failed", "errors": [' + entry + b'], "documentation_url": "https://d"}'
+    assert told(github.check_response(create, 422, JSON, usual)) == []
+    assert told(github.check_response(create, 422, JSON, b'{"error": 1}')) == [
+        "member error: is in no description"
+    ]
+    conflict = b'{"message": "a.txt does not match", "documentation_url": "https://d", "status": "409"}'
+    update = operation(github, "repos/create-or-update-file-contents")
+    assert told(github.check_response(update, 409, JSON, conflict)) == []
+
+
 def _examples(content: Mapping[str, Any]) -> Iterator[Any]:
     for example in content.get("examples", {}).values():
         yield _resolved(example)["value"]
