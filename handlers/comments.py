@@ -228,7 +228,7 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
         return "🚫 **Refused by policy**"
     if judgement.refused:
         return "✋ **Done with open points**"
-    if publication is None and ended.start.is_fork and ended.patch:
+    if publication is None and _is_shown_as_patch(ended, judgement):
         return "✋ **Done with open points**"
     if publication is None and ended.start.mode is SandboxMode.WORKSPACE_WRITE:
         return "☑️ **Nothing to change**"
@@ -320,12 +320,17 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         )
         more = f"\n- and {len(judgement.refused) - 10} more" if len(judgement.refused) > 10 else ""
         blocks.append(f"Not delivered, by policy:\n{lines}{more}")
-    if publication is None and ended.start.is_fork and ended.patch:
+    if publication is None and _is_shown_as_patch(ended, judgement):
         blocks.append(
             "The head belongs to a fork, where I cannot push; here is the change as a patch.\n\n"
             + _details("The patch", ended.patch)
         )
     return "\n\n".join(blocks)
+
+
+def _is_shown_as_patch(ended: TurnEnded, judgement: Judgement) -> bool:
+    """A fork's head takes no push: what could be delivered is shown, and only that way."""
+    return ended.start.is_fork and bool(judgement.deliver) and bool(ended.patch)
 
 
 def _not_taken(publication: Unpublished) -> str:

@@ -522,6 +522,16 @@ def test_a_forks_result_comes_as_a_patch() -> None:
     assert "```diff\n--- a/x" in answer_to(effects)
 
 
+def test_a_stopped_turn_on_a_fork_shows_no_patch() -> None:
+    start = replace(start_on_pull(), is_fork=True)
+    event = replace(ended(start, FIX, outcome=Stopped("octocat")), patch="--- a/x\n+++ b/x\n+y\n")
+
+    body = answer_to(dispatch(event, replace(WRITER_VIEW, pull=FORK_PULL)))
+
+    assert "Nothing was published." in body
+    assert "+++ b/x" not in body
+
+
 def test_a_failed_turn_on_a_pull_request_completes_its_check_without_blocking_a_merge() -> None:
     event = ended(start_on_pull(), outcome=Failed("It broke.", "ab12"))
 
