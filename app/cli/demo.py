@@ -17,25 +17,17 @@ from rich.markup import escape
 from rich.status import Status
 
 from app.cli.complaint import complain
-from app.cli.transcript import Transcript
 from app.settings import Settings, SettingsRefused, load_settings
-from harness.items import Item, Life
 
 if TYPE_CHECKING:
     import uvicorn
 
+    from app.cli.transcript import Transcript
     from demo.forge import Forge
     from demo.forge.person import Person, Pull
 
 REPOSITORY: Final = "maya/purl"
 SCRIPTED: Final = "fix-the-failing-test"
-ISSUE_TITLE: Final = "`spread` loses a stitch"
-ISSUE_BODY: Final = (
-    "I cast on 11 stitches and asked for 3 increases. The row came out with 10 stitches and one very "
-    "confused sleeve.\n\n```console\n$ python3 -m purl spread 11 3\nk4, m1, k3, m1, k3, m1\n```\n\n"
-    "`tests/test_spacing.py` has a test that shows it."
-)
-REQUEST: Final = "@darner fix the failing test"
 PATIENCE_SECONDS: Final = 900.0
 POLL_SECONDS: Final = 0.1
 
@@ -78,6 +70,8 @@ def demo(
 
 
 async def _play(home: Path, real: Settings | None, *, port: int, once: bool) -> bool:
+    from app.cli.transcript import Transcript
+
     console = Console(highlight=False, soft_wrap=True)
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -98,13 +92,13 @@ async def _play(home: Path, real: Settings | None, *, port: int, once: bool) -> 
 
 @asynccontextmanager
 async def _stage(
-    home: Path, real: Settings | None, transcript: Transcript, *, port: int
+    home: Path, real: Settings | None, transcript: "Transcript", *, port: int
 ) -> AsyncIterator[Stage]:
     """Forge, model and server, wired to one another by settings only."""
     import secrets
 
     from app.log import configure_logging
-    from demo import forge, model
+    from demo import forge, model, story
     from demo.forge.person import signed_in
 
     secret = secrets.token_hex(16)
@@ -112,7 +106,7 @@ async def _stage(
     configure_logging(secrets=lambda: (secret,), level=40)
     async with AsyncExitStack() as stack:
         local = await stack.enter_async_context(forge.serve(home / "forge", port=port))
-        local.create_repository(REPOSITORY, directory=forge.EXAMPLE)
+        local.create_repository(REPOSITORY, directory=story.REPOSITORY)
         if real is None:
             model_url = await stack.enter_async_context(model.serve(model.create_app()))
             spoken: dict[str, Any] = {
@@ -146,11 +140,12 @@ async def _stage(
 
 
 @asynccontextmanager
-async def _server(settings: Settings, transcript: Transcript) -> AsyncIterator[str]:
+async def _server(settings: Settings, transcript: "Transcript") -> AsyncIterator[str]:
     """`darner serve` in this process, with its turns shown."""
     import uvicorn
 
     from app.wiring import build
+    from harness.items import Item, Life
 
     def watch(turn: str, life: Life, item: Item) -> None:
         del turn
@@ -198,12 +193,14 @@ def _introduce(console: Console, stage: Stage, *, is_scripted: bool) -> None:
 
 async def _main_job(console: Console, status: Status, stage: Stage) -> bool:
     """The issue, the mention, the wait, the proof."""
+    from demo import story
+
     forge, maya, begun = stage.forge, stage.maya, time.monotonic()
-    issue = await maya.opens_issue(REPOSITORY, ISSUE_TITLE, ISSUE_BODY)
+    issue = await maya.opens_issue(REPOSITORY, story.ISSUE_TITLE, story.ISSUE_BODY)
     issue_url = f"{forge.url}/{REPOSITORY}/issues/{issue}"
-    console.print(f"[cyan]maya[/] opened an issue: {ISSUE_TITLE}  {issue_url}")
-    await maya.says(REPOSITORY, issue, REQUEST)
-    console.print(f"[cyan]maya[/] wrote: [bold]{REQUEST}[/]\n")
+    console.print(f"[cyan]maya[/] opened an issue: {story.ISSUE_TITLE}  {issue_url}")
+    await maya.says(REPOSITORY, issue, story.MENTION)
+    console.print(f"[cyan]maya[/] wrote: [bold]{story.MENTION}[/]\n")
     status.update("The bot is at work …")
     pull = await _pull_request(maya, issue)
     if pull is None:
@@ -237,6 +234,7 @@ async def _pull_request(maya: "Person", issue: int) -> "Pull | None":
 async def _tests_of(stage: Stage, sha: str) -> tuple[bool, str]:
     """Fetch the branch as anybody would, and run its tests confined."""
     from app.turn_parts import driver_of
+    from demo import story
     from sandbox.base import Command, Policy, SandboxMode
     from sandbox.checkout import check_out
     from sandbox.git import Remote
@@ -251,7 +249,7 @@ async def _tests_of(stage: Stage, sha: str) -> tuple[bool, str]:
     checkout = await check_out(mirror, sha, home / "checkout", owner_uid=driver.owner_uid)
     try:
         async with driver.open(checkout.workspace, Policy(SandboxMode.WORKSPACE_WRITE)) as box:
-            process = await box.start(Command(("python3", "-m", "unittest")))
+            process = await box.start(Command(story.CHECK))
             ended = await process.wait(120)
             lines = process.take_output().decode("utf-8", "replace").strip().splitlines()
     finally:

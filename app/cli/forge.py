@@ -31,6 +31,7 @@ async def _serve(port: int, home: Path, webhook_url: str, webhook_secret: str) -
     import secrets
 
     from demo import forge as local
+    from demo import story
 
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -39,7 +40,7 @@ async def _serve(port: int, home: Path, webhook_url: str, webhook_secret: str) -
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with local.serve(home, port=port, webhook_url=webhook_url, webhook_secret=secret) as running:
         if running.state.repository(*REPOSITORY.split("/")) is None:
-            running.create_repository(REPOSITORY, directory=local.EXAMPLE)
+            running.create_repository(REPOSITORY, directory=story.REPOSITORY)
         console = Console(highlight=False, soft_wrap=True)
         console.print(f"The forge is at [bold]{running.url}[/]; try {running.url}/{REPOSITORY}/issues\n")
         console.print("People and their tokens:")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,9 +10,10 @@ from rich.table import Table
 
 from app.cli.complaint import complain
 from app.cli.options import AsJson
-from app.explain import Explanation, explain
 from app.settings import SettingsRefused, load_settings
-from app.store.database import engine_for
+
+if TYPE_CHECKING:
+    from app.explain import Explanation
 
 
 def why(
@@ -20,6 +21,9 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Tell what came of a delivery: who, what, the decision and its reason, the effects and the turn."""
+    from app.explain import explain
+    from app.store.database import engine_for
+
     try:
         settings = load_settings()
     except SettingsRefused as error:
@@ -39,7 +43,7 @@ def why(
     _print(found)
 
 
-def _print(found: Explanation) -> None:
+def _print(found: "Explanation") -> None:
     facts = Table.grid(padding=(0, 2))
     event = found.event + (f".{found.action}" if found.action else "")
     at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.received_at))
@@ -67,7 +71,7 @@ def _print(found: Explanation) -> None:
         console.print(effects)
 
 
-def _turn(found: Explanation) -> str:
+def _turn(found: "Explanation") -> str:
     if found.turn is None:
         return "-"
     seconds = f" in {found.turn.seconds:.1f} s" if found.turn.seconds is not None else ""

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 import uvicorn
 from sqlalchemy import Connection, Engine, func, select
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.explain import Explanation, explain
 from app.settings import Settings
@@ -20,16 +21,19 @@ from app.store import schema
 from app.store.database import engine_for
 from app.wiring import build
 from demo import forge as local_forge
+from demo import story
 from demo import model as scripted
 from demo.forge import Forge
+from demo.forge.actions import apps
+from demo.forge.announce import redeliver
 from demo.forge.person import Person, Pull, Said, signed_in
 from demo.forge.rest import OPERATIONS
-from demo.forge.seed import PEOPLE
-from demo.forge.state import Delivery
+from demo.forge.state import Delivery, User
 from tests.github.ledger import Ledger
 from tests.stories.sessions import SESSIONS
 
 BOT: Final = "darner[bot]"
+OTHER_BOT: Final = "renovate[bot]"
 WEBHOOK_SECRET: Final = "the secret of the story's webhook"
 API_KEY: Final = "sk-the-story-key-0123456789abcdef"
 PATIENCE_SECONDS: Final = 60.0
@@ -38,6 +42,37 @@ POLL_SECONDS: Final = 0.02
 TITLE: Final = "`spread` loses a stitch"
 BODY: Final = "11 stitches and 3 increases come out as 10 stitches."
 REQUEST: Final = "@darner fix the failing test"
+
+
+class Gate:
+    """The model's door: while it is closed, requests wait before it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._open = asyncio.Event()
+        self._open.set()
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._waiting += 1
+        await self._open.wait()
+        self._waiting -= 1
+        await self._app(scope, receive, send)
+
+    @asynccontextmanager
+    async def closed(self) -> AsyncIterator[None]:
+        """Nobody comes through until the block ends."""
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
+
+    async def someone_waits(self) -> None:
+        """Return when a turn is at the door: all that comes before its first answer is done."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not self._waiting:
+                await asyncio.sleep(POLL_SECONDS)
 
 
 @dataclass
@@ -49,6 +84,7 @@ class World:
     people: Mapping[str, Person]
     settings: Settings
     server_url: str
+    gate: "Gate"
     scratch: Path
     _engine: Engine
     _made: list[str] = field(default_factory=list)
@@ -74,6 +110,11 @@ class World:
         return self.people["oskar"]
 
     @property
+    def other_bot(self) -> Person:
+        """A bot that nobody has listed."""
+        return self.people[OTHER_BOT]
+
+    @property
     def bot(self) -> Person:
         return self.people[BOT]
 
@@ -87,10 +128,10 @@ class World:
         """A new repository with the demo's bug in it, and `files` besides; its full name."""
         name = f"maya/purl-{len(self._made) + 1}"
         self._made.append(name)
-        source = local_forge.EXAMPLE
+        source = story.REPOSITORY
         if files:
             source = self.scratch / f"source-{len(self._made)}"
-            _copy(local_forge.EXAMPLE, source)
+            _copy(story.REPOSITORY, source)
             for path, text in files.items():
                 (source / path).parent.mkdir(parents=True, exist_ok=True)
                 (source / path).write_text(text)
@@ -150,6 +191,27 @@ class World:
                 found.append(delivery)
         return found
 
+    async def redelivered(self, delivery: Delivery) -> Delivery:
+        """The same webhook again, as after a click on "Redeliver"; how it went."""
+        again = redeliver(self.forge.state, delivery)
+        await self.forge.webhooks_settled()
+        return self.forge.state.get(Delivery, again.id)
+
+    async def turns(self, repository: str) -> list[str]:
+        """The turns there were, oldest first."""
+        return await asyncio.to_thread(self._turns, repository)
+
+    def _turns(self, repository: str) -> list[str]:
+        turns, threads = schema.turns, schema.threads
+        query = (
+            select(turns.c.id)
+            .join(threads, threads.c.id == turns.c.thread)
+            .where(threads.c.repository == repository)
+            .order_by(turns.c.created_at)
+        )
+        with self._reader() as connection:
+            return list(connection.execute(query).scalars())
+
     async def why(self, delivery: Delivery) -> Explanation:
         """`darner why`."""
         explained = await asyncio.to_thread(self._explain, delivery.guid)
@@ -178,12 +240,12 @@ class World:
         with self._reader() as connection:
             return [orjson.loads(body) for body in connection.execute(query).scalars()]
 
-    def clone(self, person: Person, repository: str, branch: str = "main") -> "Clone":
+    async def clone(self, person: Person, repository: str, branch: str = "main") -> "Clone":
         """A person's own clone of a branch, made with real git."""
         directory = self.scratch / f"clone-{repository.replace('/', '-')}-{len(list(self.scratch.iterdir()))}"
         scheme, _, place = self.forge.url.partition("://")
         url = f"{scheme}://{person.login}:{self.forge.tokens[person.login]}@{place}/{repository}.git"
-        git(self.scratch, "clone", "-q", "--branch", branch, url, str(directory))
+        await asyncio.to_thread(git, self.scratch, "clone", "-q", "--branch", branch, url, str(directory))
         return Clone(directory, person.login)
 
 
@@ -194,8 +256,14 @@ class Clone:
     directory: Path
     login: str
 
-    def commits(self, files: Mapping[str, str], *, branch: str | None = None, message: str = "Change") -> str:
+    async def commits(
+        self, files: Mapping[str, str], *, branch: str | None = None, message: str = "Change"
+    ) -> str:
         """Write the files, commit, push; the new commit."""
+        # In a thread: the forge that git talks to lives in this event loop.
+        return await asyncio.to_thread(self._commit, files, branch, message)
+
+    def _commit(self, files: Mapping[str, str], branch: str | None, message: str) -> str:
         if branch is not None:
             git(self.directory, "checkout", "-q", "-b", branch)
         for path, text in files.items():
@@ -233,7 +301,8 @@ async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
         )
         ledger.offers((operation.method, operation.path) for operation in OPERATIONS)
         model = scripted.create_app(SESSIONS)
-        model_url = await stack.enter_async_context(scripted.serve(model))
+        gate = Gate(model)
+        model_url = await stack.enter_async_context(scripted.serve(gate))
         settings = Settings(
             home=home / "darner",
             github_url=forge.url,
@@ -247,17 +316,17 @@ async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
         )
         server_url = await stack.enter_async_context(_served(settings))
         forge.set_webhook(f"{server_url}/webhook", secret=WEBHOOK_SECRET)
+        apps.create_app(forge.state, owner=_user(forge, "maya"), slug="renovate", name="Renovate")
+        tokens = {**forge.tokens, OTHER_BOT: apps.user_token(forge.state, _user(forge, OTHER_BOT)).value}
         people = {
-            login: await stack.enter_async_context(
-                signed_in(login, api_url=forge.api_url, token=forge.tokens[login])
-            )
-            for login in (*PEOPLE, BOT)
+            login: await stack.enter_async_context(signed_in(login, api_url=forge.api_url, token=token))
+            for login, token in tokens.items()
         }
         engine = engine_for(settings.sql_url)
         stack.callback(engine.dispose)
         scratch = home / "scratch"
         scratch.mkdir()
-        yield World(forge, model, people, settings, server_url, scratch, engine)
+        yield World(forge, model, people, settings, server_url, gate, scratch, engine)
 
 
 @asynccontextmanager
@@ -278,6 +347,12 @@ async def _served(settings: Settings) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await serving
+
+
+def _user(forge: Forge, login: str) -> User:
+    user = forge.state.user(login)
+    assert user is not None
+    return user
 
 
 def free_port() -> int:
