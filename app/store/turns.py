@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, Double, Integer, Row, String, bindparam, func, insert, select, update
 
 from app.store.database import Database
 from app.store.schema import items, turns
@@ -126,6 +126,18 @@ def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
     )
 
 
+# Made once: building the statement costs more than running it, and this one is run several times a step.
+_APPEND: Final = insert(items).from_select(
+    ["turn", "seq", "life", "item", "type", "body", "at"],
+    select(
+        turns.c.id,
+        bindparam("new_seq", type_=Integer),
+        *(bindparam(f"new_{name}", type_=String) for name in ("life", "item", "type", "body")),
+        bindparam("new_at", type_=Double),
+    ).where(turns.c.id == bindparam("to_turn"), turns.c.owner == bindparam("by_owner")),
+)
+
+
 class SqlJournal:
     """`harness.protocols.Journal` in the database."""
 
@@ -157,24 +169,20 @@ class SqlJournal:
         )
 
     async def append(self, life: Life, item: Item) -> None:
-        seq = self._next
+        row = {
+            "to_turn": self._turn,
+            "by_owner": self._owner,
+            "new_seq": self._next,
+            "new_life": life.value,
+            "new_item": str(item.id),
+            "new_type": item.type,
+            "new_body": ItemAdapter.dump_json(item).decode(),
+            "new_at": time.time(),
+        }
         self._next += 1
-        body = ItemAdapter.dump_json(item).decode()
-        owned = exists().where(and_(turns.c.id == self._turn, turns.c.owner == self._owner))
-        values = select(
-            literal(self._turn),
-            literal(seq),
-            literal(life.value),
-            literal(str(item.id)),
-            literal(item.type),
-            literal(body),
-            literal(time.time()),
-        ).where(owned)
-        columns = ["turn", "seq", "life", "item", "type", "body", "at"]
-        statement = insert(items).from_select(columns, values).returning(items.c.seq)
 
         def write(connection: Connection) -> bool:
-            return connection.execute(statement).one_or_none() is not None
+            return connection.execute(_APPEND, row).rowcount == 1
 
         if not await self._database.write(write):
             raise OwnershipLost
