@@ -1,1 +1,1 @@
-"""Measures Darner against floors and peers in the same run. Prints one JSON line a figure; asserts nothing."""
+"""Measures Darner against floors and peers in the same run. Prints a JSON line a figure; asserts nothing."""

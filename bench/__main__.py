@@ -5,10 +5,11 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from bench import webhooks
+from bench import steps, webhooks
 from bench.figure import Figure
 
 PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
+    "steps": steps.measure,
     "webhooks": webhooks.measure,
 }
 

@@ -23,7 +23,7 @@ async def version(program: str) -> str:
 
 
 async def run(program: str, *, base_url: str, timeout: float) -> None:
-    """One `codex exec` in its workspace-write sandbox. Raises when it fails or takes longer than `timeout`."""
+    """One `codex exec` in its workspace-write sandbox. Raises when it fails, or `TimeoutError`."""
     with tempfile.TemporaryDirectory(prefix="darner-codex-") as directory:
         home, work = Path(directory) / "home", Path(directory) / "work"
         home.mkdir()

@@ -68,7 +68,9 @@ async def endpoint(scripts: Mapping[str, Sequence[str]]) -> AsyncIterator[Endpoi
     try:
         if process.stdin is None or process.stdout is None:
             raise TypeError("pipes were asked for")
-        process.stdin.write(json.dumps({name: list(script) for name, script in scripts.items()}).encode() + b"\n")
+        process.stdin.write(
+            json.dumps({name: list(script) for name, script in scripts.items()}).encode() + b"\n"
+        )
         port = int(await process.stdout.readline())
         yield Endpoint(process, f"http://127.0.0.1:{port}")
     finally:
@@ -124,6 +126,7 @@ def _length(head: bytes) -> int:
 
 
 def _stream(script: Sequence[str], number: int) -> bytes:
+    item: dict[str, Any]
     if number < len(script):
         arguments = json.dumps({"cmd": script[number]})
         item = {
@@ -166,7 +169,7 @@ def _stream(script: Sequence[str], number: int) -> bytes:
         "status": "in_progress",
         "output": [],
     }
-    events = (
+    events: tuple[dict[str, Any], ...] = (
         {"type": "response.created", "response": response},
         {"type": "response.output_item.added", "output_index": 0, "item": opened},
         delta,

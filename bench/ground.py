@@ -1,4 +1,4 @@
-"""What a measured turn stands on: a real store, a real confined checkout, the real tools. Asks no model itself."""
+"""What a measured turn stands on: a real store, confined checkout and tools. Asks no model itself."""
 
 import itertools
 import tempfile

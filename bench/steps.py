@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import Final, assert_never
 
 from bench import codex
@@ -106,6 +107,8 @@ class _Run:
 
     per_step: float
     """All of the turn but the floor's commands, spread over its steps."""
+    floor: float
+    """The mean of its floor's commands: both pay for what a busy machine does to one of them."""
     floors: list[float]
     steps: list[float]
 
@@ -140,7 +143,7 @@ async def _turn(under: Ground, model: Model) -> _Run:
     begun = time.perf_counter()
     result = await under.run(timed)
     spent = time.perf_counter() - begun - timed.paused
-    return _Run(spent / max(result.steps - 1, 1), timed.floors, timed.steps)
+    return _Run(spent / max(result.steps - 1, 1), mean(timed.floors), timed.floors, timed.steps)
 
 
 @asynccontextmanager
@@ -154,14 +157,14 @@ async def _wire(served: Endpoint, script: str) -> AsyncIterator[Model]:
 
 def _cost(name: str, runs: list[_Run]) -> Figure:
     value = median([run.per_step for run in runs])
-    floor = median([floor for run in runs for floor in run.floors])
+    floor = median([run.floor for run in runs])
     return Figure(
         name, value * 1000, "ms/step", floor * 1000, f"<= {WITHIN} x bare command", value <= WITHIN * floor
     )
 
 
 def _flatness(name: str, runs: list[_Run]) -> Figure:
-    """The last steps of the longest turn beside its first ones, each by the bare commands run between them."""
+    """The last steps of the longest turn beside its first ones, each by the bare commands between them."""
     early = median([median(run.steps[:EDGE]) for run in runs])
     late = median([median(run.steps[-EDGE:]) for run in runs])
     drift = median([median(run.floors[-EDGE:]) / median(run.floors[:EDGE]) for run in runs])
@@ -191,7 +194,8 @@ async def _beside_codex(under: Ground, served: Endpoint, script: str) -> list[Fi
         await codex.run(program, base_url=served.url(script), timeout=120)
         theirs += gaps(await served.asked(script))
     value, floor = median(ours), median(theirs)
-    note = f"floor: {await codex.version(program)}; p95 {percentile(ours, 0.95) * 1000:.1f} and {percentile(theirs, 0.95) * 1000:.1f} ms"
+    tails = " and ".join(f"{percentile(side, 0.95) * 1000:.1f}" for side in (ours, theirs))
+    note = f"the floor is {await codex.version(program)}; p95 {tails} ms"
     return [
         Figure(
             "steps.gap_beside_codex",

@@ -27,7 +27,7 @@ import uvicorn
 
 from bench.figure import Figure, median, percentile
 
-SECRET: Final = "a webhook secret of the bench"
+SECRET: Final = "a webhook secret of the bench"  # noqa: S105 - of no other use
 PAYLOAD: Final = Path(__file__).parent.parent / "tests/data/github/webhooks/01-issue_comment.created.json"
 CONNECTIONS: Final = (1, 16, 64)
 SECONDS: Final = 2.0
