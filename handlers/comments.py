@@ -163,7 +163,7 @@ def duration(seconds: float) -> str:
 _PHASES: Final[dict[Phase, str]] = {
     "queued": "🕓 **Queued**",
     "working": "⏳ **Working**",
-    "waiting": "⏸️ **Waiting**",
+    "waiting": "💤 **Waiting**",
     "publishing": "📤 **Publishing the result**",
     "ended": "**Ended**",
 }
@@ -206,9 +206,9 @@ def outcome_word(ended: TurnEnded, publication: Publication, *, judgement: Judge
         case Declined():
             return "🚫 **Declined**"
         case Waiting():
-            return "⏸️ **Waiting**"
+            return "💤 **Waiting**"
         case Stopped(by=by):
-            return f"⏹️ **Stopped by {clean_line(by, limit=60)}**"
+            return f"🛑 **Stopped by {clean_line(by, limit=60)}**"
         case Exhausted():
             return "⌛ **Out of budget**"
         case Failed():
@@ -231,7 +231,7 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
     if publication is None and _is_shown_as_patch(ended, judgement):
         return "✋ **Done with open points**"
     if publication is None and ended.start.mode is SandboxMode.WORKSPACE_WRITE:
-        return "☑️ **Nothing to change**"
+        return "➖ **Nothing to change**"
     return "✅ **Done**"
 
 

@@ -12,7 +12,7 @@ from handlers.comments import Progress, Published
 from handlers.events import ProposedChange
 from handlers.markdown import RegionKind, split_regions
 from handlers.scan import scan
-from harness.items import Completed, PlanStep
+from harness.items import Completed, Declined, Exhausted, Failed, Outcome, PlanStep, Stopped, Waiting
 from sandbox.base import SandboxMode
 from tests.handlers.people import FIX, HOST, NEW_SHA, WORKFLOW, ended, start_on_issue, start_on_pull
 
@@ -72,7 +72,7 @@ def test_the_final_comment_of_a_good_day() -> None:
 @pytest.mark.parametrize(
     ("changes", "mode", "word"),
     [
-        ((), SandboxMode.WORKSPACE_WRITE, "☑️ **Nothing to change**"),
+        ((), SandboxMode.WORKSPACE_WRITE, "➖ **Nothing to change**"),
         ((), SandboxMode.READ_ONLY, "✅ **Done**"),
         ((WORKFLOW,), SandboxMode.WORKSPACE_WRITE, "✋ **Done with open points**"),
     ],
@@ -221,3 +221,23 @@ def test_the_model_cannot_reach_the_header_or_the_footer(message: str, step: str
         ["<details>\n<summary>The rest</summary>", "</details>"],
         ["<details>\n<summary>The agent's answer</summary>", "</details>"],
     )
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Completed(""),
+        Declined("No."),
+        Waiting("Until 12:05.", 1.0),
+        Stopped("octocat"),
+        Exhausted("wall_time", 3600, ""),
+        Failed("The endpoint is down.", "ab12"),
+    ],
+)
+def test_every_outcome_passes_the_scanner_unchanged(outcome: Outcome) -> None:
+    """Nothing in our own marks is taken for hidden text."""
+    body = comments.final(
+        ended(start_on_issue(), outcome=outcome), None, judgement=Judgement((), (), ()), mention="darner"
+    )
+
+    assert scan(body, own_hosts=[HOST.removeprefix("http://")]).findings == {}

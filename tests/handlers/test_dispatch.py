@@ -453,7 +453,7 @@ def test_a_push_that_has_no_way_left_is_told(reason: Any) -> None:
     ("outcome", "changes", "header"),
     [
         (Declined("No."), (FIX,), "🚫 **Declined**"),
-        (Stopped("octocat"), (FIX,), "⏹️ **Stopped by octocat**"),
+        (Stopped("octocat"), (FIX,), "🛑 **Stopped by octocat**"),
         (Failed("The model endpoint is down.", "ab12"), (FIX,), "❌ **Failed**"),
         (Exhausted("steps", 200, "So far."), (), "⌛ **Out of budget**"),
     ],
