@@ -231,7 +231,7 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
     if publication is None and _is_shown_as_patch(ended, judgement):
         return "✋ **Done with open points**"
     if publication is None and ended.start.mode is SandboxMode.WORKSPACE_WRITE:
-        return "➖ **Nothing to change**"
+        return "🆗 **Nothing to change**"
     return "✅ **Done**"
 
 

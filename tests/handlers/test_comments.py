@@ -72,7 +72,7 @@ def test_the_final_comment_of_a_good_day() -> None:
 @pytest.mark.parametrize(
     ("changes", "mode", "word"),
     [
-        ((), SandboxMode.WORKSPACE_WRITE, "➖ **Nothing to change**"),
+        ((), SandboxMode.WORKSPACE_WRITE, "🆗 **Nothing to change**"),
         ((), SandboxMode.READ_ONLY, "✅ **Done**"),
         ((WORKFLOW,), SandboxMode.WORKSPACE_WRITE, "✋ **Done with open points**"),
     ],
