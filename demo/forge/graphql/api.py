@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from importlib import resources
 from typing import Any, Final
 
@@ -48,7 +49,6 @@ class Graphql:
     def __init__(self, state: State, *, faults: Faults) -> None:
         self._state = state
         self._faults = faults
-        self._schema = _schema()
         self.observers: list[Observer] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,10 +101,10 @@ class Graphql:
             document = parse(sent["query"])
         except GraphQLError as error:
             return {"errors": [_told(error)]}
-        if problems := validate(self._schema, document):
+        if problems := validate(_schema(), document):
             return {"errors": [_told(problem) for problem in problems]}
         result = execute_sync(
-            self._schema,
+            _schema(),
             document,
             context_value=asking,
             variable_values=sent.get("variables") or {},
@@ -168,7 +168,9 @@ def _answer(status: int, body: Mapping[str, object]) -> Response:
     return Response(status=status, headers=_JSON, body=orjson.dumps(body))
 
 
+@cache
 def _schema() -> GraphQLSchema:
+    """Built when the first question comes: a forge that is asked none starts the sooner."""
     schema = build_schema(
         resources.files("demo.forge").joinpath("data/schema.graphql").read_text(encoding="utf-8")
     )

@@ -205,7 +205,7 @@ def _refusal(status: int, sentence: str) -> Response:
     phrase = f"{status} {HTTPStatus(status).phrase}"
     text = (
         f'<!doctype html><html lang="en"><title>{phrase}</title><link rel="stylesheet" href="/-/forge.css">'
-        f'<main class="refusal"><h1>{phrase}</h1><p>{html.escape(sentence)}</p>'
+        f'<main class="refusal"><h1>{phrase}</h1><p>{html.escape("" if sentence in phrase else sentence)}</p>'
         '<p><a href="/">All repositories</a></p></main></html>'
     )
     return HTMLResponse(text, status_code=status, headers=_HEADERS)
