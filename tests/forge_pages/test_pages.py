@@ -99,6 +99,10 @@ async def test_a_form_from_another_site_does_nothing(forge: Forge, visitor: http
             f"{ISSUE}/comments", data={"body": "@darner do it", "who": "maya"}, headers={"Origin": origin}
         )
         assert (answer.status_code, "another site" in answer.text) == (403, True)
+    # A name of theirs that their server resolves to this machine makes origin and host agree.
+    rebound = {"Origin": "http://elsewhere.example", "Host": "elsewhere.example"}
+    answer = await visitor.post(f"{ISSUE}/comments", data={"body": "@darner do it"}, headers=rebound)
+    assert answer.status_code == 403
     assert len(forge.state.comments(issue(forge, 1))) == 1
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -183,7 +184,17 @@ class PageRoute(APIRoute):
 
 def is_same_origin(request: Request) -> bool:
     """Browsers name the origin of each form they post; only our own pages may act for the person."""
-    return urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host")
+    origin = urlsplit(request.headers.get("origin", ""))
+    return origin.netloc == request.headers.get("host") and _is_local_name(origin.hostname or "")
+
+
+def _is_local_name(host: str) -> bool:
+    """Whether it is an address or a name without dots: a site's own name could be made to lead here too."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return "." not in host
+    return True
 
 
 def see_other(path: str) -> Response:
