@@ -6,6 +6,9 @@ import pytest
 from github import GithubException
 from github.Repository import Repository
 
+from demo.forge.actions import checks
+from demo.forge.seed import acting
+from demo.forge.state import CheckRun
 from tests.forge.world import World, open_pull
 
 
@@ -83,6 +86,22 @@ def test_the_rerun_button_tells_the_app(world: World, repository: str, bots: Rep
 
     assert answer.status_code == 201
     assert world.wait_for("check_run.rerequested", repository)["check_run"]["id"] == run.id
+
+
+def test_a_runs_own_button_tells_which_it_was(world: World, repository: str, bots: Repository) -> None:
+    """A press of "Stop" reaches the App with the button's identifier."""
+    stop = {"label": "Stop", "description": "Stop the turn", "identifier": "stop"}
+    made = bots.create_check_run("darner", bots.get_branch("main").commit.sha, actions=[stop])
+    state = world.forge.state
+    run, cole = state.get(CheckRun, made.id), state.user("cole")
+    assert cole is not None
+    checks.request_action(acting(state, cole), run, identifier="stop")
+
+    payload = world.wait_for("check_run.requested_action", repository)
+
+    assert payload["requested_action"] == {"identifier": "stop"}
+    assert (payload["check_run"]["id"], payload["sender"]["login"]) == (made.id, "cole")
+    assert bots.get_check_run(made.id).status == "queued"
 
 
 def test_a_run_belongs_to_a_commit(bots: Repository) -> None:

@@ -195,8 +195,11 @@ def test_only_writers_speak_where_it_is_locked(world: World, repository: str) ->
         world.client("oskar").get_repo(repository).get_issue(1).create_comment("But!")
     world.client("cole").get_repo(repository).get_issue(1).create_comment("Indeed.")
 
+    issue.unlock()
+    world.client("oskar").get_repo(repository).get_issue(1).create_comment("Thanks.")
+
     assert refused.value.status == 403
-    assert [comment.body for comment in issue.get_comments()] == ["Indeed."]
+    assert [comment.body for comment in issue.get_comments()] == ["Indeed.", "Thanks."]
 
 
 def test_the_timeline_tells_it_in_order(world: World, repository: str) -> None:

@@ -11,7 +11,8 @@ from github.AuthenticatedUser import AuthenticatedUser
 
 from demo.forge.rest import OPERATIONS
 from demo.forge.rest.accepted import ACCEPTED
-from tests.forge.world import FILES, World, open_pull, with_line, write
+from tests.forge.world import FILES, World, open_pull, running_world, with_line, write
+from tests.github.ledger import Ledger
 
 DATA = Path(__file__).parent.parent / "data" / "github"
 
@@ -203,6 +204,44 @@ def test_repositories_and_their_people(world: World, repository: str) -> None:
     assert gone.value.status == 404
 
 
+def test_a_repositorys_deliveries(world: World, repository: str) -> None:
+    """The log of its own hook: one delivery in full, and sent again."""
+    repo, token = world.client("maya").get_repo(repository), world.forge.tokens["maya"]
+    hook = repo.create_hook("web", {"url": world.receiver.url, "secret": "s"}, events=["issues"])
+    world.webhooks()
+    path = f"/repos/{repository}/hooks/{hook.id}/deliveries"
+    newest = world.http("GET", path, token=token).json()[0]
+    detail = world.http("GET", f"{path}/{newest['id']}", token=token).json()
+    again = world.http("POST", f"{path}/{newest['id']}/attempts", token=token)
+    world.webhooks()
+
+    assert (detail["event"], detail["request"]["payload"]["hook_id"]) == ("ping", hook.id)
+    assert again.status_code == 202
+    log = world.http("GET", path, token=token).json()
+    assert [(one["guid"], one["redelivery"]) for one in log] == [
+        (newest["guid"], True),
+        (newest["guid"], False),
+    ]
+
+
+def test_an_app_taken_away(tmp_path: Path, ledger: Ledger) -> None:
+    """Its hook can move; without its installation its tokens are worth nothing."""
+    home = tmp_path / "home"
+    with running_world(home, on_exchange=[ledger.on_exchange], on_webhook=[ledger.on_webhook]) as world:
+        app, installation = world.forge.seeded.app, world.forge.seeded.installation
+        jwt = Auth.AppAuth(app.id, app.private_key).create_jwt()
+        token = world.installation_token()
+        moved = world.http("PATCH", "/app/hook/config", token=jwt, json={"url": "http://127.0.0.1:9/x"})
+        world.http("PATCH", "/app/hook/config", token=jwt, json={"url": world.receiver.url})
+        gone = world.http("DELETE", f"/app/installations/{installation.id}", token=jwt)
+
+        assert moved.json()["url"] == "http://127.0.0.1:9/x"
+        assert gone.status_code == 204
+        assert world.http("GET", "/installation/repositories", token=token).status_code == 401
+        assert world.http("GET", f"/app/installations/{installation.id}", token=jwt).status_code == 404
+        assert "installation.deleted" in {hooked.name for hooked in world.webhooks()}
+
+
 def test_what_an_app_sees_of_itself(world: World, repository: str) -> None:
     """Its installations, its hook, its page, and the API's own facts."""
     forge = world.forge
@@ -229,4 +268,5 @@ def test_what_an_app_sees_of_itself(world: World, repository: str) -> None:
     assert world.http("GET", "/").json()["current_user_url"] == f"{forge.api_url}/user"
     assert world.http("GET", "/meta").status_code == 200
     assert world.http("GET", "/rate_limit").json()["rate"]["limit"] == 60
+    assert world.http("GET", "/zen").text == "Practicality beats purity."
     assert world.http("GET", "/nowhere").status_code == 404

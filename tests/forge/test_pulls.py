@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from github import GithubException
 
+from demo.forge import actions
+from demo.forge.state import Viewer
 from tests.forge.world import FILES, World, clone, open_pull, with_line, write
 
 
@@ -261,6 +263,37 @@ def test_editing_and_reopening(world: World, repository: str) -> None:
         "pull_request.opened",
         "pull_request.reopened",
     ]
+
+
+def test_ready_and_draft_again(world: World, repository: str) -> None:
+    """Both ways are told; a draft does not merge."""
+    repo = world.client("cole").get_repo(repository)
+    pull = open_pull(repo, branch="fix", files={"new.py": "1\n"})
+    state = world.forge.state
+    known, cole = state.repository(*repository.split("/")), state.user("cole")
+    assert known is not None
+    assert cole is not None
+    for draft in (True, False):
+        issue = state.issue(known, pull.number)
+        assert issue is not None
+        actions.set_draft(actions.Actor(state, Viewer(user=cole)), issue, draft=draft)
+
+    assert world.wait_for("pull_request.converted_to_draft", repository)["pull_request"]["draft"] is True
+    assert world.wait_for("pull_request.ready_for_review", repository)["pull_request"]["draft"] is False
+
+
+def test_a_push_to_the_default_branch_closes_too(world: World, repository: str, tmp_path: Path) -> None:
+    """Commit messages act like pull request bodies; a branch that got in by a push counts as merged."""
+    repo = world.client("cole").get_repo(repository)
+    bug = repo.create_issue("Bug")
+    pull = open_pull(repo, branch="fix", files={"new.py": "1\n"})
+    work = clone(world, repository, tmp_path / "work", token=world.forge.tokens["cole"])
+    work.run("merge", "--quiet", "origin/fix")
+    work.commit({"x": "1\n"}, f"More\n\nResolves #{bug.number}")
+    work.push("HEAD:main")
+
+    assert repo.get_issue(bug.number).state == "closed"
+    assert repo.get_pull(pull.number).merged
 
 
 def test_asking_for_a_review(world: World, repository: str) -> None:

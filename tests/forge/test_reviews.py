@@ -6,6 +6,8 @@ import pytest
 from github import GithubException
 from github.PullRequest import PullRequest
 
+from demo.forge.actions import reviews
+from demo.forge.seed import acting
 from tests.forge.world import FILES, World, open_pull, with_line, write
 
 CHANGED = with_line(with_line(FILES["calc.py"], 10, "ten"), 11, "eleven\nand a half")
@@ -187,4 +189,27 @@ def test_a_commit_that_is_not_the_pull_requests(world: World, repository: str, p
     )
 
     assert answer.status_code == 422
-    assert answer.json()["errors"][0]["message"] == "commit_id is not part of the pull request"
+    assert answer.json()["errors"] == ["commit_id is not part of the pull request"]
+
+
+def test_a_thread_is_resolved_and_opened_again(world: World, repository: str, pull: PullRequest) -> None:
+    """The App hears of both, with the thread and its comments."""
+    first = pull.create_review_comment("why?", pull.base.repo.get_commit(pull.head.sha), "calc.py", line=10)
+    state = world.forge.state
+    known = state.repository(*repository.split("/"))
+    cole = state.user("cole")
+    assert known is not None
+    assert cole is not None
+    issue = state.issue(known, pull.number)
+    assert issue is not None
+    for resolved in (True, False):
+        reviews.resolve(acting(state, cole), issue, thread_id=first.id, resolved=resolved)
+
+    threads = [
+        hooked for hooked in world.webhooks(repository) if hooked.event == "pull_request_review_thread"
+    ]
+    assert sorted(hooked.name for hooked in threads) == [
+        "pull_request_review_thread.resolved",
+        "pull_request_review_thread.unresolved",
+    ]
+    assert [said["id"] for said in threads[0].payload["thread"]["comments"]] == [first.id]
