@@ -6,4 +6,3 @@
 from demo.forge.server import Forge, create_app, serve
 
 __all__ = ("Forge", "create_app", "serve")
-
