@@ -21,7 +21,7 @@ import socket
 import struct
 import subprocess
 import termios
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,6 @@ TIME_LIMIT_STATUS: Final = 124
 NOT_FOUND_STATUS: Final = 127
 KILLED_STATUS: Final = 128 + signal.SIGKILL
 
-_LONG: Final = 3600.0
 _CHUNK: Final = 1 << 18
 _FLOOD_FACTOR: Final = 16
 _OPEN_FILES: Final = 65_536
@@ -84,6 +83,7 @@ class ConfinedProcess:
         self._timer: asyncio.TimerHandle | None = None
         self._outer = os.pidfd_open(popen.pid)
         self._init: int | None = None
+        self.first_process: int | None = None
         self._ended: asyncio.Future[Ended] = self._loop.create_future()
         self._writing = asyncio.Lock()
         os.set_blocking(output, False)
@@ -125,19 +125,20 @@ class ConfinedProcess:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
-    async def first_process(self) -> int | None:
-        """The host's number of the sandbox's first process; None when bubblewrap gave up before that."""
+    async def meet_first_process(self) -> None:
+        """Wait until bubblewrap tells of the sandbox's first process, or gives up before there is one."""
         while b"\n" not in self._status:
             await _readable(self._loop, self._status_end)
             if not self._read_status():
-                return None
+                return
         first_line, _, _ = self._status.partition(b"\n")
         pid: int = json.loads(first_line)["child-pid"]
-        try:
+        with contextlib.suppress(ProcessLookupError):
             self._init = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return None
-        return pid
+            self.first_process = pid
+
+    async def gone(self) -> None:
+        await asyncio.wait((self._ended,))
 
     def begin_time_limit(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self.end, EndReason.WALL_TIME)
@@ -256,19 +257,28 @@ async def launch(what: Launch) -> ConfinedProcess:
 
 async def until_gone(processes: Iterable[ConfinedProcess]) -> None:
     """Wait for ends that were asked for, through cancellation too: a killed tree takes milliseconds to go."""
+    await _insist(*(process.gone for process in processes))
+
+
+async def _insist(*attempts: Callable[[], Awaitable[object]]) -> None:
     cancelled: asyncio.CancelledError | None = None
-    for process in processes:
-        while not process.is_over:
+    for attempt in attempts:
+        while True:
             try:
-                await process.wait(_LONG)
+                await attempt()
             except asyncio.CancelledError as error:
                 cancelled = error
+            else:
+                break
     if cancelled is not None:
         raise cancelled
 
 
 async def _build(process: ConfinedProcess, block: socket.socket, *, what: Launch) -> None:
-    pid = await process.first_process()
+    # Not given up before this: were bubblewrap killed between making that process and its asking to die
+    # together, it would stay for ever.
+    await _insist(process.meet_first_process)
+    pid = process.first_process
     if pid is None:
         await _raise_unavailable(process)
         return
