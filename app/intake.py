@@ -18,7 +18,7 @@ from app.store.database import Database
 from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
 from handlers import reasons
-from handlers.events import ExternalEvent, Pinged
+from handlers.events import ExternalEvent, Pinged, Unhandled
 from handlers.grammar import parse_command
 from handlers.ingest import (
     BadPayload,
@@ -127,8 +127,9 @@ class Intake:
 
 
 def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, now: float) -> DeliveryRow:
-    ignored = triage(event, bot)
     place = thread_of(event)
+    # Before the forge has told who we are nothing can be sorted out: the handler looks again.
+    ignored = triage(event, bot) if bot.id is not None or isinstance(event, Pinged | Unhandled) else None
     request = None if ignored else request_of(event, bot)
     actor = None if isinstance(event, Pinged) else event.actor
     repository = None if isinstance(event, Pinged) else event.repository
@@ -147,7 +148,8 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
         body=deliveries.compress(body),
         state="ignored" if ignored else "pending",
         reason=ignored.reason if ignored else "",
-        text=text_of(event)[:2000] if request is not None else "",
+        # PostgreSQL has no NUL in a text.
+        text=text_of(event)[:2000].replace("\0", "") if request is not None else "",
         command=type(parse_command(request)).__name__ if request is not None else "",
         thread=f"{place[0]}-{place[1]}" if place else None,
     )

@@ -11,11 +11,11 @@ from typing import Final
 
 import requests
 from github.GithubException import GithubException
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
-from app.engine import Queue, WakeUps
+from app.engine import Drive, Queue, WakeUps
 from app.events_worker import EventsWorker
 from app.github import GitHub, forge_error
 from app.http import Part, Probe, create_app
@@ -25,6 +25,7 @@ from app.mirrors import Mirrors
 from app.perform import Performer
 from app.progress import Progress, Watcher
 from app.settings import Settings, SettingsRefused
+from app.store import backlog
 from app.store.database import Database
 from app.store.keys import key
 from app.tokens import AppTokens, PersonalToken, Tokens
@@ -78,6 +79,7 @@ class Server:
         self.mirrors = Mirrors(settings.home, web_url=settings.github_url, tokens=self._tokens)
         self.bot = _unknown_bot(settings)
         """Who Darner is; complete once the forge has told."""
+        self._known = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -119,9 +121,33 @@ class Server:
             stack.push_async_callback(_end, introducing)
             await asyncio.wait([introducing], timeout=5)
             stack.push_async_callback(self.wake_ups.stop)
-            await self.wake_ups.start({Queue.EVENTS: events.drive, Queue.TURNS: turns.drive})
+            await self.wake_ups.start(
+                {Queue.EVENTS: self._once_known(events.drive), Queue.TURNS: self._once_known(turns.drive)},
+                backlog=self._backlog,
+            )
             log.info("server.started", extra={"fields": {"bot": self.bot.login, "mention": self.bot.mention}})
             yield
+
+    def _once_known(self, drive: Drive) -> Drive:
+        """Nothing is decided or written before we know who we are: our own comments would look like others'."""
+
+        async def waiting(thread: str) -> None:
+            await self._known.wait()
+            await drive(thread)
+
+        return waiting
+
+    async def _backlog(self) -> list[tuple[Queue, str]]:
+        def due(connection: Connection) -> list[tuple[Queue, str]]:
+            now = time.time()
+            events = backlog.threads_with_events(connection, now=now)
+            turns = backlog.threads_with_turns(connection, now=now)
+            return [
+                *((Queue.EVENTS, thread) for thread in events),
+                *((Queue.TURNS, thread) for thread in turns),
+            ]
+
+        return await self.database.read(due)
 
     async def _introduce(self) -> None:
         """Ask the forge who we are, until it tells."""
@@ -134,6 +160,7 @@ class Server:
                 continue
             mention = self._settings.mention or identity.slug or "darner"
             self.bot = replace(self.bot, id=identity.id, login=identity.login, mention=mention)
+            self._known.set()
             return
 
     def secrets(self) -> Sequence[str]:

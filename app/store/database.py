@@ -111,24 +111,30 @@ Answered = list[tuple[_Write, Any, Exception | None]]
 
 def _commit(connection: Connection, batch: list[_Write]) -> Answered:
     """One transaction for the batch; a write that fails is undone alone."""
-    answered: Answered = []
     try:
         with connection.begin():
-            # The driver's own connection: SQLAlchemy's savepoints cost more than most of our writes.
-            savepoint = connection.connection.driver_connection
-            if savepoint is None:
-                msg = "the writer has lost its connection"
-                raise sa.exc.InvalidRequestError(msg)
-            for write in batch:
-                savepoint.execute("SAVEPOINT one")
-                try:
-                    answered.append((write, write.work(connection), None))
-                except Exception as error:  # noqa: BLE001 - the loop's border: whoever waits is told
-                    savepoint.execute("ROLLBACK TO SAVEPOINT one")
-                    answered.append((write, None, error))
-                savepoint.execute("RELEASE SAVEPOINT one")
-    except sa.exc.SQLAlchemyError as error:
+            return _run(connection, batch)
+    except Exception as error:  # noqa: BLE001 - the writer outlives every fault: a full disk, a restarted server
+        # The driver's connection may be beyond use without SQLAlchemy knowing: the next batch gets a new one.
+        connection.invalidate()
         return [(write, None, error) for write in batch]
+
+
+def _run(connection: Connection, batch: list[_Write]) -> Answered:
+    answered: Answered = []
+    # The driver's own connection: SQLAlchemy's savepoints cost more than most of our writes.
+    savepoint = connection.connection.driver_connection
+    if savepoint is None:
+        msg = "the writer has lost its connection"
+        raise sa.exc.InvalidRequestError(msg)
+    for write in batch:
+        savepoint.execute("SAVEPOINT one")
+        try:
+            answered.append((write, write.work(connection), None))
+        except Exception as error:  # noqa: BLE001 - the loop's border: whoever waits is told
+            savepoint.execute("ROLLBACK TO SAVEPOINT one")
+            answered.append((write, None, error))
+        savepoint.execute("RELEASE SAVEPOINT one")
     return answered
 
 
