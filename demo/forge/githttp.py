@@ -19,7 +19,7 @@ from demo.forge.faults import FaultKind, Faults
 from demo.forge.git import ZERO, Git, environment, program
 from demo.forge.identity import viewer_of
 from demo.forge.refusals import ForgeError, Refused
-from demo.forge.rest.api import broken_answer
+from demo.forge.rest.api import BAD_GATEWAY, broken_answer, drop
 from demo.forge.state import ROLES, Repository, State, Viewer
 
 Service = Literal["git-upload-pack", "git-receive-pack"]
@@ -117,7 +117,13 @@ class GitHttp:
         if service == "git-receive-pack" and scope["method"] == "POST":
             lock = self._locks.setdefault(repo.id, asyncio.Lock())
             async with lock:
-                await self._receive_pack(receive, send, repo=repo, viewer=viewer, cgi=cgi)
+                status, sent, body = await self._receive_pack(receive, repo=repo, viewer=viewer, cgi=cgi)
+            if fault is not None and fault.kind is FaultKind.DROP_AFTER_WRITE:
+                await drop(send)
+            elif fault is not None and fault.kind is FaultKind.BAD_GATEWAY_AFTER_WRITE:
+                await _answer(send, BAD_GATEWAY.status, BAD_GATEWAY.body, {"content-type": "text/plain"})
+            else:
+                await _answer(send, status, body, sent)
             return
         await _stream(cgi, body=_chunks(receive), send=send)
 
@@ -197,9 +203,9 @@ class GitHttp:
         return cgi
 
     async def _receive_pack(
-        self, receive: Receive, send: Send, *, repo: Repository, viewer: Viewer, cgi: dict[str, str]
-    ) -> None:
-        """Let git receive, then tell the world which refs really moved, then answer."""
+        self, receive: Receive, *, repo: Repository, viewer: Viewer, cgi: dict[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Let git receive, then tell the world which refs really moved; git's answer."""
         body = _chunks(receive)
         head = b""
         async for chunk in body:
@@ -215,7 +221,7 @@ class GitHttp:
             if reason.exists():
                 answer = reworded(answer, reason.read_bytes())
         await asyncio.to_thread(self._announce, repo, viewer, updates or [])
-        await _answer(send, status, answer, headers)
+        return status, headers, answer
 
     def _announce(self, repo: Repository, viewer: Viewer, updates: Sequence[Update]) -> None:
         present = Git(self._state.git_dir(repo)).refs("refs")

@@ -31,6 +31,15 @@ class Pull:
     is_draft: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CheckRun:
+    name: str
+    status: str
+    conclusion: str | None
+    title: str
+    external_id: str
+
+
 class Person:
     """One account, signed in."""
 
@@ -72,6 +81,31 @@ class Person:
         found = await self._get(f"{repository}/issues/comments/{comment}/reactions")
         return [str(raw["content"]) for raw in found]
 
+    async def subject_reactions(self, repository: str, number: int) -> list[str]:
+        """The same on the text of an issue or pull request."""
+        return [str(raw["content"]) for raw in await self._get(f"{repository}/issues/{number}/reactions")]
+
+    async def review_comment_reactions(self, repository: str, comment: int) -> list[str]:
+        found = await self._get(f"{repository}/pulls/comments/{comment}/reactions")
+        return [str(raw["content"]) for raw in found]
+
+    async def check_runs(self, repository: str, ref: str) -> list[CheckRun]:
+        """The check runs of a commit, oldest first."""
+        found = await self._get(f"{repository}/commits/{ref}/check-runs?filter=all&per_page=100")
+        return [_check_run(raw) for raw in sorted(found["check_runs"], key=lambda raw: int(raw["id"]))]
+
+    async def forks(self, repository: str) -> str:
+        """Their own copy's full name."""
+        return str((await self._post(f"{repository}/forks", {}))["full_name"])
+
+    async def branches(self, repository: str) -> dict[str, str]:
+        """The branches, each with the commit it is at."""
+        found = await self._get(f"{repository}/branches?per_page=100")
+        return {str(raw["name"]): str(raw["commit"]["sha"]) for raw in found}
+
+    async def commit_message(self, repository: str, ref: str) -> str:
+        return str((await self._get(f"{repository}/commits/{ref}"))["commit"]["message"])
+
     async def pulls(self, repository: str) -> list[Pull]:
         """All pull requests, oldest first."""
         found = await self._get(f"{repository}/pulls?state=all&direction=asc&per_page=100")
@@ -108,6 +142,16 @@ async def signed_in(login: str, *, api_url: str, token: str) -> AsyncIterator[Pe
 
 def _said(raw: dict[str, Any]) -> Said:
     return Said(raw["id"], (raw["user"] or {}).get("login", "ghost"), raw["body"])
+
+
+def _check_run(raw: dict[str, Any]) -> CheckRun:
+    return CheckRun(
+        name=raw["name"],
+        status=raw["status"],
+        conclusion=raw["conclusion"],
+        title=raw["output"]["title"] or "",
+        external_id=raw["external_id"] or "",
+    )
 
 
 def _pull(raw: dict[str, Any]) -> Pull:
