@@ -21,13 +21,14 @@ from app.store import schema
 from app.store.database import engine_for
 from app.wiring import build
 from demo import forge as local_forge
-from demo import story
 from demo import model as scripted
+from demo import story
 from demo.forge import Forge
-from demo.forge.actions import apps
+from demo.forge.actions import apps, repos
 from demo.forge.announce import redeliver
 from demo.forge.person import Person, Pull, Said, signed_in
 from demo.forge.rest import OPERATIONS
+from demo.forge.seed import acting
 from demo.forge.state import Delivery, User
 from tests.github.ledger import Ledger
 from tests.stories.sessions import SESSIONS
@@ -135,8 +136,14 @@ class World:
             for path, text in files.items():
                 (source / path).parent.mkdir(parents=True, exist_ok=True)
                 (source / path).write_text(text)
-        self.forge.create_repository(name, directory=source, protected=protected, private=private)
+        self.forge.create_repository(name, directory=source)
         return name
+
+    def protect(self, repository: str, branch: str) -> None:
+        """Let a branch take no pushes any more."""
+        found = self.forge.state.repository(*repository.split("/"))
+        assert found is not None
+        repos.protect(acting(self.forge.state, _user(self.forge, "maya")), found, branches=(branch,))
 
     async def issue(self, repository: str) -> int:
         """An issue of Maya's that tells of the demo's bug."""

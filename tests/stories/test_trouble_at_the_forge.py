@@ -1,0 +1,78 @@
+"""GitHub has a bad day: every write of the main job fails once, before it is done or after."""
+
+import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import pytest
+
+from demo.forge.faults import FaultKind
+from demo.forge.person import CheckRun
+from tests.stories.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WRITES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "reaction": ("POST", "/reactions"),
+        "progress comment": ("POST", r"/issues/\d+/comments"),
+        "push": ("POST", "/git-receive-pack"),
+        "pull request": ("POST", "/pulls"),
+        "edit": ("PATCH", r"/issues/comments/\d+"),
+        "final comment": ("POST", r"/issues/\d+/comments"),
+        "check run": ("POST", "/check-runs"),
+    }
+)
+
+
+async def _job_with(world: World, kind: FaultKind, *writes: str, seconds: float = 1.0) -> None:
+    """The main job, with these writes failing once; it ends as if nothing had happened."""
+    repository = world.repository()
+    for write in writes:
+        if write != "final comment":
+            _break(world, repository, kind, write, seconds)
+    async with world.gate.closed():
+        issue = await world.maya.opens_issue(repository, "Rows", "@darner mend spread")
+        await world.gate.someone_waits()
+        if "final comment" in writes:
+            _break(world, repository, kind, "final comment", seconds)
+
+    final = await world.final_comment(repository, issue)
+
+    assert [fault for fault in world.forge.faults.pending() if repository in fault.path] == []
+    pull = await world.only_pull(repository)
+    assert final.startswith("✅ **Done**")
+    assert f"[#{pull.number}]" in final
+    progress, _ = await world.bot_comments(repository, issue)
+    assert progress.body.startswith("✅ **Done**")
+    assert await world.maya.subject_reactions(repository, issue) == ["eyes"]
+    [turn] = await world.turns(repository)
+    assert await world.maya.check_runs(repository, pull.head_sha) == [
+        CheckRun("Darner", "completed", "success", "✅ Done", turn)
+    ]
+    assert sorted(await world.maya.branches(repository)) == sorted(["main", pull.head_ref])
+
+
+def _break(world: World, repository: str, kind: FaultKind, write: str, seconds: float) -> None:
+    method, path = WRITES[write]
+    world.forge.faults.add(kind, method=method, path=rf"/{repository}(\.git)?(/.*)?{path}$", seconds=seconds)
+
+
+@pytest.mark.parametrize("write", list(WRITES))
+async def test_a_write_that_fails_is_made_up_for(world: World, write: str) -> None:
+    """A 502 on any one write: in the end it is there all the same, and the conversation reads as always."""
+    await _job_with(world, FaultKind.BAD_GATEWAY, write)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER_WRITE, FaultKind.BAD_GATEWAY_AFTER_WRITE])
+async def test_a_write_whose_answer_was_lost_is_not_doubled(world: World, kind: FaultKind) -> None:
+    """Every write is done but looks as if it were not, and so is tried again: still one of everything."""
+    await _job_with(world, kind, *WRITES)
+
+
+async def test_a_secondary_limit_is_waited_out(world: World) -> None:
+    """Told to wait, the bot waits as long as it was told, and then goes on where it was."""
+    begun = asyncio.get_running_loop().time()
+    await _job_with(world, FaultKind.SECONDARY_LIMIT, "progress comment", "pull request", seconds=1)
+    assert asyncio.get_running_loop().time() - begun >= 2
