@@ -5,11 +5,12 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from bench import steps, webhooks
+from bench import first_request, steps, webhooks
 from bench.figure import Figure
 
 PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "steps": steps.measure,
+    "first_request": first_request.measure,
     "webhooks": webhooks.measure,
 }
 

@@ -7,12 +7,13 @@ It speaks just enough of `POST /v1/responses`. Which command a request is answer
 import asyncio
 import itertools
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+
+from bench.spawn import Child, child, tell_parent, told
 
 USAGE: Final = {
     "input_tokens": 100,
@@ -21,7 +22,6 @@ USAGE: Final = {
     "output_tokens_details": {"reasoning_tokens": 0},
     "total_tokens": 110,
 }
-_PIPE_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Asked:
 class Endpoint:
     """The running process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
+    def __init__(self, process: Child, address: str) -> None:
         self._process = process
         self._address = address
 
@@ -48,34 +48,15 @@ class Endpoint:
 
     async def asked(self, name: str) -> list[Asked]:
         """The requests for `name` since the last call; the script starts anew."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise TypeError("the endpoint was started without pipes")
-        self._process.stdin.write(f"{name}\n".encode())
-        return [Asked(*fields) for fields in json.loads(await self._process.stdout.readline())]
+        return [Asked(*fields) for fields in await self._process.ask(name)]
 
 
 @asynccontextmanager
 async def endpoint(scripts: Mapping[str, Sequence[str]]) -> AsyncIterator[Endpoint]:
     """Serve `scripts`: command lines by the name of the script."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bench.endpoint",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=_PIPE_BYTES,
-    )
-    try:
-        if process.stdin is None or process.stdout is None:
-            raise TypeError("pipes were asked for")
-        process.stdin.write(
-            json.dumps({name: list(script) for name, script in scripts.items()}).encode() + b"\n"
-        )
-        port = int(await process.stdout.readline())
+    async with child("bench.endpoint") as process:
+        port = await process.ask({name: list(script) for name, script in scripts.items()})
         yield Endpoint(process, f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def gaps(asked: Sequence[Asked]) -> list[float]:
@@ -188,15 +169,12 @@ def _event(event: Mapping[str, Any], sequence: int) -> bytes:
 
 
 async def _serve() -> None:
-    commands = asyncio.StreamReader(limit=_PIPE_BYTES)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    player = _Player(json.loads(await commands.readline()))
+    parent = told()
+    player = _Player(await anext(parent))
     server = await asyncio.start_server(player.connected, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    while name := (await commands.readline()).decode().strip():
-        asked = player.take(name)
-        print(json.dumps([[one.arrived, one.answered, one.size] for one in asked]), flush=True)
+    tell_parent(server.sockets[0].getsockname()[1])
+    async for name in parent:
+        tell_parent([[one.arrived, one.answered, one.size] for one in player.take(name)])
 
 
 if __name__ == "__main__":

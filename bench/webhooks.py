@@ -12,13 +12,12 @@ import itertools
 import json
 import os
 import queue
-import socket
 import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +25,7 @@ from typing import Any, Final
 import uvicorn
 
 from bench.figure import Figure, median, percentile
+from bench.spawn import child, free_port, listening
 
 SECRET: Final = "a webhook secret of the bench"  # noqa: S105 - of no other use
 PAYLOAD: Final = Path(__file__).parent.parent / "tests/data/github/webhooks/01-issue_comment.created.json"
@@ -35,12 +35,33 @@ ROUNDS: Final = 3
 _numbers = itertools.count()
 
 
+Compose = Callable[[int], bytes]
+"""The body of the delivery with this number."""
+
+
 def body(text: str) -> bytes:
     """A comment as GitHub sends it, 25 KB in all, that says `text`."""
     payload = json.loads(PAYLOAD.read_bytes())
     filler = "the quick brown fox jumps over the lazy dog " * 400
     payload["comment"]["body"] = f"{text}\n\n{filler}"
     return json.dumps(payload).encode()
+
+
+def same(text: str) -> Compose:
+    """Always the same words, and so the same body."""
+    content = body(text)
+    return lambda _: content
+
+
+def new_each_time(text: str) -> Compose:
+    """A comment of its own each time: else all but the first would be duplicates of one act."""
+    payload = json.loads(body(text))
+
+    def compose(number: int) -> bytes:
+        payload["comment"]["id"] = number + 1
+        return json.dumps(payload).encode()
+
+    return compose
 
 
 async def measure() -> list[Figure]:
@@ -55,9 +76,9 @@ async def measure() -> list[Figure]:
             for _ in range(ROUNDS):
                 for connections in CONNECTIONS:
                     for kind, port in ports.items():
-                        sample = await _load(port, connections, body("nice weather"))
+                        sample = await _load(port, connections, same("nice weather"))
                         samples.setdefault((kind, connections), []).append(sample)
-                sample = await _load(ports["ours"], 16, body("@darner fix it"), seconds=1.0, fresh=True)
+                sample = await _load(ports["ours"], 16, new_each_time("@darner fix it"), seconds=1.0)
                 samples.setdefault(("mention", 16), []).append(sample)
     return [figure for connections in CONNECTIONS for figure in _figures(samples, connections)] + [
         Figure(
@@ -84,37 +105,23 @@ def _figures(
 
 
 async def _load(
-    port: int, connections: int, content: bytes, *, seconds: float = SECONDS, fresh: bool = False
+    port: int, connections: int, compose: Compose, *, seconds: float = SECONDS
 ) -> tuple[float, list[float]]:
     """Deliveries per second, and how long each took."""
     waits: list[float] = []
-    deadline = time.perf_counter() + seconds
     begun = time.perf_counter()
-    await asyncio.gather(*(_client(port, content, deadline, waits, fresh=fresh) for _ in range(connections)))
+    clients = (_client(port, compose, begun + seconds, waits) for _ in range(connections))
+    await asyncio.gather(*clients)
     return len(waits) / (time.perf_counter() - begun), waits
 
 
-async def _client(port: int, content: bytes, deadline: float, waits: list[float], *, fresh: bool) -> None:
+async def _client(port: int, compose: Compose, deadline: float, waits: list[float]) -> None:
     """One kept-alive connection that delivers as fast as it is answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    signature = hmac.new(SECRET.encode(), content, hashlib.sha256).hexdigest()
     while time.perf_counter() < deadline:
-        number = next(_numbers)
-        if fresh:
-            # Another act each time: else they would be duplicates of the first.
-            content = content.replace(b'"id":', f'"n{number}":0,"id":'.encode(), 1)
-            marked = content.replace(b"@darner fix it", f"@darner fix {number}".encode())
-            sent = marked.replace(b'"created_at": "', b'"created_at": "', 1)
-            signature = hmac.new(SECRET.encode(), sent, hashlib.sha256).hexdigest()
-        else:
-            sent = content
-        head = (
-            "POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-            f"x-github-event: issue_comment\r\nx-github-delivery: {os.getpid()}-{number}\r\n"
-            f"x-hub-signature-256: sha256={signature}\r\ncontent-length: {len(sent)}\r\n\r\n"
-        )
+        request = _request(next(_numbers), compose)
         begun = time.perf_counter()
-        writer.write(head.encode() + sent)
+        writer.write(request)
         answer = await reader.readuntil(b"\r\n\r\n")
         if not answer.startswith(b"HTTP/1.1 20"):
             raise RuntimeError(answer.decode())
@@ -125,34 +132,25 @@ async def _client(port: int, content: bytes, deadline: float, waits: list[float]
     await writer.wait_closed()
 
 
+def _request(number: int, compose: Compose) -> bytes:
+    content = compose(number)
+    signature = hmac.new(SECRET.encode(), content, hashlib.sha256).hexdigest()
+    head = (
+        "POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"x-github-event: issue_comment\r\nx-github-delivery: {os.getpid()}-{number}\r\n"
+        f"x-hub-signature-256: sha256={signature}\r\ncontent-length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
 @asynccontextmanager
 async def _receiver(kind: str, home: Path) -> AsyncIterator[int]:
     """A receiver in a process of its own; its port."""
     home.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.webhooks", kind, str(home), str(port)
-    )
-    try:
-        await _listening(port)
+    port = free_port()
+    async with child("bench.webhooks", kind, str(home), str(port)):
+        await listening(port)
         yield port
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _listening(port: int) -> None:
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-            continue
-        writer.close()
-        return
-    msg = "the receiver did not start"
-    raise RuntimeError(msg)
 
 
 def _serve_ours(home: Path, port: int) -> None:
