@@ -8,7 +8,6 @@ service or the time limit.
 
 import asyncio
 import errno
-import itertools
 import os
 import posixpath
 import re
@@ -100,7 +99,6 @@ class BubblewrapDriver:
         self.program = program
         self._state = state
         self._sandbox_uid = sandbox_uid
-        self._numbers = itertools.count()
         self._prepared: _Prepared | None = None
 
     @property
@@ -120,12 +118,24 @@ class BubblewrapDriver:
         owner = self.owner_uid
         _refuse_wrong_owner(workspace, policy, owner=owner)
         sources = await asyncio.to_thread(self._sources, workspace, self._prepared)
-        with self._ground(sources, policy, prepared=self._prepared) as ground:
-            sandbox = BubblewrapSandbox(workspace, policy, ground)
-            try:
-                yield sandbox
-            finally:
-                await sandbox.close()
+        group = _limited_group(self._prepared.hierarchies, policy)
+        try:
+            with open_starter(sources, user=owner, group=group) as starter:
+                ground = _Ground(
+                    program=self._prepared.program,
+                    starter=starter,
+                    shown_extras={_extra(n): str(path) for n, path in enumerate(self.extra_read_only)},
+                    filter_program=self._prepared.filter_program,
+                    group=group,
+                    owner=owner,
+                )
+                sandbox = BubblewrapSandbox(workspace, policy, ground)
+                try:
+                    yield sandbox
+                finally:
+                    await sandbox.close()
+        finally:
+            await asyncio.to_thread(cgroups.remove_group, group)
 
     async def check(self) -> tuple[Check, ...]:
         """See `Driver.check`."""
@@ -149,26 +159,6 @@ class BubblewrapDriver:
         if workspace.objects is not None:
             sources["objects"] = workspace.objects
         return sources | {_extra(number): path.resolve() for number, path in enumerate(self.extra_read_only)}
-
-    @contextmanager
-    def _ground(
-        self, sources: Mapping[str, Path], policy: Policy, *, prepared: "_Prepared"
-    ) -> Iterator["_Ground"]:
-        """All that is the same for every command of a turn."""
-        name = f"darner-{os.getpid()}-{next(self._numbers)}"
-        owner = self.owner_uid
-        with (
-            _limited_group(prepared.hierarchies, name, policy) as group,
-            open_starter(sources, user=owner, group=group) as starter,
-        ):
-            yield _Ground(
-                program=prepared.program,
-                starter=starter,
-                shown_extras={_extra(number): str(path) for number, path in enumerate(self.extra_read_only)},
-                filter_program=prepared.filter_program,
-                group=group,
-                owner=owner,
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +297,13 @@ def _prepared(program: str) -> _Prepared:
         raise SandboxUnavailable(
             "bubblewrap is not installed.", remedy="Install it: `apt install bubblewrap` (0.8 or newer)."
         )
+    hierarchies = cgroups.writable_hierarchies()
+    cgroups.sweep(hierarchies)
     return _Prepared(
         program=found,
         etc=etc_snapshot(),
         filter_program=filter_program(),
-        hierarchies=cgroups.writable_hierarchies(),
+        hierarchies=hierarchies,
     )
 
 
@@ -336,23 +328,23 @@ def _make_missing(workspace: Workspace, *, owner: int | None) -> None:
         if owner is not None:
             os.chown(directory, owner, owner)
     if workspace.git is not None:
-        # The place where the view is shown.
-        (workspace.tree / ".git").mkdir(mode=0o755, exist_ok=True)
-
-
-@contextmanager
-def _limited_group(
-    hierarchies: tuple[cgroups.Hierarchy, ...], name: str, policy: Policy
-) -> Iterator[cgroups.Group]:
-    with ExitStack() as stack:
-        try:
-            group = stack.enter_context(cgroups.turn_group(hierarchies, name, policy.limits))
-        except OSError as error:
+        place = workspace.tree / ".git"
+        if place.is_symlink() or not (place.is_dir() or not place.exists()):
             raise SandboxUnavailable(
-                f"The control group of the turn could not be made: {error}.",
-                remedy="Free control groups that are no longer used, or raise the host's limit.",
-            ) from error
-        yield group
+                "The checkout has a .git of its own, where the view of the history would be shown.",
+                remedy="Make the checkout without one.",
+            )
+        place.mkdir(mode=0o755, exist_ok=True)
+
+
+def _limited_group(hierarchies: tuple[cgroups.Hierarchy, ...], policy: Policy) -> cgroups.Group:
+    try:
+        return cgroups.make_group(hierarchies, policy.limits)
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"The control group of the turn could not be made: {error}.",
+            remedy="Free control groups that are no longer used, or raise the host's limit.",
+        ) from error
 
 
 def _fixed_options(ground: _Ground) -> Iterator[str]:

@@ -3,16 +3,21 @@
 Never required: without them each process is still bounded, and the service's own container bounds the sum.
 """
 
+import itertools
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from sandbox.base import Limits
 
+_PREFIX: Final = "darner-"
+_REMOVAL_TRIES: Final = 400
+_REMOVAL_PAUSE: Final = 0.005
 _V1_FILES: Final = {
     "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
     "pids": ("pids.max",),
@@ -68,26 +73,55 @@ def writable_hierarchies(proc: Path = Path("/proc/self")) -> tuple[Hierarchy, ..
     return tuple(found)
 
 
-@contextmanager
-def turn_group(hierarchies: tuple[Hierarchy, ...], name: str, limits: Limits) -> Iterator[Group]:
-    """New groups under `hierarchies`, removed at the end. Raises `OSError` when one cannot be made."""
-    made: list[Path] = []
+def make_group(hierarchies: Sequence[Hierarchy], limits: Limits) -> Group:
+    """New groups for one turn. Raises `OSError` when one cannot be made; then none is left."""
     by_version: dict[Literal[1, 2], list[Path]] = {1: [], 2: []}
     try:
         for hierarchy in hierarchies:
-            directory = hierarchy.directory / name
-            # Left by a service that was killed and had our process id; removed only if nothing is in it.
-            with suppress(OSError):
-                directory.rmdir()
-            directory.mkdir()
-            made.append(directory)
+            directory = _new_directory(hierarchy.directory)
             by_version[hierarchy.version].append(directory)
             _bound(hierarchy, directory, limits)
-        yield Group(of_threads=tuple(by_version[1]), of_processes=tuple(by_version[2]))
-    finally:
-        for directory in made:
+    except OSError:
+        for directory in (*by_version[1], *by_version[2]):
             with suppress(OSError):
                 directory.rmdir()
+        raise
+    return Group(of_threads=tuple(by_version[1]), of_processes=tuple(by_version[2]))
+
+
+def remove_group(group: Group) -> None:
+    """Remove the groups of a turn that is over. May wait: the kernel tells of an end before it is one."""
+    for directory in (*group.of_threads, *group.of_processes):
+        for _ in range(_REMOVAL_TRIES):
+            try:
+                directory.rmdir()
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(_REMOVAL_PAUSE)
+            else:
+                break
+
+
+def sweep(hierarchies: Iterable[Hierarchy]) -> None:
+    """Remove what services that were killed have left. Only empty groups can be removed at all."""
+    for hierarchy in hierarchies:
+        for directory in hierarchy.directory.glob(f"{_PREFIX}*-*"):
+            owner = directory.name.removeprefix(_PREFIX).partition("-")[0]
+            if not Path("/proc", owner).exists():
+                with suppress(OSError):
+                    directory.rmdir()
+
+
+def _new_directory(parent: Path) -> Path:
+    for number in itertools.count():
+        directory = parent / f"{_PREFIX}{os.getpid()}-{number}"
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        return directory
+    raise AssertionError("counting has no end")
 
 
 def _bound(hierarchy: Hierarchy, directory: Path, limits: Limits) -> None:

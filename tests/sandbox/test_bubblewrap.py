@@ -29,6 +29,7 @@ from sandbox.base import (
     WriteFile,
 )
 from sandbox.bubblewrap import BubblewrapDriver
+from sandbox.cgroups import writable_hierarchies
 from sandbox.doctor import INVARIANTS, PROBE
 from tests.sandbox.conftest import Run
 
@@ -359,6 +360,25 @@ END"""
         _, printed = await run(sandbox, hog)
     survivors = int(printed or 0)
     assert (survivors < 6) == (checks["control groups"] == "ok")
+
+
+async def test_control_groups_go_with_their_turn(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """A service that serves for months leaves none behind, whichever way its turns end."""
+
+    def groups() -> set[Path]:
+        return {
+            directory
+            for hierarchy in writable_hierarchies()
+            for directory in hierarchy.directory.glob(f"darner-{os.getpid()}-*")
+        }
+
+    for _ in range(5):
+        async with driver.open(workspace, WRITE) as sandbox:
+            await run(sandbox, "sleep 9 & true")
+            assert len(groups()) == len(writable_hierarchies())
+    assert groups() == set()
 
 
 async def test_file_size_is_bounded(driver: BubblewrapDriver, workspace: Workspace, run: Run) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.base import Limits
-from sandbox.cgroups import Group, Hierarchy, turn_group, writable_hierarchies
+from sandbox.cgroups import Group, Hierarchy, make_group, remove_group, sweep, writable_hierarchies
 
 
 @pytest.fixture
@@ -51,24 +51,34 @@ def test_a_turn_has_its_own_group(tmp_path: Path) -> None:
     """With the limits of the policy."""
     limits = Limits(processes=7, memory_bytes=4096)
     hierarchies = (Hierarchy(2, frozenset({"memory", "pids"}), tmp_path),)
-    with turn_group(hierarchies, "turn", limits) as group:
-        directory = tmp_path / "turn"
-        assert group == Group(of_processes=(directory,))
-        group.take_this_thread()
-        group.take_process(12)
-        assert {path.name: path.read_text() for path in directory.iterdir()} == {
-            "cgroup.procs": "12",
-            "memory.max": "4096",
-            "memory.oom.group": "1",
-            "memory.swap.max": "0",
-            "pids.max": "7",
-        }
+    directory = tmp_path / f"darner-{os.getpid()}-0"
+    group = make_group(hierarchies, limits)
+    assert group == Group(of_processes=(directory,))
+    group.take_this_thread()
+    group.take_process(12)
+    assert {path.name: path.read_text() for path in directory.iterdir()} == {
+        "cgroup.procs": "12",
+        "memory.max": "4096",
+        "memory.oom.group": "1",
+        "memory.swap.max": "0",
+        "pids.max": "7",
+    }
 
 
-def test_real_groups_are_left_as_they_were() -> None:
-    """On this machine: nothing remains of a turn's groups."""
+def test_turns_at_the_same_time_have_different_groups() -> None:
+    """On this machine, with the real thing; and nothing remains of them."""
     hierarchies = writable_hierarchies()
-    with turn_group(hierarchies, f"darner-test-{os.getpid()}", Limits()) as group:
-        made = (*group.of_threads, *group.of_processes)
-        assert len(made) == len(hierarchies)
+    groups = [make_group(hierarchies, Limits()) for _ in range(2)]
+    made = [directory for group in groups for directory in (*group.of_threads, *group.of_processes)]
+    for group in groups:
+        remove_group(group)
+    assert len(set(made)) == 2 * len(hierarchies)
     assert [directory for directory in made if directory.exists()] == []
+
+
+def test_groups_of_dead_services_are_swept(tmp_path: Path) -> None:
+    """Those of the living are left alone, and so is everything that is not ours."""
+    for name in ("darner-4194305-0", f"darner-{os.getpid()}-0", "other-4194305-0"):
+        (tmp_path / name).mkdir()
+    sweep([Hierarchy(1, frozenset({"pids"}), tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == {f"darner-{os.getpid()}-0", "other-4194305-0"}
