@@ -270,7 +270,7 @@ class ObjectReader:
         if not name or "\n" in name or "\0" in name:
             return None
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None or process.returncode is not None or _pipes(process)[0].is_closing():
             await self._drop()
             process = self._process = await self._git.start(
                 "cat-file", "--batch-command", stderr=asyncio.subprocess.DEVNULL
@@ -344,6 +344,9 @@ async def _communicate(process: asyncio.subprocess.Process, *, stdin: bytes, lim
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
     writer = _pipes(process)[0]
+    if writer.is_closing():
+        # The process has ended already: uvloop closes the pipe then, and to write to it would be an error.
+        return
     # A git that ends without reading all of its input says why on standard error.
     with suppress(BrokenPipeError, ConnectionResetError):
         writer.write(data)

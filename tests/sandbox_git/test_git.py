@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from sandbox.base import Check
 from sandbox.git import Git, GitFailed, ObjectReader, check_git
@@ -70,6 +71,18 @@ async def test_the_doctor_is_told_of_git(tmp_path: Path) -> None:
     assert await check_git(str(old)) == Check(
         "git", "failed", "git version 2.30.2: too old", "Install git 2.36 or newer."
     )
+
+
+def test_a_git_that_ends_at_once_is_no_error(tmp_path: Path) -> None:
+    """Also on the event loop of the server, which closes the pipes of a process that has ended."""
+
+    async def versions() -> set[bytes]:
+        git = Git(tmp_path)
+        asked = (git.run("version", limit=100, seconds=10, stdin=b"unread") for _ in range(8))
+        return {answer[:12] for answer in await asyncio.gather(*asked)}
+
+    for _ in range(5):
+        assert uvloop.run(versions()) == {b"git version "}
 
 
 async def test_one_process_reads_all_objects(origin: Origin, mirror: Mirror) -> None:
