@@ -45,7 +45,7 @@ async def _serve(port: int, home: Path, webhook_url: str, webhook_secret: str) -
         console.print(f"The forge is at [bold]{running.url}[/]; try {running.url}/{REPOSITORY}/issues\n")
         console.print("People and their tokens:")
         for login, token in running.tokens.items():
-            console.print(f"  {login:<12} {token}")
+            console.print(f"  {login:<12} {token}", markup=False)
         console.print("\nA server for it (its webhooks go to " + webhook_url + "):")
         for line in (
             f"export DARNER_GITHUB_URL={running.url}",
