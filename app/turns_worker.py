@@ -8,7 +8,7 @@ import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,9 @@ TEST_COMMAND: Final = re.compile(
     r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\b"
 )
 
+HEAD_START_SECONDS: Final = 0.1
+"""That the first request has before the checkout is begun, unless a tool wants it sooner: writing thousands of
+files makes the journal wait for the disk (measured: 60 ms), and a model takes longer to answer anyway."""
 PATCH_LIMIT: Final = 60_000
 """Characters of a held-back patch that a comment may show."""
 
@@ -199,15 +202,18 @@ class TurnsWorker:
     ) -> AsyncIterator["_PendingWorkspace"]:
         """The checkout and its sandbox, being made ready. The checkout stays until the outcome is stored."""
         stack = AsyncExitStack()
+        wanted = asyncio.Event()
 
         async def prepare() -> tuple[Checkout, Sandbox]:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wanted.wait(), HEAD_START_SECONDS)
             checkout = await self._checkout(row, start, mirror)
             sandbox = await stack.enter_async_context(self._runtime.driver.open(checkout.workspace, policy))
             return checkout, sandbox
 
         task = asyncio.create_task(prepare())
         try:
-            yield _PendingWorkspace(task)
+            yield _PendingWorkspace(task, wanted)
         finally:
             if not task.done():
                 task.cancel()
@@ -342,11 +348,16 @@ def _tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:
 class _PendingWorkspace:
     """A workspace that may still be in the making."""
 
-    def __init__(self, task: "asyncio.Task[tuple[Checkout, Sandbox]]") -> None:
+    def __init__(self, task: "asyncio.Task[tuple[Checkout, Sandbox]]", wanted: asyncio.Event) -> None:
         self._task = task
+        self._wanted = wanted
 
     async def sandbox(self) -> Sandbox:
-        return (await asyncio.shield(self._task))[1]
+        return (await self._made())[1]
 
     async def checkout(self) -> Checkout:
-        return (await asyncio.shield(self._task))[0]
+        return (await self._made())[0]
+
+    async def _made(self) -> tuple[Checkout, Sandbox]:
+        self._wanted.set()
+        return await asyncio.shield(self._task)

@@ -104,7 +104,9 @@ def _start(event: Mentioning, view: View, *, request: str, mode: SandboxMode) ->
     start = _turn(event, view, request=request, mode=mode)
     note = "" if view.running_turn is None else comments.queued_behind(view.running_turn)
     progress = comments.progress(comments.Progress(phase="queued", start=start, note=note))
+    # The turn first: the model reads while the reaction and the comment are posted.
     effects: list[Effect] = [
+        start,
         _reaction(event, "eyes"),
         PostComment(
             key=start.progress_key,
@@ -126,7 +128,7 @@ def _start(event: Mentioning, view: View, *, request: str, mode: SandboxMode) ->
                 summary=comments.check_summary(start, note),
             )
         )
-    return [*effects, start]
+    return effects
 
 
 def _turn(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> StartTurn:

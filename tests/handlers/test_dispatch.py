@@ -80,7 +80,7 @@ def answer_to(effects: list[Effect]) -> str:
 
 
 def test_a_writers_mention_on_an_issue_starts_a_turn() -> None:
-    """Eyes at once, one progress comment, and a turn pinned to the default branch as it is now."""
+    """A turn pinned to the default branch as it is now; eyes and one progress comment while it begins."""
     effects = dispatch(said("@darner fix the failing test"), WRITER_VIEW)
 
     start = StartTurn(
@@ -103,6 +103,7 @@ def test_a_writers_mention_on_an_issue_starts_a_turn() -> None:
         subject_body=ISSUE.body,
     )
     assert effects == [
+        start,
         React(key=f"{ACT}:react", target=ReactionTarget("issue_comment", 55), content="eyes"),
         PostComment(
             key=f"{ACT}:progress",
@@ -110,7 +111,6 @@ def test_a_writers_mention_on_an_issue_starts_a_turn() -> None:
             body=comments.progress(Progress(phase="queued", start=start)),
             requester="octocat",
         ),
-        start,
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_mention_on_a_pull_request_works_on_its_head_under_its_bases_instructi
         BASE_SHA,
         False,
     )
-    assert effects[2] == WriteCheckRun(
+    assert effects[3] == WriteCheckRun(
         key=f"{start.turn_id}:check:queued",
         external_id=start.turn_id,
         head_sha=HEAD_SHA,
@@ -133,7 +133,7 @@ def test_a_mention_on_a_pull_request_works_on_its_head_under_its_bases_instructi
         title="Queued",
         summary=comments.check_summary(start),
     )
-    assert kinds(effects) == ["react", "post_comment", "write_check_run", "start_turn"]
+    assert kinds(effects) == ["start_turn", "react", "post_comment", "write_check_run"]
 
 
 def test_a_mention_on_a_line_of_a_diff_is_answered_there() -> None:
@@ -145,9 +145,9 @@ def test_a_mention_on_a_line_of_a_diff_is_answered_there() -> None:
         "calc/median.py",
         "@@ -1,3 +1,3 @@\n-a\n+b",
     )
-    assert isinstance(effects[1], PostComment)
-    assert effects[1].review_thread == 44
-    assert effects[0] == React(
+    assert isinstance(effects[2], PostComment)
+    assert effects[2].review_thread == 44
+    assert effects[1] == React(
         key="42/8/review_comment/55/created/2026-11-22T12:00:00Z:react",
         target=ReactionTarget("review_comment", 55),
         content="eyes",
@@ -157,7 +157,7 @@ def test_a_mention_on_a_line_of_a_diff_is_answered_there() -> None:
 def test_a_mention_in_an_issues_own_text_counts() -> None:
     effects = dispatch(opened("It is wrong.\n\n@darner fix it"), WRITER_VIEW)
 
-    assert effects[0] == React(
+    assert effects[1] == React(
         key="42/7/subject/7/created/2026-11-22T12:00:00Z:react",
         target=ReactionTarget("subject", 7),
         content="eyes",
@@ -170,7 +170,7 @@ def test_a_writer_on_a_forks_head_gets_a_turn_that_will_not_push_there() -> None
 
     start = turn_of(effects)
     assert (start.is_fork, start.base_ref, start.base_sha) == (True, "main", HEAD_SHA)
-    assert kinds(effects) == ["react", "post_comment", "start_turn"]
+    assert kinds(effects) == ["start_turn", "react", "post_comment"]
 
 
 def test_a_turn_behind_another_says_so() -> None:
