@@ -32,7 +32,7 @@ APPLICATION_VERSION: Final = "1"
 
 
 SWEEP_SECONDS: Final = 30.0
-"""Between two looks for work that nobody comes for: after a drive that failed, or a wake-up that DBOS gave up."""
+"""Between two looks for work that nobody comes for, because a drive failed or DBOS gave a wake-up up."""
 
 KEEP_WAKE_UPS: Final = timedelta(days=1)
 """DBOS keeps what is done for ever unless told otherwise."""

@@ -1,33 +1,56 @@
 """Drives a thread's inbox: claims a letter, fetches the view, asks the handlers, stores and performs effects.
 
-Effects of one thread are done in order; one that must wait (a rate limit) holds the later ones.
+Effects of one thread are done in order; one that must wait (a rate limit) holds the later ones. What is given
+up is an event of its own, so that whoever asked hears of it.
 """
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection
 
 from app.engine import Queue, WakeUps
-from app.github import ForgeError, GitHub
+from app.forge_error import ForgeError
+from app.github import GitHub
 from app.perform import Performed, Performer
 from app.store import deliveries, inbox, outbox, turns
 from app.store.database import Database
 from app.store.inbox import Letter
 from app.store.outbox import Pending
+from app.store.places import RepositoryRef
 from app.view import fetch_view
 from handlers.dispatch import dispatch
-from handlers.effects import Effect, Ignore, StartTurn
-from handlers.events import Event
-from handlers.ingest import parse
+from handlers.effects import Effect, Ignore, OpenPull, PostComment, PushResult, StartTurn
+from handlers.events import EffectFailed, Event, ResultPushed, ended_of
+from handlers.ingest import parse, set_aside
+from handlers.on_handling_failed import on_handling_failed
 from handlers.view import Bot
+from sandbox.base import SandboxError
+from sandbox.git import GitFailed
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 8
-"""Tries before a letter or an effect is given up; with the delays below, about half an hour."""
+"""Tries before a fault of our own, or something merely nice to have, is given up: two minutes."""
+PATIENT_ATTEMPTS: Final = 300
+"""Tries while the forge is out of order: with the longest pause, about a day."""
+GIT_ATTEMPTS: Final = 30
+"""Tries of a git that could not: hours. It may be the network, or a disk that an operator must look after."""
+LONGEST_PAUSE: Final = 300.0
+LONGEST_OBEYED: Final = 3600.0
+"""Of a `Retry-After`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why something was not done, and how often it is worth trying."""
+
+    text: str
+    attempts: int
+    after: float | None = None
 
 
 class EventsWorker:
@@ -53,8 +76,9 @@ class EventsWorker:
     async def drive(self, thread: str) -> None:
         """Work until nothing is left that may be done now."""
         while True:
-            pending, letter = await self._database.read(
+            place, pending, letter = await self._database.read(
                 lambda connection: (
+                    inbox.place_of(connection, thread),
                     outbox.next_pending(connection, thread),
                     inbox.next_letter(connection, thread),
                 )
@@ -64,36 +88,38 @@ class EventsWorker:
             if waiting is None or waiting.not_before > self._now():
                 return
             if pending is not None:
-                goes_on = await self._perform(thread, pending)
-            else:
-                goes_on = letter is not None and await self._handle(thread, letter)
-            if not goes_on:
-                return
+                await self._perform(thread, place, pending)
+            elif letter is not None:
+                await self._handle(thread, place, letter)
 
-    async def _handle(self, thread: str, letter: Letter) -> bool:
+    async def _handle(self, thread: str, place: RepositoryRef, letter: Letter) -> None:
         """One event: view, decision, effects. The handler border: a fault is recorded and tried again."""
         try:
-            event = await self._event(letter)
-            place = await self._database.read(lambda connection: inbox.place_of(connection, thread))
-            running = await self._database.read(lambda connection: turns.next_unfinished(connection, thread))
-            view = await fetch_view(
-                event,
-                github=self._github,
-                place=place,
-                bot=self._bot(),
-                running_turn=running.id if running else None,
-            )
-            chosen = dispatch(event, view)
+            chosen = await self._choose(thread, place, letter)
         except ForgeError as error:
-            return await self._postpone_letter(thread, letter, str(error), after=error.retry_after)
+            if await self._has_moved(place, error):
+                return
+            attempts = PATIENT_ATTEMPTS if error.is_passing else ATTEMPTS
+            fault = _Fault(str(error), attempts, error.retry_after)
+            await self._put_off_letter(thread, letter, fault)
         except Exception:
             reference = secrets.token_hex(4)
-            log.exception(
-                "event.handler_failed", extra={"fields": {"reference": reference, "thread": thread}}
-            )
-            return await self._postpone_letter(thread, letter, f"internal error {reference}", after=None)
-        await self._database.write(lambda connection: self._decide(connection, thread, letter, chosen))
-        return True
+            fields = {"reference": reference, "thread": thread, "letter": letter.id}
+            log.exception("event.handler_failed", extra={"fields": fields})
+            fault = _Fault(f"internal error, reference {reference}", ATTEMPTS)
+            await self._put_off_letter(thread, letter, fault)
+        else:
+            await self._database.write(lambda connection: self._decide(connection, thread, letter, chosen))
+
+    async def _choose(self, thread: str, place: RepositoryRef, letter: Letter) -> Sequence[Effect]:
+        event = await self._event(letter)
+        bot = self._bot()
+        if aside := set_aside(event, bot):
+            return [aside]
+        running = await self._database.read(lambda connection: turns.next_unfinished(connection, thread))
+        running_turn = running.id if running else None
+        view = await fetch_view(event, github=self._github, place=place, bot=bot, running_turn=running_turn)
+        return dispatch(event, view)
 
     async def _event(self, letter: Letter) -> Event:
         if letter.event is not None:
@@ -105,10 +131,9 @@ class EventsWorker:
         _, name, body = await self._database.read(lambda connection: deliveries.read(connection, delivery))
         return parse(name, body)
 
-    def _decide(self, connection: Connection, thread: str, letter: Letter, chosen: list[Effect]) -> None:
+    def _decide(self, connection: Connection, thread: str, letter: Letter, chosen: Sequence[Effect]) -> None:
         """Effects, the letter and the delivery's decision: one transaction."""
-        now = self._now()
-        outbox.put(connection, thread, chosen, cause=letter.id, now=now)
+        outbox.put(connection, thread, chosen, cause=letter.id, now=self._now())
         inbox.mark(connection, letter.id, "handled")
         if letter.delivery is not None:
             reasons = [effect.reason for effect in chosen if isinstance(effect, Ignore)]
@@ -116,88 +141,143 @@ class EventsWorker:
             reason = "; ".join(reasons) or (f"Started turn {started[0]}." if started else "Answered.")
             deliveries.decide(connection, letter.delivery, state="handled", reason=reason)
 
-    async def _postpone_letter(self, thread: str, letter: Letter, fault: str, *, after: float | None) -> bool:
-        delay = after if after is not None else _backoff(letter.attempts)
+    async def _put_off_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
+        """Leave it for later; after too many tries say so to whoever waits."""
+        if letter.attempts + 1 >= fault.attempts:
+            await self._give_up_letter(thread, letter, fault)
+            return
+        delay = _pause(letter.attempts, fault)
         until = self._now() + delay
-        gives_up = letter.attempts + 1 >= ATTEMPTS
 
         def postpone(connection: Connection) -> None:
             inbox.postpone(connection, letter.id, until=until)
-            if gives_up:
-                inbox.mark(connection, letter.id, "failed")
-                if letter.delivery is not None:
-                    reason = f"Given up after {ATTEMPTS} tries: {fault}"
-                    deliveries.decide(connection, letter.delivery, state="failed", reason=reason)
-                return
             wake = f"letter-{letter.id}-{letter.attempts + 1}"
             self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=wake, delay=delay)
 
         await self._database.write(postpone)
-        log.warning(
-            "event.postponed",
-            extra={"fields": {"thread": thread, "letter": letter.id, "fault": fault, "delay": delay}},
-        )
-        return gives_up
+        fields = {"thread": thread, "letter": letter.id, "fault": fault.text, "delay": delay}
+        log.warning("event.postponed", extra={"fields": fields})
 
-    async def _perform(self, thread: str, pending: Pending) -> bool:
+    async def _give_up_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
+        try:
+            last_words = on_handling_failed(await self._event(letter), fault=fault.text)
+        except Exception:
+            # What cannot even be read has nobody to answer to; the ledger has it.
+            log.exception("event.unreadable", extra={"fields": {"thread": thread, "letter": letter.id}})
+            last_words = []
+
+        def give_up(connection: Connection) -> None:
+            outbox.put(connection, thread, last_words, cause=letter.id, now=self._now())
+            inbox.mark(connection, letter.id, "failed")
+            if letter.delivery is not None:
+                reason = f"Given up after {letter.attempts + 1} tries: {fault.text}"
+                deliveries.decide(connection, letter.delivery, state="failed", reason=reason)
+
+        await self._database.write(give_up)
+        fields = {"thread": thread, "letter": letter.id, "fault": fault.text}
+        log.error("event.given_up", extra={"fields": fields})
+
+    async def _perform(self, thread: str, place: RepositoryRef, pending: Pending) -> None:
         await self._database.write(lambda connection: outbox.begin(connection, pending.id))
-        place = await self._database.read(lambda connection: inbox.place_of(connection, thread))
         try:
             performed = await self._performer.perform(pending, thread, place)
         except ForgeError as error:
-            gives_up = not error.is_passing or pending.attempts + 1 >= ATTEMPTS
-            return await self._put_off(
-                thread, pending, str(error), after=error.retry_after, gives_up=gives_up
-            )
-        except Exception as error:
+            if await self._has_moved(place, error):
+                return
+            fault = _Fault(str(error), _worth(pending.effect, error), error.retry_after)
+            await self._put_off(thread, pending, fault)
+        except SandboxError as error:
+            # Any other refusal than git's is about the result itself, and stays.
+            attempts = GIT_ATTEMPTS if isinstance(error, GitFailed) else 1
+            await self._put_off(thread, pending, _Fault(str(error), attempts))
+        except Exception:
             # The border again: whatever an effect raises, the thread's others must not be stuck behind it.
             reference = secrets.token_hex(4)
-            log.exception("effect.crashed", extra={"fields": {"reference": reference, "thread": thread}})
-            fault = f"{type(error).__name__} (reference {reference})"
-            gives_up = pending.attempts + 1 >= ATTEMPTS
-            return await self._put_off(thread, pending, fault, after=None, gives_up=gives_up)
-        woken = await self._database.write(
-            lambda connection: self._finish(connection, thread, pending, performed)
-        )
-        if woken is not None:
-            self._wake_ups.nudge(woken, thread)
-        return True
+            fields = {"reference": reference, "thread": thread, "key": pending.effect.key}
+            log.exception("effect.crashed", extra={"fields": fields})
+            fault = _Fault(f"internal error, reference {reference}", ATTEMPTS)
+            await self._put_off(thread, pending, fault)
+        else:
+            await self._finish(thread, pending, performed)
 
-    def _finish(
-        self, connection: Connection, thread: str, pending: Pending, performed: Performed
-    ) -> Queue | None:
+    async def _finish(self, thread: str, pending: Pending, performed: Performed) -> None:
         """The effect is done; what happened by it goes into the inbox in the same transaction."""
-        now = self._now()
-        outbox.finish(connection, pending.id, performed.result, now=now)
-        if performed.event is not None:
-            letter = inbox.put_event(connection, thread, performed.event, now=now)
-            self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
-        if performed.wake is not None:
-            self._wake_ups.enqueue(connection, performed.wake, thread, wake=f"effect-{pending.id}")
-        return performed.wake
 
-    async def _put_off(
-        self, thread: str, pending: Pending, fault: str, *, after: float | None, gives_up: bool
-    ) -> bool:
-        delay = after if after is not None else _backoff(pending.attempts)
-        now = self._now()
+        def finish(connection: Connection) -> None:
+            now = self._now()
+            outbox.finish(connection, pending.id, performed.result, now=now)
+            if performed.event is not None:
+                origin = inbox.origin_of(connection, pending.cause)
+                letter = inbox.put_event(connection, thread, performed.event, origin=origin, now=now)
+                self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
+            if performed.wake is not None:
+                self._wake_ups.enqueue(connection, performed.wake, thread, wake=f"effect-{pending.id}")
+
+        await self._database.write(finish)
+        if performed.wake is not None:
+            self._wake_ups.nudge(performed.wake, thread)
+
+    async def _put_off(self, thread: str, pending: Pending, fault: _Fault) -> None:
+        """Leave it for later; after too many tries it has failed, and that is an event."""
+        gives_up = pending.attempts + 1 >= fault.attempts
+        delay = _pause(pending.attempts, fault)
 
         def record(connection: Connection) -> None:
-            if gives_up:
-                outbox.fail(connection, pending.id, error=fault, now=now)
+            now = self._now()
+            if not gives_up:
+                outbox.postpone(connection, pending.id, error=fault.text, until=now + delay)
+                wake = f"effect-{pending.id}-{pending.attempts + 1}"
+                self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=wake, delay=delay)
                 return
-            outbox.postpone(connection, pending.id, error=fault, until=now + delay)
-            wake = f"effect-{pending.id}-{pending.attempts + 1}"
-            self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=wake, delay=delay)
+            outbox.fail(connection, pending.id, error=fault.text, now=now)
+            if failed := _failure(connection, pending, fault):
+                origin = inbox.origin_of(connection, pending.cause)
+                letter = inbox.put_event(connection, thread, failed, origin=origin, now=now)
+                self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
 
         await self._database.write(record)
-        log.warning(
-            "effect.failed" if gives_up else "effect.postponed",
-            extra={"fields": {"thread": thread, "key": pending.effect.key, "fault": fault, "delay": delay}},
-        )
-        return gives_up
+        fields = {"thread": thread, "key": pending.effect.key, "fault": fault.text, "delay": delay}
+        log.warning("effect.given_up" if gives_up else "effect.postponed", extra={"fields": fields})
+
+    async def _has_moved(self, place: RepositoryRef, error: ForgeError) -> bool:
+        """Whether the repository has another name by now: its threads know it then, and try again."""
+        if error.fault not in {"moved", "missing"}:
+            return False
+        try:
+            found = await self._github.located(place)
+        except ForgeError:
+            return False
+        if found == place:
+            return False
+        await self._database.write(lambda connection: inbox.rename_repository(connection, found))
+        log.info("repository.moved", extra={"fields": {"from": place.full_name, "to": found.full_name}})
+        return True
 
 
-def _backoff(attempts: int) -> float:
-    """1, 2, 4 … seconds, at most five minutes."""
-    return min(300.0, 2.0**attempts)
+def _worth(effect: Effect, error: ForgeError) -> int:
+    """How many tries."""
+    match effect:
+        case OpenPull() if not error.is_passing:
+            # A branch that was pushed just now may not be known everywhere yet.
+            return 4
+        case PostComment() | PushResult() | OpenPull() | StartTurn() if error.is_passing:
+            return PATIENT_ATTEMPTS
+        case _:
+            return ATTEMPTS if error.is_passing else 1
+
+
+def _failure(connection: Connection, pending: Pending, fault: _Fault) -> EffectFailed | None:
+    """What the handlers must know of an effect that was given up: whether a turn's result hangs on it."""
+    effect = pending.effect
+    cause = inbox.event_of(connection, pending.cause)
+    if cause is None or not isinstance(effect, PushResult | OpenPull | PostComment):
+        return None
+    pushed = cause if isinstance(cause, ResultPushed) else None
+    return EffectFailed(ended=ended_of(cause), effect=effect, detail=fault.text, pushed=pushed)
+
+
+def _pause(attempts: int, fault: _Fault) -> float:
+    """What the forge asked for, else 1, 2, 4 … seconds."""
+    if fault.after is not None:
+        return min(max(fault.after, 1.0), LONGEST_OBEYED)
+    return min(LONGEST_PAUSE, 2.0 ** min(attempts, 20))

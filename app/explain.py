@@ -2,10 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from app.store import deliveries, outbox, turns
-from app.store.schema import inbox
+from app.store import deliveries, inbox, outbox, turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,7 @@ def explain(connection: Connection, guid: str) -> Explanation | None:
     row = deliveries.find(connection, guid)
     if row is None:
         return None
-    letters = _letters_of(connection, row.id, row.thread)
-    effects = outbox.of_letters(connection, letters)
+    effects = outbox.of_letters(connection, inbox.of_origin(connection, row.id))
     return Explanation(
         guid=guid,
         event=row.event,
@@ -72,21 +70,6 @@ def explain(connection: Connection, guid: str) -> Explanation | None:
         ),
         turn=_turn_of(connection, effects),
     )
-
-
-def _letters_of(connection: Connection, delivery: int, thread: str | None) -> list[int]:
-    """The delivery's own letter, and those of the turn it started."""
-    query = select(inbox.c.id).where(inbox.c.delivery == delivery)
-    own = list(connection.execute(query).scalars())
-    started = [
-        effect.result["turn"]
-        for effect in outbox.of_letters(connection, own)
-        if effect.type == "start_turn" and "turn" in effect.result
-    ]
-    later = select(inbox.c.id, inbox.c.event).where(inbox.c.thread == thread, inbox.c.event.is_not(None))
-    return own + [
-        row.id for row in connection.execute(later) if any(f'"{turn}"' in row.event for turn in started)
-    ]
 
 
 def _turn_of(connection: Connection, effects: list[outbox.EffectRow]) -> ExplainedTurn | None:

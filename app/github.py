@@ -5,19 +5,19 @@ two threads loses writes (measured: PyGithub keeps the request on the connection
 """
 
 import asyncio
-import json
+import re
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import quote
 
-import requests
 from github import Auth, Github, GithubRetry
-from github.GithubException import GithubException, RateLimitExceededException, UnknownObjectException
+from github.GithubException import GithubException, UnknownObjectException
 from github.Repository import Repository
 from pydantic import SecretStr
 
+from app.forge_error import RAISED, ForgeError, forge_error
 from app.store.places import RepositoryRef
 from app.tokens import Tokens
 from handlers.effects import ReactionTarget
@@ -29,26 +29,11 @@ API_VERSION: Final = "2022-11-28"
 TIMEOUT_SECONDS: Final = 15
 MAX_BODY: Final = 65_000
 """GitHub takes 65,536 characters; the rest is margin for the marker."""
-
-ForgeFault = Literal["missing", "denied", "invalid", "conflict", "limited", "broken"]
-"""`limited` and `broken` pass with time; the others stay as they are."""
-
-
-class ForgeError(Exception):
-    """The forge did not do it. `is_passing` says whether to try again."""
-
-    def __init__(
-        self, fault: ForgeFault, message: str, *, status: int, retry_after: float | None = None
-    ) -> None:
-        self.fault: Final = fault
-        self.message: Final = message
-        self.status: Final = status
-        self.retry_after: Final = retry_after
-        super().__init__(f"{status} {message}")
-
-    @property
-    def is_passing(self) -> bool:
-        return self.fault in {"limited", "broken"}
+PAGE: Final = 100
+MOST_PAGES: Final = 10
+"""Of a conversation, the newest: a thousand texts are more than a briefing holds."""
+CLIENTS_KEPT: Final = 16
+"""Of one thread: each holds a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,39 +72,56 @@ class Client:
 
     def __init__(self, github: Github, ref: RepositoryRef) -> None:
         self._github = github
+        self._id_of_repository = ref.id
         self._owner = ref.full_name.split("/")[0]
         self._path = f"/repos/{ref.full_name}"
         # Lazy: a Repository that has asked nothing yet, and whose attributes are never read.
         self._repository: Repository = github.get_repo(ref.full_name)
 
-    def permission(self, login: str) -> Permission:
+    def permission(self, login: str, user: int) -> Permission:
         """The exact role. https://docs.github.com/en/rest/collaborators/collaborators"""
         try:
-            role = self._repository.get_collaborator_role_name(login)
+            answer = self._get(f"{self._path}/collaborators/{quote(login, safe='')}/permission")
         except UnknownObjectException:
+            return "none"
+        # A login can change hands: whoever bears it now may not be who asked.
+        if (answer.get("user") or {}).get("id") != user:
             return "none"
         known: dict[str, Permission] = {
             role: role for role in ("none", "read", "triage", "write", "maintain", "admin")
         }
         # A custom role has a name of its own; `permission` holds what it is based on.
-        return known.get(role) or known.get(self._repository.get_collaborator_permission(login), "none")
+        return known.get(answer.get("role_name", "")) or known.get(answer["permission"], "none")
+
+    def full_name(self) -> str:
+        """The name of today: an old one is redirected."""
+        return str(self._get(self._path)["full_name"])
 
     def default_branch(self) -> str:
-        _, answer = self._github.requester.requestJsonAndCheck("GET", self._path)
-        return str(answer["default_branch"])
+        return str(self._get(self._path)["default_branch"])
 
-    def branch(self, name: str) -> Branch:
-        return Branch(name, self._repository.get_branch(name).commit.sha)
+    def branch(self, name: str) -> Branch | None:
+        """None when there is none: a repository may have no commit yet."""
+        try:
+            answer = self._get(f"{self._path}/branches/{quote(name, safe='')}")
+        except UnknownObjectException:
+            return None
+        return Branch(name, answer["commit"]["sha"])
 
     def file(self, path: str, sha: str) -> bytes | None:
+        """None when there is none, or no file of that name."""
         try:
             content = self._repository.get_contents(path, ref=sha)
         except UnknownObjectException:
             return None
         return None if isinstance(content, list) else content.decoded_content
 
-    def pull(self, number: int) -> PullFacts:
-        pull = self._repository.get_pull(number)
+    def pull(self, number: int) -> PullFacts | None:
+        try:
+            # Lazy: asked for when an attribute is read.
+            pull = self._repository.get_pull(number).complete()
+        except UnknownObjectException:
+            return None
         head = pull.head
         # `head.repo` is null once the fork is deleted, whatever the type says.
         head_repository = cast("Repository | None", head.repo)
@@ -144,17 +146,8 @@ class Client:
         )
 
     def comments(self, number: int) -> list[PostedComment]:
-        """The conversation, oldest first: a page of a hundred at a time, raw (an object costs 70 µs each)."""
-        found: list[PostedComment] = []
-        page = 1
-        while True:
-            _, answer = self._github.requester.requestJsonAndCheck(
-                "GET", f"{self._issue_path(number)}/comments", parameters={"per_page": 100, "page": page}
-            )
-            found += [_comment(raw) for raw in answer]
-            if len(answer) < 100:
-                return found
-            page += 1
+        """The conversation, oldest first; of a very long one the end."""
+        return self._newest(f"{self._issue_path(number)}/comments")
 
     def react(self, subject: int, target: ReactionTarget, content: str) -> None:
         """200 when it was there already, so it may be repeated."""
@@ -163,9 +156,7 @@ class Client:
             "issue_comment": f"{self._path}/issues/comments/{target.id}",
             "review_comment": f"{self._path}/pulls/comments/{target.id}",
         }
-        self._github.requester.requestJsonAndCheck(
-            "POST", f"{paths[target.kind]}/reactions", input={"content": content}
-        )
+        self._write("POST", f"{paths[target.kind]}/reactions", {"content": content})
 
     def post_comment(self, number: int, body: str) -> PostedComment:
         return self._written("POST", f"{self._issue_path(number)}/comments", {"body": body})
@@ -175,56 +166,75 @@ class Client:
         return self._written("POST", path, {"body": body})
 
     def review_replies(self, number: int) -> list[PostedComment]:
-        _, answer = self._github.requester.requestJsonAndCheck(
-            "GET", f"{self._path}/pulls/{number}/comments", parameters={"per_page": 100}
-        )
-        return [_comment(raw) for raw in answer]
+        """The comments on lines, oldest first; of very many the newest."""
+        return self._newest(f"{self._path}/pulls/{number}/comments")
 
     def edit_comment(self, comment: int, body: str, *, in_review: bool) -> None:
         area = "pulls" if in_review else "issues"
         self._written("PATCH", f"{self._path}/{area}/comments/{comment}", {"body": body})
 
     def find_pull(self, head: str) -> OpenedPull | None:
-        """The pull request of this branch, open or not: one branch has one."""
-        _, answer = self._github.requester.requestJsonAndCheck(
-            "GET", f"{self._path}/pulls", parameters={"state": "all", "head": f"{self._owner}:{head}"}
-        )
-        return OpenedPull(answer[0]["number"], answer[0]["html_url"]) if answer else None
+        """The pull request of this branch of the repository itself, open or not: one branch has one."""
+        for pull in self._get(f"{self._path}/pulls", state="all", head=f"{self._owner}:{head}"):
+            # A redirect (the repository was renamed) loses the query: then these are any pull requests.
+            of_ours = (pull["head"].get("repo") or {}).get("id") == self._id_of_repository
+            if of_ours and pull["head"]["ref"] == head:
+                return OpenedPull(pull["number"], pull["html_url"])
+        return None
 
     def open_pull(self, *, head: str, base: str, title: str, body: str) -> OpenedPull:
-        pull = self._repository.create_pull(base=base, head=head, title=title, body=body, draft=True)
-        return OpenedPull(pull.number, pull.html_url)
+        """A draft; or ready for review, where the plan of a private repository has no drafts."""
+        fields = {"base": base, "head": head, "title": title, "body": body}
+        path = f"{self._path}/pulls"
+        try:
+            answer = self._write("POST", path, {**fields, "draft": True})
+        except GithubException as error:
+            if error.status != 422 or "draft" not in str(error.data).lower():
+                raise
+            answer = self._write("POST", path, fields)
+        return OpenedPull(answer["number"], answer["html_url"])
 
     def write_check_run(self, *, external_id: str, head_sha: str, fields: dict[str, Any]) -> int:
         """Create the run, or update the one that has this external id."""
-        _, answer = self._github.requester.requestJsonAndCheck(
-            "GET",
+        runs = self._get(
             f"{self._path}/commits/{head_sha}/check-runs",
-            parameters={"check_name": fields["name"], "filter": "all"},
-        )
-        for run in answer["check_runs"]:
+            check_name=fields["name"],
+            filter="all",
+            per_page=PAGE,
+        )["check_runs"]
+        for run in runs:
             if run.get("external_id") == external_id:
-                path = f"{self._path}/check-runs/{run['id']}"
-                return self._id(self._github.requester.requestJsonAndCheck("PATCH", path, input=fields)[1])
+                return int(self._write("PATCH", f"{self._path}/check-runs/{run['id']}", fields)["id"])
         body = {**fields, "head_sha": head_sha, "external_id": external_id}
-        path = f"{self._path}/check-runs"
-        return self._id(self._github.requester.requestJsonAndCheck("POST", path, input=body)[1])
+        return int(self._write("POST", f"{self._path}/check-runs", body)["id"])
 
     def _issue_path(self, number: int) -> str:
         return f"{self._path}/issues/{number}"
 
-    def _written(self, verb: str, path: str, body: dict[str, Any]) -> PostedComment:
-        _, answer = self._github.requester.requestJsonAndCheck(verb, path, input=body)
-        self._id(answer)
-        return _comment(answer)
+    def _get(self, path: str, **parameters: Any) -> Any:
+        return self._github.requester.requestJsonAndCheck("GET", path, parameters=parameters)[1]
 
-    @staticmethod
-    def _id(answer: Any) -> int:
-        """A redirect counts as success for PyGithub and has no id: nothing was written then."""
+    def _newest(self, path: str) -> list[PostedComment]:
+        """A list that is oldest first, from its last pages; raw (an object costs 70 µs each)."""
+        ask = self._github.requester.requestJsonAndCheck
+        headers, first = ask("GET", path, parameters={"per_page": PAGE})
+        last = _last_page(headers.get("link", ""))
+        pages = range(max(2, last - MOST_PAGES + 1), last + 1)
+        raws = [] if last > MOST_PAGES else list(first)
+        for page in pages:
+            raws += self._get(path, per_page=PAGE, page=page)
+        return [_comment(raw) for raw in raws]
+
+    def _written(self, verb: str, path: str, body: dict[str, Any]) -> PostedComment:
+        return _comment(self._write(verb, path, body))
+
+    def _write(self, verb: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The object as written. PyGithub takes a redirect for success; its answer has no id."""
+        _, answer = self._github.requester.requestJsonAndCheck(verb, path, input=body)
         if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
             msg = "the forge answered a write without an id: nothing was written"
-            raise ForgeError("broken", msg, status=200)
-        return int(answer["id"])
+            raise ForgeError("moved", msg, status=307)
+        return answer
 
 
 class GitHub:
@@ -241,20 +251,33 @@ class GitHub:
         """Do `work` in a worker thread with that thread's own client. Raises `ForgeError`."""
         return await asyncio.to_thread(self._run, ref, work)
 
+    async def located(self, ref: RepositoryRef) -> RepositoryRef:
+        """Where the repository is now, if it was renamed or given away. Raises `ForgeError`."""
+        return replace(ref, full_name=await self.run(ref, lambda client: client.full_name()))
+
     def _run(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
+        token = self.tokens.token(installation=ref.installation, repository=ref.id)
         try:
-            token = self.tokens.token(installation=ref.installation, repository=ref.id)
             return work(Client(self._client(ref, token), ref))
-        except (GithubException, requests.RequestException, AssertionError, ValueError) as error:
-            raise forge_error(error) from error
+        except RAISED as error:
+            found = forge_error(error)
+            if found.fault == "signed_out":
+                # Revoked before its time: the next try gets a new one.
+                self.tokens.forget(token)
+            raise found from error
 
     def _client(self, ref: RepositoryRef, token: SecretStr) -> Github:
         clients: dict[int, tuple[str, Github]] = self._local.__dict__.setdefault("clients", {})
         value = token.get_secret_value()
-        held = clients.get(ref.id)
+        held = clients.pop(ref.id, None)
         if held is None or held[0] != value:
+            if held is not None:
+                held[1].close()
             held = (value, self._new_client(Auth.Token(value)))
-            clients[ref.id] = held
+        clients[ref.id] = held
+        if len(clients) > CLIENTS_KEPT:
+            _, longest_unused = clients.pop(next(iter(clients)))
+            longest_unused.close()
         return held[1]
 
     def _new_client(self, auth: Auth.Auth) -> Github:
@@ -280,57 +303,10 @@ class GitHub:
         )
 
 
-def forge_error(error: Exception) -> ForgeError:
-    """Every way PyGithub fails, as the one question that matters: does it pass?"""
-    if isinstance(error, ForgeError):
-        return error
-    if isinstance(error, GithubException):
-        return _from_answer(error)
-    if isinstance(error, requests.RequestException):
-        return ForgeError("broken", f"the forge did not answer ({type(error).__name__})", status=0)
-    return ForgeError("broken", f"the forge's answer makes no sense ({type(error).__name__})", status=0)
-
-
-def _from_answer(error: GithubException) -> ForgeError:
-    status = error.status
-    message = _message(error)
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    limited = (
-        status == 429 or isinstance(error, RateLimitExceededException) or "rate limit" in message.lower()
-    )
-    if limited and status in {403, 429}:
-        return ForgeError("limited", message, status=status, retry_after=_wait(headers))
-    if status >= 500:
-        return ForgeError("broken", message, status=status)
-    faults: dict[int, ForgeFault] = {
-        401: "denied",
-        403: "denied",
-        404: "missing",
-        409: "conflict",
-        422: "invalid",
-    }
-    return ForgeError(faults.get(status, "invalid"), message, status=status)
-
-
-def _wait(headers: dict[str, str]) -> float:
-    """https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
-    if (after := headers.get("retry-after", "")).isdigit():
-        return float(after)
-    if (
-        headers.get("x-ratelimit-remaining") == "0"
-        and (reset := headers.get("x-ratelimit-reset", "")).isdigit()
-    ):
-        return max(1.0, float(reset) - time.time())
-    return 60.0
-
-
-def _message(error: GithubException) -> str:
-    data = error.data
-    if not isinstance(data, dict):
-        return str(data)[:200] or f"status {error.status}"
-    detail = data.get("errors")
-    text = str(data.get("message", f"status {error.status}"))
-    return f"{text} {json.dumps(detail)[:300]}" if detail else text
+def _last_page(link: str) -> int:
+    """https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api"""
+    found = re.search(r"[?&]page=(\d+)[^>]*>;\s*rel=\"last\"", link)
+    return int(found[1]) if found else 1
 
 
 def _comment(raw: dict[str, Any]) -> PostedComment:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from app.engine import Queue
-from app.github import MAX_BODY, Client, ForgeError, GitHub, PostedComment
+from app.forge_error import ForgeError
+from app.github import MAX_BODY, Client, GitHub, PostedComment
 from app.mirrors import Mirrors
 from app.store import inbox, outbox, turns
 from app.store.database import Database
@@ -30,7 +31,7 @@ from handlers.effects import (
     StartTurn,
     WriteCheckRun,
 )
-from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed, TurnEnded
+from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed, TurnEnded, ended_of
 from handlers.markers import make_marker, verify_marker
 from handlers.scan import scan
 from handlers.view import Bot
@@ -88,7 +89,7 @@ class Performer:
             case EditComment():
                 return await self._edit_comment(effect, place)
             case StartTurn():
-                return await self._start_turn(effect, thread)
+                return await self._start_turn(effect, thread, cause=pending.cause)
             case PushResult():
                 return await self._push(effect, place, cause=pending.cause)
             case OpenPull():
@@ -173,12 +174,13 @@ class Performer:
         await self._github.run(place, lambda client: client.edit_comment(comment, body, in_review=in_review))
         return Performed(posted)
 
-    async def _start_turn(self, effect: StartTurn, thread: str) -> Performed:
+    async def _start_turn(self, effect: StartTurn, thread: str, *, cause: int) -> Performed:
         start = EffectAdapter.dump_json(effect).decode()
         now = self._now()
 
         def queue(connection: Connection) -> None:
-            turns.queue(connection, effect.turn_id, thread, start=start, now=now)
+            origin = inbox.origin_of(connection, cause)
+            turns.queue(connection, effect.turn_id, thread, start=start, origin=origin, now=now)
 
         await self._database.write(queue)
         return Performed({"turn": effect.turn_id}, wake=Queue.TURNS)
@@ -232,18 +234,10 @@ class Performer:
     async def _ended(self, cause: int) -> TurnEnded:
         """The end of the turn whose result an effect is about."""
         event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
-        match event:
-            case TurnEnded():
-                return event
-            case ResultPushed() | PushRefused():
-                return event.ended
-            case PullReady():
-                return event.pushed.ended
-            case None:
-                msg = "the effect was caused by no turn"
-                raise ForgeError("invalid", msg, status=0)
-            case _:
-                assert_never(event)
+        if event is None:
+            msg = "the effect was caused by no turn"
+            raise ForgeError("invalid", msg, status=0)
+        return ended_of(event)
 
     async def _open_pull(self, effect: OpenPull, place: RepositoryRef, *, cause: int) -> Performed:
         event = await self._database.read(lambda connection: inbox.event_of(connection, cause))

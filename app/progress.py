@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from app.github import ForgeError
+from app.forge_error import ForgeError
 from app.perform import Performer
 from app.store import outbox
 from app.store.database import Database

@@ -1,13 +1,20 @@
 """Who Darner is towards the forge: a personal token, or an App that mints a token for each repository."""
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from github import Auth, Github
-from github.GithubException import GithubException
-from pydantic import BaseModel, SecretStr
+from jwt.exceptions import InvalidKeyError
+from pydantic import AwareDatetime, BaseModel, Field, SecretStr, ValidationError
+
+from app.forge_error import RAISED, ForgeError, forge_error
+
+log = logging.getLogger(__name__)
 
 REFRESH_EARLY_SECONDS: Final = 300.0
 """An installation token lives an hour; one that is nearly over is not handed out.
@@ -36,14 +43,22 @@ class Identity:
 
 
 class Tokens(Protocol):
-    """Where tokens come from. Thread-safe."""
+    """Where tokens come from. Thread-safe; raises `ForgeError`."""
 
     def identity(self) -> Identity:
-        """Ask the forge who we are. Raises what PyGithub raises."""
+        """Ask the forge who we are."""
+        ...
+
+    def check(self) -> None:
+        """Ask the forge for next to nothing: it answers, and takes our word."""
         ...
 
     def token(self, *, installation: int | None, repository: int) -> SecretStr:
         """One that may read and write this repository, reused while it lives."""
+        ...
+
+    def forget(self, token: SecretStr) -> None:
+        """The forge does not take this one any more."""
         ...
 
     def push_token(self, *, installation: int | None, repository: int) -> SecretStr:
@@ -51,7 +66,7 @@ class Tokens(Protocol):
         ...
 
     def revoke(self, token: SecretStr) -> None:
-        """End a `push_token`."""
+        """End a `push_token`. Raises nothing: what was done with it is done."""
         ...
 
     def live(self) -> tuple[str, ...]:
@@ -64,16 +79,22 @@ class PersonalToken:
 
     def __init__(self, token: SecretStr, *, api_url: str) -> None:
         self._token = token
+        self._auth = Auth.Token(token.get_secret_value())
         self._api_url = api_url
 
     def identity(self) -> Identity:
-        with _client(self._api_url, Auth.Token(self._token.get_secret_value())) as client:
-            _, user = client.requester.requestJsonAndCheck("GET", "/user")
+        user = _ask(self._api_url, self._auth, "GET", "/user")
         return Identity(user["id"], user["login"], "")
+
+    def check(self) -> None:
+        self.identity()
 
     def token(self, *, installation: int | None, repository: int) -> SecretStr:
         del installation, repository
         return self._token
+
+    def forget(self, token: SecretStr) -> None:
+        """There is no other."""
 
     def push_token(self, *, installation: int | None, repository: int) -> SecretStr:
         return self.token(installation=installation, repository=repository)
@@ -86,81 +107,129 @@ class PersonalToken:
 
 
 class MintedToken(BaseModel):
-    token: SecretStr
-    expires_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    token: SecretStr
-    until: float
+    token: SecretStr = Field(min_length=1)
+    expires_at: AwareDatetime
 
 
 class AppTokens:
     """Installation tokens, narrowed to one repository each."""
 
-    def __init__(self, *, app_id: int, private_key: str, api_url: str) -> None:
+    def __init__(
+        self, *, app_id: int, private_key: str, api_url: str, now: Callable[[], float] = time.time
+    ) -> None:
+        """Raises `ValueError` when `private_key` is none."""
         self._auth = Auth.AppAuth(app_id, private_key)
         self._api_url = api_url
+        self._now = now
         self._lock = threading.Lock()
-        self._held: dict[tuple[int, int], _Held] = {}
+        self._minting: dict[tuple[int, int], threading.Lock] = {}
+        self._held: dict[tuple[int, int], MintedToken] = {}
         self._pushing: set[str] = set()
+        try:
+            self._auth.create_jwt()
+        except (InvalidKeyError, ValueError, TypeError):
+            msg = "the key is no PEM private key"
+            raise ValueError(msg) from None
 
     def identity(self) -> Identity:
         """The App acts as the user `<slug>[bot]`, whose id is not the App's."""
-        with _client(self._api_url, self._auth) as client:
-            _, app = client.requester.requestJsonAndCheck("GET", "/app")
-        login = f"{app['slug']}[bot]"
-        with _client(self._api_url, None) as client:
-            _, user = client.requester.requestJsonAndCheck("GET", f"/users/{login}")
-        return Identity(user["id"], login, app["slug"])
+        slug = self._ask("GET", "/app")["slug"]
+        login = f"{slug}[bot]"
+        return Identity(self._user_id(login), login, slug)
+
+    def check(self) -> None:
+        self._ask("GET", "/app")
 
     def token(self, *, installation: int | None, repository: int) -> SecretStr:
-        if installation is None:
-            msg = "the delivery names no installation: is this webhook the App's own?"
-            raise ValueError(msg)
+        key = (_known(installation), repository)
         with self._lock:
-            held = self._held.get((installation, repository))
-            if held is None or held.until < time.time():
-                minted = self._mint(installation, repository, TURN_PERMISSIONS)
-                held = _Held(minted, time.time() + 3600 - REFRESH_EARLY_SECONDS)
-                self._held[(installation, repository)] = held
+            minting = self._minting.setdefault(key, threading.Lock())
+        # One asks, whoever comes meanwhile waits for the answer; other repositories do not.
+        with minting:
+            held = self._held.get(key)
+            if held is None or held.expires_at.timestamp() - REFRESH_EARLY_SECONDS <= self._now():
+                held = self._mint(key[0], repository, TURN_PERMISSIONS)
+                with self._lock:
+                    self._held[key] = held
             return held.token
 
+    def forget(self, token: SecretStr) -> None:
+        with self._lock:
+            self._held = {key: held for key, held in self._held.items() if held.token != token}
+
     def push_token(self, *, installation: int | None, repository: int) -> SecretStr:
-        if installation is None:
-            msg = "the delivery names no installation: is this webhook the App's own?"
-            raise ValueError(msg)
-        token = self._mint(installation, repository, PUSH_PERMISSIONS)
+        token = self._mint(_known(installation), repository, PUSH_PERMISSIONS).token
         with self._lock:
             self._pushing.add(token.get_secret_value())
         return token
 
     def revoke(self, token: SecretStr) -> None:
+        value = token.get_secret_value()
+        try:
+            _ask(self._api_url, Auth.Token(value), "DELETE", "/installation/token")
+        except ForgeError as error:
+            # It ends by itself within the hour.
+            log.warning("token.not_revoked", extra={"fields": {"error": str(error)}})
+            return
         with self._lock:
-            self._pushing.discard(token.get_secret_value())
-        with _client(self._api_url, Auth.Token(token.get_secret_value())) as client:
-            client.requester.requestJsonAndCheck("DELETE", "/installation/token")
+            self._pushing.discard(value)
 
     def live(self) -> tuple[str, ...]:
         with self._lock:
             return (*(held.token.get_secret_value() for held in self._held.values()), *self._pushing)
 
-    def _mint(self, installation: int, repository: int, permissions: dict[str, str]) -> SecretStr:
+    def _user_id(self, login: str) -> int:
+        """Anonymously where that is allowed; a GitHub Enterprise Server in private mode wants a token."""
+        path = f"/users/{quote(login)}"
+        try:
+            return int(_ask(self._api_url, None, "GET", path)["id"])
+        except ForgeError as error:
+            if error.is_passing and error.fault != "signed_out":
+                raise
+        for installation in self._ask("GET", "/app/installations"):
+            token = self._mint(installation["id"], None, {"metadata": "read"}).token
+            try:
+                return int(_ask(self._api_url, Auth.Token(token.get_secret_value()), "GET", path)["id"])
+            finally:
+                self.revoke(token)
+        msg = "the App is installed nowhere yet, and its user cannot be read without that"
+        raise ForgeError("broken", msg, status=0)
+
+    def _mint(self, installation: int, repository: int | None, permissions: dict[str, str]) -> MintedToken:
         """PyGithub narrows permissions only, so the request is made by hand.
 
         https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app
         """
-        with _client(self._api_url, self._auth) as client:
-            _, answer = client.requester.requestJsonAndCheck(
-                "POST",
-                f"/app/installations/{installation}/access_tokens",
-                input={"repository_ids": [repository], "permissions": permissions},
-            )
-        minted = MintedToken.model_validate(answer)
-        if not minted.token.get_secret_value():
-            raise GithubException(502, answer, {}, "the forge minted an empty token")
-        return minted.token
+        narrowed: dict[str, Any] = {"permissions": permissions}
+        if repository is not None:
+            narrowed["repository_ids"] = [repository]
+        answer = self._ask("POST", f"/app/installations/{installation}/access_tokens", narrowed)
+        try:
+            return MintedToken.model_validate(answer)
+        except ValidationError:
+            # Its text would hold the token.
+            msg = "the forge minted no token that can be used"
+            raise ForgeError("broken", msg, status=201) from None
+
+    def _ask(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        return _ask(self._api_url, self._auth, verb, path, body)
+
+
+def _known(installation: int | None) -> int:
+    if installation is None:
+        msg = "the delivery names no installation of the App: is this webhook the App's own?"
+        raise ForgeError("invalid", msg, status=0)
+    return installation
+
+
+def _ask(
+    api_url: str, auth: Auth.Auth | None, verb: str, path: str, body: dict[str, Any] | None = None
+) -> Any:
+    try:
+        with _client(api_url, auth) as client:
+            return client.requester.requestJsonAndCheck(verb, path, input=body)[1]
+    except RAISED as error:
+        raise forge_error(error) from error
 
 
 def _client(api_url: str, auth: Auth.Auth | None) -> Github:

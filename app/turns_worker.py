@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 
 from app.briefing import gather, read_beginning
 from app.engine import Queue, WakeUps
-from app.github import ForgeError, GitHub
+from app.forge_error import ForgeError
+from app.github import GitHub
 from app.mirrors import Mirrors
 from app.progress import Progress
 from app.store import inbox, turns
@@ -51,6 +52,7 @@ from harness.tools import open_tools
 from harness.tools.context import ToolContext
 from sandbox.base import PROTECTED_PATHS, Driver, Policy, Sandbox, SandboxError
 from sandbox.checkout import Checkout, check_out, remove_tree, reopen
+from sandbox.git import GitFailed
 from sandbox.mirror import Identity, Mirror
 from sandbox.result import ChangedFile
 
@@ -60,6 +62,13 @@ TEST_COMMAND: Final = re.compile(
     r"\b(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
     r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\b"
 )
+
+ATTEMPTS: Final = 8
+"""Times that a turn is taken up without getting as far as an end or a wait."""
+
+FORGE_PAUSE: Final = 60.0
+PATIENCE_SECONDS: Final = 24 * 3600.0
+"""How long a turn waits for a forge that is out of order."""
 
 HEAD_START_SECONDS: Final = 0.1
 """That the first request has before the checkout is begun, unless a tool wants it sooner: writing thousands of
@@ -105,7 +114,7 @@ class TurnsWorker:
         home = self._runtime.home / "checkouts"
         for directory in sorted(home.iterdir()) if home.is_dir() else ():
             if not await self._is_unfinished(directory.name):
-                await remove_tree(directory)
+                await self._remove_checkout(directory.name)
 
     async def _is_unfinished(self, turn: str) -> bool:
         row = await self._runtime.database.read(lambda connection: turns.find(connection, turn))
@@ -121,7 +130,7 @@ class TurnsWorker:
             owner = secrets.token_hex(8)
             await self._take(row, owner)
             try:
-                await self._run(row, owner)
+                await self._attempt(row, owner)
             except OwnershipLost:
                 log.warning("turn.lost", extra={"fields": {"turn": row.id, "thread": thread}})
                 return
@@ -132,12 +141,67 @@ class TurnsWorker:
             lambda connection: turns.take(connection, row.id, owner=owner, now=now)
         )
 
-    async def _run(self, row: TurnRow, owner: str) -> None:
+    async def _attempt(self, row: TurnRow, owner: str) -> None:
+        """The turn border: a turn that cannot be run is tried again, then ended, and never in silence."""
+        start = _start_of(row)
+        if row.attempts >= ATTEMPTS:
+            # Whoever took it before died of it, or was restarted each time.
+            await self._give_up(row, start, owner, "the server ended each time while this turn ran")
+            return
+        try:
+            await self._run(row, start, owner)
+        except OwnershipLost:
+            raise
+        except asyncio.CancelledError:
+            # Stopped with the server: no fault of the turn's.
+            await self._let_go(row, owner, delay=0.0, is_fault=False)
+            raise
+        except ForgeError as error:
+            is_worth_waiting = self._runtime.now() - row.created_at < PATIENCE_SECONDS
+            if not error.is_passing or not is_worth_waiting:
+                await self._give_up(row, start, owner, str(error))
+                return
+            delay = min(max(error.retry_after or FORGE_PAUSE, 1.0), 3600.0)
+            await self._let_go(row, owner, delay=delay, is_fault=False, why=str(error))
+        except GitFailed as error:
+            await self._put_off(row, start, owner, str(error))
+        except SandboxError as error:
+            await self._give_up(row, start, owner, str(error))
+        except Exception:
+            log.exception("turn.crashed", extra={"fields": {"turn": row.id, "thread": row.thread}})
+            await self._put_off(row, start, owner, "Something went wrong inside Darner.")
+
+    async def _put_off(self, row: TurnRow, start: StartTurn, owner: str, fault: str) -> None:
+        if row.attempts + 1 >= ATTEMPTS:
+            await self._give_up(row, start, owner, fault)
+        else:
+            await self._let_go(row, owner, delay=2.0**row.attempts, is_fault=True, why=fault)
+
+    async def _let_go(
+        self, row: TurnRow, owner: str, *, delay: float, is_fault: bool, why: str = "the server stops"
+    ) -> None:
+        """To be taken up again after `delay`: what it has done is in its journal."""
+        until = self._runtime.now() + delay
+
+        def store(connection: Connection) -> None:
+            turns.park(connection, row.id, until=until, owner=owner, is_fault=is_fault)
+            wake = f"turn-{row.id}-{owner}"
+            self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
+
+        await self._runtime.database.write(store)
+        fields = {"turn": row.id, "thread": row.thread, "why": why, "delay": delay}
+        log.warning("turn.let_go", extra={"fields": fields})
+
+    async def _give_up(self, row: TurnRow, start: StartTurn, owner: str, fault: str) -> None:
+        reference = secrets.token_hex(4)
+        fields = {"turn": row.id, "thread": row.thread, "reference": reference, "fault": fault}
+        log.error("turn.given_up", extra={"fields": fields})
+        outcome = Failed(cause=fault, reference=reference, retryable=True)
+        result = TurnResult(outcome, Usage(), 0, self._runtime.now() - row.created_at)
+        await self._end(row, start, owner, result, _Left(), ())
+
+    async def _run(self, row: TurnRow, start: StartTurn, owner: str) -> None:
         """One turn, from its pin to its stored outcome."""
-        start = EffectAdapter.validate_json(row.start)
-        if not isinstance(start, StartTurn):
-            msg = f"turn {row.id} was not started by a StartTurn"
-            raise TypeError(msg)
         place = await self._runtime.database.read(lambda connection: inbox.place_of(connection, row.thread))
         journal = SqlJournal(self._runtime.database, turn=row.id, thread=row.thread, owner=owner)
         log.info(
@@ -147,20 +211,14 @@ class TurnsWorker:
             },
         )
         left = _Left()
-        try:
-            mirror = await self._runtime.mirrors.fetched(place, start.base_sha, start.instructions_sha)
-            request = row.request or await self._compose(row, start, place, mirror)
-            policy = Policy(mode=start.mode)
-            async with self._workspace(row, start, mirror, policy) as workspace:
-                result = await self._turn(row, start, place, request, journal, workspace)
-                if not isinstance(result.outcome, Waiting):
-                    left = await self._collect(row, start, mirror, await workspace.checkout())
-        except (ForgeError, SandboxError) as error:
-            result = self._failed(row, error)
-        entries = await journal.load()
-        await self._end(row, start, owner, result, left, entries)
-        if not isinstance(result.outcome, Waiting):
-            await remove_tree(self._runtime.home / "checkouts" / row.id)
+        mirror = await self._runtime.mirrors.fetched(place, start.base_sha, start.instructions_sha)
+        request = row.request or await self._compose(row, start, place, mirror)
+        policy = Policy(mode=start.mode)
+        async with self._workspace(row, start, mirror, policy) as workspace:
+            result = await self._turn(row, start, place, request, journal, workspace)
+            if not isinstance(result.outcome, Waiting):
+                left = await self._collect(row, start, mirror, await workspace.checkout())
+        await self._end(row, start, owner, result, left, await journal.load())
 
     async def _compose(self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror) -> str:
         """The briefing, stored before it is used: a resumed turn is told the very same."""
@@ -259,15 +317,6 @@ class TurnsWorker:
         except ConfigRefused:
             return PROTECTED_PATHS
 
-    def _failed(self, row: TurnRow, error: Exception) -> TurnResult:
-        reference = secrets.token_hex(4)
-        log.error(
-            "turn.unprepared",
-            extra={"fields": {"turn": row.id, "reference": reference, "error": str(error)}},
-        )
-        outcome = Failed(cause=str(error), reference=reference, retryable=True)
-        return TurnResult(outcome, Usage(), 0, self._runtime.now() - row.created_at)
-
     async def _end(
         self,
         row: TurnRow,
@@ -301,7 +350,7 @@ class TurnsWorker:
                 self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
             else:
                 turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
-            letter = inbox.put_event(connection, row.thread, ended, now=now)
+            letter = inbox.put_event(connection, row.thread, ended, origin=row.origin, now=now)
             self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
 
         await self._runtime.database.write(store)
@@ -310,6 +359,23 @@ class TurnsWorker:
             "turn.ended",
             extra={"fields": {"turn": row.id, "outcome": result.outcome.status, "steps": result.steps}},
         )
+        if not isinstance(result.outcome, Waiting):
+            await self._remove_checkout(row.id)
+
+    async def _remove_checkout(self, turn: str) -> None:
+        try:
+            await remove_tree(self._runtime.home / "checkouts" / turn)
+        except (SandboxError, OSError, TimeoutError) as error:
+            # Only room on the disk; the next start tries again.
+            log.warning("checkout.kept", extra={"fields": {"turn": turn, "error": str(error)}})
+
+
+def _start_of(row: TurnRow) -> StartTurn:
+    start = EffectAdapter.validate_json(row.start)
+    if not isinstance(start, StartTurn):
+        msg = f"turn {row.id} was not started by a StartTurn"
+        raise TypeError(msg)
+    return start
 
 
 def _proposed(change: ChangedFile) -> ProposedChange:

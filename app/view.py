@@ -1,22 +1,20 @@
 """What a handler may look at: fetched from the forge, pinned to SHAs, once per event."""
 
 import asyncio
-from typing import assert_never
 
-from app.github import ForgeError, GitHub
+from app.github import GitHub
 from app.store.places import RepositoryRef
 from handlers.config import ConfigRefused, parse_config
+from handlers.effects import Requester
 from handlers.events import (
+    Actor,
     Event,
     IssueCommented,
     Pinged,
-    PullReady,
-    PushRefused,
-    ResultPushed,
     ReviewCommented,
     SubjectOpened,
-    TurnEnded,
     Unhandled,
+    ended_of,
 )
 from handlers.view import Bot, Branch, Permission, PullFacts, RepositoryConfig, View
 
@@ -27,34 +25,21 @@ async def fetch_view(
     event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, running_turn: str | None
 ) -> View:
     """The view for `event`. Raises `ForgeError`."""
+    who: Actor | Requester
     match event:
         case Pinged() | Unhandled():
             return View(bot=bot)
         case IssueCommented() | SubjectOpened() | ReviewCommented():
             number = event.subject.number if event.subject.is_pull else None
-            login = event.actor.login
+            who = event.actor
             default = event.repository.default_branch
-        case TurnEnded() | ResultPushed() | PushRefused() | PullReady():
+        case _:
             # The requester's permission is read again before anything is written in their name.
-            start = _ended(event).start
+            start = ended_of(event).start
             number = start.number if start.is_pull else None
-            login = start.requester.login
+            who = start.requester
             default = ""
-        case _:
-            assert_never(event)
-    return await _fetch(github, place, bot, default=default, login=login, pull=number, running=running_turn)
-
-
-def _ended(event: TurnEnded | ResultPushed | PushRefused | PullReady) -> TurnEnded:
-    match event:
-        case TurnEnded():
-            return event
-        case ResultPushed() | PushRefused():
-            return event.ended
-        case PullReady():
-            return event.pushed.ended
-        case _:
-            assert_never(event)
+    return await _fetch(github, place, bot, default=default, who=who, pull=number, running=running_turn)
 
 
 async def _fetch(
@@ -63,19 +48,21 @@ async def _fetch(
     bot: Bot,
     *,
     default: str,
-    login: str,
+    who: Actor | Requester,
     pull: int | None,
     running: str | None,
 ) -> View:
     async def permission() -> Permission:
-        return await github.run(place, lambda client: client.permission(login))
+        return await github.run(place, lambda client: client.permission(who.login, who.id))
 
     async def pull_facts() -> PullFacts | None:
         return await github.run(place, lambda client: client.pull(pull)) if pull is not None else None
 
-    async def branch_and_config() -> tuple[Branch, RepositoryConfig, str]:
+    async def branch_and_config() -> tuple[Branch | None, RepositoryConfig, str]:
         name = default or await github.run(place, lambda client: client.default_branch())
         branch = await github.run(place, lambda client: client.branch(name))
+        if branch is None:
+            return None, RepositoryConfig(), ""
         config, fault = await _config(github, place, branch.sha)
         return branch, config, fault
 
@@ -95,12 +82,7 @@ async def _fetch(
 
 async def _config(github: GitHub, place: RepositoryRef, sha: str) -> tuple[RepositoryConfig, str]:
     """The repository file at the default branch's SHA; its fault, when it cannot be used."""
-    try:
-        text = await github.run(place, lambda client: client.file(CONFIG_PATH, sha))
-    except ForgeError as error:
-        if error.fault != "missing":
-            raise
-        text = None
+    text = await github.run(place, lambda client: client.file(CONFIG_PATH, sha))
     if text is None:
         return RepositoryConfig(), ""
     try:

@@ -9,15 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-import requests
-from github.GithubException import GithubException
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
 from app.engine import Drive, Queue, WakeUps
 from app.events_worker import EventsWorker
-from app.github import GitHub, forge_error
+from app.forge_error import ForgeError
+from app.github import GitHub
 from app.http import Part, Probe, create_app
 from app.intake import Intake
 from app.metrics import render_metrics
@@ -129,7 +128,7 @@ class Server:
             yield
 
     def _once_known(self, drive: Drive) -> Drive:
-        """Nothing is decided or written before we know who we are: our own comments would look like others'."""
+        """Nothing is decided before we know who we are: our own comments would look like others'."""
 
         async def waiting(thread: str) -> None:
             await self._known.wait()
@@ -154,8 +153,8 @@ class Server:
         while True:
             try:
                 identity = await asyncio.to_thread(self._tokens.identity)
-            except (GithubException, requests.RequestException, AssertionError, ValueError) as error:
-                log.warning("forge.unreachable", extra={"fields": {"error": str(forge_error(error))}})
+            except ForgeError as error:
+                log.warning("forge.unreachable", extra={"fields": {"error": str(error)}})
                 await asyncio.sleep(IDENTITY_RETRY_SECONDS)
                 continue
             mention = self._settings.mention or identity.slug or "darner"
@@ -194,6 +193,10 @@ class Server:
     async def _probe_forge(self) -> Part:
         if self.bot.id is None:
             return Part(result="failed", detail=f"{self._settings.github_url} has not told who the token is")
+        try:
+            await asyncio.to_thread(self._tokens.check)
+        except ForgeError as error:
+            return Part(result="failed", detail=str(error))
         return Part(result="ok", detail=self.bot.login)
 
     async def _probe_model(self) -> Part:
@@ -214,7 +217,11 @@ def tokens_of(settings: Settings) -> Tokens:
     except OSError as error:
         msg = f"DARNER_GITHUB_APP_KEY: {error.strerror}; give the PEM text or a readable file."
         raise SettingsRefused(msg) from None
-    return AppTokens(app_id=settings.github_app_id, private_key=pem, api_url=settings.api_url)
+    try:
+        return AppTokens(app_id=settings.github_app_id, private_key=pem, api_url=settings.api_url)
+    except ValueError as error:
+        msg = f"DARNER_GITHUB_APP_KEY: {error}; give the text of the .pem file, or its path."
+        raise SettingsRefused(msg) from None
 
 
 def _unknown_bot(settings: Settings) -> Bot:

@@ -96,6 +96,14 @@ def pull_unreadable() -> str:
     )
 
 
+def not_decided(fault: str) -> str:
+    """Our own failing, at whatever point: the reference leads the operator to the log."""
+    return (
+        f"**Error** · I could not go on with this: {clean_line(fault, limit=300)}\n\n"
+        "Ask again in a while; if it stays so, tell the operator."
+    )
+
+
 def waiting(reason: str) -> str:
     """The note of a parked turn."""
     return clean(reason, limit=500)
@@ -184,13 +192,15 @@ class Published:
     is_companion: bool = False
     """A branch beside the pull request's own, because that one had moved or takes no pushes."""
     detour: Literal["head_moved", "branch_protected", ""] = ""
+    pull_fault: str = ""
+    """Why there is no pull request for the branch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
     """The forge did not take the result."""
 
-    reason: Literal["head_moved", "denied", "branch_protected"]
+    reason: Literal["head_moved", "denied", "branch_protected", "unavailable"]
     detail: str
 
 
@@ -222,7 +232,7 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
         return "❌ **Not delivered**"
     if publication is not None and publication.detour == "head_moved":
         return "🔀 **Head moved**"
-    if judgement.held:
+    if judgement.held or (publication is not None and publication.pull_fault):
         return "✋ **Done with open points**"
     if judgement.refused and publication is None:
         return "🚫 **Refused by policy**"
@@ -309,6 +319,12 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
             f"The branch `{ended.start.base_ref}` {why}, so I left it alone and put the result on "
             "a branch of its own."
         )
+    if isinstance(publication, Published) and publication.pull_fault:
+        said = _code(clean_line(publication.pull_fault, limit=300))
+        blocks.append(
+            f"The branch `{publication.branch}` is there, but GitHub did not open a pull request for it. "
+            f"It said: {said} You can open it yourself."
+        )
     if isinstance(publication, Unpublished):
         blocks.append(_not_taken(publication))
     if judgement.held:
@@ -338,6 +354,7 @@ def _not_taken(publication: Unpublished) -> str:
         "head_moved": "The branch was changed by someone else in the meantime.",
         "denied": "GitHub did not let me push.",
         "branch_protected": "The branch is protected.",
+        "unavailable": "I could not deliver the result.",
     }
     detail = clean_line(publication.detail, limit=300)
     said = f" It said: {_code(detail)}" if detail else ""

@@ -8,6 +8,7 @@ from typing import assert_never
 from handlers import reasons
 from handlers.effects import Effect
 from handlers.events import (
+    EffectFailed,
     Event,
     IssueCommented,
     Pinged,
@@ -20,6 +21,7 @@ from handlers.events import (
     Unhandled,
 )
 from handlers.ingest import ignored
+from handlers.on_effect_failed import on_effect_failed
 from handlers.on_mention import on_mention
 from handlers.on_pull_ready import on_pull_ready
 from handlers.on_push_refused import on_push_refused
@@ -41,6 +43,8 @@ def dispatch(event: Event, view: View) -> list[Effect]:
             return on_push_refused(event, view)
         case PullReady():
             return on_pull_ready(event, view)
+        case EffectFailed():
+            return on_effect_failed(event, view)
         case Pinged():
             return [ignored(event, reasons.PINGED)]
         case Unhandled():

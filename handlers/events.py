@@ -5,11 +5,11 @@ its own has come to an end. Both go through `handlers.dispatch`.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, NewType
+from typing import Annotated, Final, Literal, NewType, assert_never
 
 from pydantic import Field, TypeAdapter
 
-from handlers.effects import OpenPull, PushResult, StartTurn
+from handlers.effects import OpenPull, PostComment, PushResult, StartTurn
 from harness.items import Outcome, PlanStep, Usage
 
 Sha = NewType("Sha", str)
@@ -194,8 +194,34 @@ class PullReady:
     type: Literal["pull_ready"] = "pull_ready"
 
 
-InternalEvent = TurnEnded | ResultPushed | PushRefused | PullReady
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectFailed:
+    """An effect of a turn's result was given up: refused for good, or tried for as long as is sensible."""
+
+    ended: TurnEnded
+    effect: Annotated[PushResult | OpenPull | PostComment, Field(discriminator="type")]
+    detail: str
+    """What the forge said."""
+    pushed: ResultPushed | None = None
+    """What was delivered before it."""
+    type: Literal["effect_failed"] = "effect_failed"
+
+
+InternalEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed
 Event = ExternalEvent | InternalEvent
 InternalEventAdapter: Final[TypeAdapter[InternalEvent]] = TypeAdapter(
     Annotated[InternalEvent, Field(discriminator="type")]
 )
+
+
+def ended_of(event: InternalEvent) -> TurnEnded:
+    """The end of the turn that the event goes back to."""
+    match event:
+        case TurnEnded():
+            return event
+        case ResultPushed() | PushRefused() | EffectFailed():
+            return event.ended
+        case PullReady():
+            return event.pushed.ended
+        case _:
+            assert_never(event)

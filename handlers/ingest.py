@@ -16,6 +16,7 @@ from handlers.effects import Ignore
 from handlers.events import (
     Actor,
     Comment,
+    Event,
     ExternalEvent,
     IssueCommented,
     Pinged,
@@ -106,6 +107,11 @@ def triage(event: ExternalEvent, bot: Bot) -> Ignore | None:
     """Why the event can be set aside by itself; None when it may matter and deserves a look at the forge."""
     reason = _reason_to_ignore(event, bot)
     return None if reason is None else ignored(event, reason)
+
+
+def set_aside(event: Event, bot: Bot) -> Ignore | None:
+    """`triage` again, for a worker that knows more of the bot than the intake did."""
+    return triage(event, bot) if isinstance(event, ExternalEvent) else None
 
 
 def ignored(event: ExternalEvent, reason: str) -> Ignore:

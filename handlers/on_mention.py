@@ -46,7 +46,7 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
     if isinstance(mode, Refusal):
         return _refused(event, view)
     if view.config_error:
-        return _told(event, comments.config_broken(view.config_error), "confused")
+        return answered(event, comments.config_broken(view.config_error), "confused")
     if not view.config.enabled:
         return [ignored(event, reasons.DISABLED)]
     mention = view.bot.mention
@@ -55,13 +55,15 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
         case Request(text=request):
             return _start(event, view, request=request, mode=mode)
         case Help():
-            return _told(event, comments.help_text(mention), "+1")
+            return answered(event, comments.help_text(mention), "+1")
         case Empty():
-            return _told(event, comments.nothing_asked(mention), "confused")
+            return answered(event, comments.nothing_asked(mention), "confused")
         case DidYouMean(word=word, suggestion=suggestion):
-            return _told(event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused")
+            return answered(
+                event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused"
+            )
         case Review() | Stop() | Retry() | Status():
-            return _told(event, comments.not_yet(mention, _word_of(command)), "confused")
+            return answered(event, comments.not_yet(mention, _word_of(command)), "confused")
         case _:
             assert_never(command)
 
@@ -92,15 +94,16 @@ def _refused(event: Mentioning, view: View) -> list[Effect]:
     return effects
 
 
-def _told(event: Mentioning, body: str, reaction: Literal["+1", "confused"]) -> list[Effect]:
+def answered(event: Mentioning, body: str, reaction: Literal["+1", "confused"]) -> list[Effect]:
+    """A reaction and one comment, where it was asked."""
     return [_reaction(event, reaction), _comment(event, body, "answer")]
 
 
 def _start(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> list[Effect]:
     if event.subject.is_pull and view.pull is None:
-        return _told(event, comments.pull_unreadable(), "confused")
+        return answered(event, comments.pull_unreadable(), "confused")
     if view.default_branch is None:
-        return _told(event, comments.nothing_to_work_on(), "confused")
+        return answered(event, comments.nothing_to_work_on(), "confused")
     start = _turn(event, view, request=request, mode=mode)
     note = "" if view.running_turn is None else comments.queued_behind(view.running_turn)
     progress = comments.progress(comments.Progress(phase="queued", start=start, note=note))

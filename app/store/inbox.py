@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from app.store.database import insert_new
 from app.store.places import RepositoryRef
@@ -48,23 +48,40 @@ def place_of(connection: Connection, thread: str) -> RepositoryRef:
 
 def put_delivery(connection: Connection, thread: str, delivery: int, *, now: float) -> int:
     """The letter's id."""
-    return _put(connection, thread=thread, delivery=delivery, event=None, now=now)
+    return _put(connection, thread=thread, delivery=delivery, origin=delivery, created_at=now)
 
 
-def put_event(connection: Connection, thread: str, event: InternalEvent, *, now: float) -> int:
-    """The letter's id."""
+def put_event(
+    connection: Connection, thread: str, event: InternalEvent, *, origin: int | None, now: float
+) -> int:
+    """The letter's id. `origin` is the delivery that it all goes back to."""
     body = InternalEventAdapter.dump_json(event).decode()
-    return _put(connection, thread=thread, delivery=None, event=body, now=now)
+    return _put(connection, thread=thread, event=body, origin=origin, created_at=now)
 
 
-def _put(connection: Connection, *, thread: str, delivery: int | None, event: str | None, now: float) -> int:
-    statement = (
-        insert(inbox)
-        .values(thread=thread, delivery=delivery, event=event, state="pending", created_at=now)
-        .returning(inbox.c.id)
-    )
+def _put(connection: Connection, **values: object) -> int:
+    statement = insert(inbox).values(**values, state="pending").returning(inbox.c.id)
     letter: int = connection.execute(statement).scalar_one()
     return letter
+
+
+def origin_of(connection: Connection, letter: int) -> int | None:
+    """The delivery that the letter goes back to."""
+    origin: int | None = connection.execute(select(inbox.c.origin).where(inbox.c.id == letter)).scalar_one()
+    return origin
+
+
+def of_origin(connection: Connection, delivery: int) -> list[int]:
+    """The letters that go back to a delivery, its own first."""
+    query = select(inbox.c.id).where(inbox.c.origin == delivery).order_by(inbox.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def rename_repository(connection: Connection, place: RepositoryRef) -> None:
+    """The repository has a new name or owner: its threads live there now."""
+    connection.execute(
+        update(threads).where(threads.c.repository_id == place.id).values(repository=place.full_name)
+    )
 
 
 def next_letter(connection: Connection, thread: str) -> Letter | None:
@@ -91,12 +108,6 @@ def postpone(connection: Connection, letter: int, *, until: float) -> None:
     connection.execute(
         update(inbox).where(inbox.c.id == letter).values(attempts=inbox.c.attempts + 1, not_before=until)
     )
-
-
-def waiting_threads(connection: Connection) -> int:
-    """How many threads have unhandled letters (a gauge)."""
-    query = select(func.count(inbox.c.thread.distinct())).where(inbox.c.state == "pending")
-    return connection.execute(query).scalar_one()
 
 
 def event_of(connection: Connection, letter: int) -> InternalEvent | None:

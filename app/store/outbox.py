@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from app.store.database import insert_new
-from app.store.schema import effects, inbox
+from app.store.schema import effects
 from handlers.effects import Effect, EffectAdapter, Ignore
 
 
@@ -33,7 +33,6 @@ class EffectRow:
     attempts: int
     error: str
     result: dict[str, Any]
-    delivery: int | None
 
 
 def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause: int, now: float) -> None:
@@ -98,15 +97,8 @@ def result_of(connection: Connection, key: str) -> dict[str, Any]:
 
 def of_letters(connection: Connection, letters: Sequence[int]) -> list[EffectRow]:
     """The effects that these letters caused, in order."""
-    query = (
-        select(effects, inbox.c.delivery)
-        .join(inbox, inbox.c.id == effects.c.cause)
-        .where(effects.c.cause.in_(letters))
-        .order_by(effects.c.id)
-    )
+    query = select(effects).where(effects.c.cause.in_(letters)).order_by(effects.c.id)
     return [
-        EffectRow(
-            row.key, row.type, row.state, row.attempts, row.error, dict(json.loads(row.result)), row.delivery
-        )
+        EffectRow(row.key, row.type, row.state, row.attempts, row.error, dict(json.loads(row.result)))
         for row in connection.execute(query)
     ]

@@ -66,11 +66,14 @@ inbox = Table(
     # One of the two: a delivery from outside, or an internal event as JSON.
     Column("delivery", RowId, ForeignKey("deliveries.id")),
     Column("event", Text),
+    # The delivery that all of this goes back to: `why` follows it.
+    Column("origin", RowId, ForeignKey("deliveries.id")),
     Column("state", String, nullable=False),  # pending → handled | failed
     Column("attempts", Integer, nullable=False, default=0),
     Column("not_before", Double, nullable=False, default=0.0),
     Column("created_at", Double, nullable=False),
     Index("inbox_pending", "thread", "state", "id"),
+    Index("inbox_origin", "origin"),
 )
 
 effects = Table(
@@ -100,9 +103,11 @@ turns = Table(
     Column("seq", RowId, nullable=False),  # order within the thread
     Column("thread", String, ForeignKey("threads.id"), nullable=False),
     Column("start", Text, nullable=False),  # the StartTurn effect as JSON; `{}` for a local turn
+    Column("origin", RowId, ForeignKey("deliveries.id")),  # the delivery that asked for it
     Column("request", Text, nullable=False, default=""),  # the briefing, once composed
     Column("status", String, nullable=False),  # queued → running (→ parked → running) → ended
     Column("not_before", Double, nullable=False, default=0.0),  # until when it is parked
+    Column("attempts", Integer, nullable=False, default=0),  # how often it was taken since it last waited
     Column("owner", String),  # the token of the worker that may write
     Column("outcome", Text),
     Column("snapshot", String),  # the commit in the mirror that holds what the turn left

@@ -23,19 +23,31 @@ class TurnRow:
     outcome: Outcome | None
     snapshot: str | None
     not_before: float
+    attempts: int
+    """How often a worker took it before now, without its getting as far as an end or a wait."""
+    origin: int | None
+    """The delivery that asked for it."""
     created_at: float
     started_at: float | None
     ended_at: float | None
 
 
-def queue(connection: Connection, turn: str, thread: str, *, start: str, now: float) -> bool:
+def queue(
+    connection: Connection, turn: str, thread: str, *, start: str, now: float, origin: int | None = None
+) -> bool:
     """Put the turn behind the thread's others. False when it is there already."""
     if connection.execute(select(turns.c.id).where(turns.c.id == turn)).one_or_none() is not None:
         return False
     last = connection.execute(select(func.max(turns.c.seq)).where(turns.c.thread == thread)).scalar()
     connection.execute(
         insert(turns).values(
-            id=turn, seq=(last or 0) + 1, thread=thread, start=start, status="queued", created_at=now
+            id=turn,
+            seq=(last or 0) + 1,
+            thread=thread,
+            start=start,
+            origin=origin,
+            status="queued",
+            created_at=now,
         )
     )
     return True
@@ -68,7 +80,12 @@ def take(connection: Connection, turn: str, *, owner: str, now: float) -> None:
     connection.execute(
         update(turns)
         .where(turns.c.id == turn)
-        .values(owner=owner, status="running", started_at=func.coalesce(turns.c.started_at, now))
+        .values(
+            owner=owner,
+            status="running",
+            attempts=turns.c.attempts + 1,
+            started_at=func.coalesce(turns.c.started_at, now),
+        )
     )
 
 
@@ -96,12 +113,16 @@ def end(
         raise OwnershipLost
 
 
-def park(connection: Connection, turn: str, *, until: float, owner: str) -> None:
-    """Let go of the turn until then: no process and no container is held. Raises `OwnershipLost`."""
+def park(connection: Connection, turn: str, *, until: float, owner: str, is_fault: bool = False) -> None:
+    """Let go of the turn until then: no process and no container is held. Raises `OwnershipLost`.
+
+    `is_fault`: it could not go on. Else it waits for something, and its attempts are counted anew.
+    """
+    attempts = {} if is_fault else {"attempts": 0}
     statement = (
         update(turns)
         .where(turns.c.id == turn, turns.c.owner == owner, turns.c.status == "running")
-        .values(status="parked", not_before=until)
+        .values(status="parked", not_before=until, **attempts)
         .returning(turns.c.id)
     )
     if connection.execute(statement).one_or_none() is None:
@@ -120,6 +141,8 @@ def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
         outcome,
         fields["snapshot"],
         fields["not_before"],
+        fields["attempts"],
+        fields["origin"],
         fields["created_at"],
         fields["started_at"],
         fields["ended_at"],

@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("thread", sa.String(), nullable=False),
         sa.Column("delivery", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("event", sa.Text(), nullable=True),
+        sa.Column("origin", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("not_before", sa.Double(), nullable=False),
@@ -64,8 +65,13 @@ def upgrade() -> None:
             ["delivery"],
             ["deliveries.id"],
         ),
+        sa.ForeignKeyConstraint(
+            ["origin"],
+            ["deliveries.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("inbox_origin", "inbox", ["origin"], unique=False)
     op.create_index("inbox_pending", "inbox", ["thread", "state", "id"], unique=False)
     op.create_table(
         "turns",
@@ -73,9 +79,11 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("thread", sa.String(), nullable=False),
         sa.Column("start", sa.Text(), nullable=False),
+        sa.Column("origin", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("not_before", sa.Double(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("owner", sa.String(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("snapshot", sa.String(), nullable=True),
@@ -83,6 +91,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=True),
         sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["origin"],
+            ["deliveries.id"],
+        ),
         sa.ForeignKeyConstraint(
             ["thread"],
             ["threads.id"],
