@@ -71,8 +71,8 @@ PATIENCE_SECONDS: Final = 24 * 3600.0
 """How long a turn waits for a forge that is out of order."""
 
 HEAD_START_SECONDS: Final = 0.1
-"""That the first request has before the checkout is begun, unless a tool wants it sooner: writing thousands of
-files makes the journal wait for the disk (measured: 60 ms), and a model takes longer to answer anyway."""
+"""That the first request has before the checkout is begun, unless a tool wants it sooner: writing thousands
+of files makes the journal wait for the disk (measured: 60 ms), and a model takes longer to answer anyway."""
 PATCH_LIMIT: Final = 60_000
 """Characters of a held-back patch that a comment may show."""
 
