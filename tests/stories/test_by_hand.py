@@ -1,0 +1,129 @@
+"""Started by hand: the commands of the manual, in processes of their own, killed and started again."""
+
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from demo.model import ScriptedCall, Turn
+from tests.stories.by_hand import API_KEY, PLANTED, REPOSITORY, WEBHOOK_SECRET, House, opened
+from tests.stories.sessions import runs, says, session
+from tests.stories.world import BOT
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with opened(tmp_path_factory.mktemp("house")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("wire", ["responses", "chat"])
+async def test_forge_and_server_started_by_hand_do_the_main_job(house: House, wire: str) -> None:
+    """An issue written on the forge's page becomes a draft pull request, whichever wire the model speaks."""
+    if house.settings.get("DARNER_MODEL_WIRE", "responses") != wire:
+        await house.stop()
+        house.settings["DARNER_MODEL_WIRE"] = wire
+        await house.serve()
+    issue = await house.opens_issue("Rows come out short", "11 and 3 make 10.\n\n@darner mend spread")
+
+    final = await house.final_comment(issue)
+
+    [pull] = await house.pulls_for(issue)
+    assert final.startswith("✅ **Done**")
+    assert f"[#{pull.number}]" in final
+    assert (pull.author, pull.is_draft, pull.base_ref) == (BOT, True, "main")
+    fixed = await house.maya.file(REPOSITORY, "purl/spacing.py", ref=pull.head_ref)
+    assert "if place < left_over else" in fixed
+    assert {exchange.wire for exchange in house.model.exchanges if exchange.status == 200} >= {wire}
+
+
+async def test_a_killed_server_goes_on_where_it_was(house: House) -> None:
+    """`kill -9` in the midst of a command: the same turn goes on, and nothing that was done is done again."""
+    house.model.teach(
+        session(
+            "count to three",
+            runs("echo one >> tally.txt"),
+            runs("echo two >> tally.txt && touch counting && sleep 50"),
+            runs("echo three >> tally.txt && rm counting"),
+            says("Counted."),
+        )
+    )
+    issue = await house.opens_issue("Counting", "@darner count to three")
+    await house.writes("tally.txt", "one\ntwo\n")
+    await house.stop(signal.SIGKILL)
+    [(before,)] = house.rows("SELECT id FROM turns WHERE status != 'ended'")
+
+    await house.serve()
+    final = await house.final_comment(issue)
+
+    [pull] = await house.pulls_for(issue)
+    assert await house.maya.file(REPOSITORY, "tally.txt", ref=pull.head_ref) == "one\ntwo\nthree\n"
+    assert final.startswith("✅ **Done**")
+    assert f"Turn `{before}`" in final
+    commands = [item for item in house.journal(before) if item["type"] == "command_execution"]
+    assert [item["command"].split()[1] for item in commands] == ["one", "two", "three"]
+    assert "interrupted" in str(commands[1])
+    assert len(await house.bot_comments(issue)) == 2
+
+
+async def test_no_tool_can_read_a_secret(house: House) -> None:
+    """Keys, tokens and files of the server's home are out of reach of every tool, and out of every answer."""
+    home = house.home
+    planted = f"{home}/.ssh/id_planted"
+    token = house.settings["DARNER_GITHUB_TOKEN"]
+    secrets = (token, API_KEY, WEBHOOK_SECRET, PLANTED)
+    image = ScriptedCall(name="view_image", arguments={"path": "leak.png"})
+    absolute = ScriptedCall(name="view_image", arguments={"path": planted})
+    house.model.teach(
+        session(
+            "look around",
+            runs(
+                "env; cat /proc/*/environ | tr '\\0' '\\n'",
+                f"cat {planted}; ls -laR {home}; cat {home}/darner/darner.db",
+                "find / -maxdepth 4 -name 'darner*' -o -name id_planted; cat /etc/shadow",
+                "git config --list; cat .git/config; git log -1 --format=%H",
+                f"ln -s {planted} leak.txt && ln -s {planted} leak.png && ln -s {home} outside",
+            ),
+            Turn(
+                calls=(
+                    _patch(f"*** Update File: leak.txt\n@@\n-{PLANTED}\n+mine"),
+                    _patch("*** Add File: outside/planted.txt\n+mine"),
+                    _patch("*** Add File: ../../planted.txt\n+mine"),
+                    _patch(f"*** Add File: {home}/planted.txt\n+mine"),
+                    image,
+                    absolute,
+                )
+            ),
+            says(f"The token is {token}, the key {API_KEY}."),
+        )
+    )
+    issue = await house.opens_issue("Looking around", "@darner look around")
+
+    final = await house.final_comment(issue)
+
+    [(turn,)] = house.rows("SELECT id FROM turns ORDER BY created_at DESC LIMIT 1")
+    answers = [item["answer"]["text"] for item in house.journal(turn) if item.get("answer")]
+    asked = [str(exchange.request) for exchange in house.model.exchanges]
+    seen = [*answers, *(text.replace(f"-{PLANTED}", "") for text in asked if "look around" in text)]
+    assert [secret for secret in secrets for text in seen if secret in text] == []
+    assert answers[5:] == [
+        "No file was changed. patch line 2: cannot update leak.txt: leads outside the checkout",
+        "No file was changed. patch line 2: outside/planted.txt: leads outside the checkout",
+        "No file was changed. patch line 2: ../../planted.txt: '..' has no place in the path of a patch",
+        f"No file was changed. patch line 2: {home}/planted.txt: outside the checkout",
+        "leak.png: leads outside the checkout",
+        f"{planted}: outside the checkout",
+    ]
+    assert not list(home.rglob("planted.txt"))
+    assert (home / ".ssh" / "id_planted").read_text() == f"{PLANTED}\n"
+    assert "The token is [secret removed], the key [secret removed]." in final
+    assert final.startswith("🚫 **Refused by policy**")
+    assert "- `leak.txt`: a symlink to an absolute path" in final
+    assert await house.pulls_for(issue) == []
+
+
+def _patch(body: str) -> ScriptedCall:
+    return ScriptedCall(name="apply_patch", input=f"*** Begin Patch\n{body}\n*** End Patch\n")
