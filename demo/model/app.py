@@ -26,10 +26,10 @@ from demo.model.conversation import (
     Part,
     Position,
     RequestRefused,
-    Said,
     conversation_of_chat,
     conversation_of_responses,
     position_in,
+    requests_in,
 )
 from demo.model.session import (
     Cut,
@@ -146,8 +146,8 @@ class ScriptedModel:
             _check_authorization(request)
             body = _object_in(raw)
             conversation = _conversation_of(wire, body)
-            session = self._session_for(body.get("model"), conversation)
-            position = position_in(session, conversation)
+            session, part = self._played(body.get("model"), conversation)
+            position = position_in(session, part)
         except _HttpRefusal as refusal:
             self._record(Exchange(wire, body, headers, refusal.status, (refusal.body,), None, True))
             return Response(refusal.body, refusal.status, media_type="application/json")
@@ -174,18 +174,17 @@ class ScriptedModel:
 
         return _StreamedAnswer(stream, record)
 
-    def _session_for(self, model: object, conversation: Sequence[Part]) -> Session:
+    def _played(self, model: object, conversation: Sequence[Part]) -> tuple[Session, Sequence[Part]]:
+        """The session that is on, and the part of the conversation that belongs to it."""
         for session in self._sessions:
             if session.name == model:
-                return session
-        said = "\n".join(part.text for part in conversation if isinstance(part, Said))
-        matching = [
-            s for s in self._sessions if s.match is not None and all(word in said for word in s.match)
-        ]
-        if model != BY_CONTENT or not matching:
-            message = f"The model `{model}` does not exist or you do not have access to it."
-            raise _refusal(404, message, code="model_not_found")
-        return max(matching, key=lambda session: len(session.match or ()))
+                return session, conversation
+        if model == BY_CONTENT:
+            for asked in requests_in(conversation):
+                if fitting := [session for session in self._sessions if session.fits(asked.words)]:
+                    return max(fitting, key=lambda session: len(session.match or ())), asked.conversation
+        message = f"The model `{model}` does not exist or you do not have access to it."
+        raise _refusal(404, message, code="model_not_found")
 
     def _fault_now(self, position: Position, asked: tuple[object, ...]) -> Fault | None:
         if self._queued:

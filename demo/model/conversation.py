@@ -4,9 +4,10 @@ Reads requests as strictly as api.openai.com does where a client's mistake would
 without output, outputs without call); finer checks are the tests'.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from demo.model.session import Branch, Session, Turn
 
@@ -32,6 +33,8 @@ class Said:
 class Made:
     """A message or a call of the model."""
 
+    is_call: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Returned:
@@ -51,6 +54,51 @@ class Position:
     turn: Turn
     outputs: tuple[str, ...]
     """What the tools returned since the last answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of the user, and all that came after it."""
+
+    words: str
+    conversation: tuple[Part, ...]
+
+
+def requests_in(conversation: Sequence[Part]) -> list[Asked]:
+    """What the user asked for, newest first: the opening text, and what follows a last word of the model.
+
+    Texts between calls and answers steer; they ask for nothing new.
+    """
+    opening = next((at for at, part in enumerate(conversation) if isinstance(part, Said)), None)
+    if opening is None:
+        return []
+    starts = [opening]
+    for at in range(opening + 1, len(conversation)):
+        before = conversation[at - 1]
+        if isinstance(conversation[at], Said) and isinstance(before, Made) and not before.is_call:
+            starts.append(at)
+    return [
+        Asked(_request_in(_saying(conversation, at)), tuple(conversation[at:])) for at in reversed(starts)
+    ]
+
+
+def _saying(conversation: Sequence[Part], at: int) -> str:
+    """All that is said before the next answer: instructions may come as a text of their own."""
+    said: list[str] = []
+    for part in conversation[at:]:
+        if not isinstance(part, Said):
+            break
+        said.append(part.text)
+    return "\n".join(said)
+
+
+_LAST_BLOCK: Final = re.compile(r"<([\w-]+)[^<>\n]*>\n((?:(?!<\1[^\w-]).)*)\n</\1>\s*\Z", re.DOTALL)
+
+
+def _request_in(text: str) -> str:
+    """Where a text is made of tagged blocks, the request is the last one; the others are what it is about."""
+    block = _LAST_BLOCK.search(text)
+    return block[2] if block else text
 
 
 def position_in(session: Session, conversation: Sequence[Part]) -> Position:
@@ -124,7 +172,7 @@ def _part_of_item(item: Any, *, place: int, open_calls: set[str], known_calls: s
         case "function_call" | "custom_tool_call":
             open_calls.add(item["call_id"])
             known_calls.add(item["call_id"])
-            return [Made()]
+            return [Made(is_call=True)]
         case "function_call_output" | "custom_tool_call_output":
             if item["call_id"] not in known_calls:
                 message = f"No tool call found for function call output with call_id {item['call_id']}."
@@ -166,7 +214,7 @@ def conversation_of_chat(request: Mapping[str, Any]) -> list[Part]:
             case "assistant":
                 parts.extend([Made()] if message.get("content") or message.get("refusal") else [])
                 awaited = [call["id"] for call in message.get("tool_calls") or []]
-                parts.extend(Made() for _ in awaited)
+                parts.extend(Made(is_call=True) for _ in awaited)
             case "tool":
                 if message.get("tool_call_id") not in awaited:
                     raise RequestRefused(

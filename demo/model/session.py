@@ -1,5 +1,6 @@
 """What a scripted model says: sessions as plain values, and as plain files. Knows neither wire."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,17 +180,22 @@ class Branch:
 class Session:
     """A model's part in a conversation, answer by answer.
 
-    It is played when a request names it as its model, or names the model `scripted` and all texts of `match`
-    occur in what the user said.
+    It is played when a request names it as its model, or names the model `scripted` and every pattern of
+    `match` is found in what the user asked for last.
     """
 
     name: str
     turns: tuple[Turn | Branch, ...]
     match: tuple[str, ...] | None = None
-    """Without: by name only. Empty: for every conversation that no other session is for."""
+    """Patterns; case does not matter. Without: by name only. Empty: where no other session fits."""
     gap_seconds: float = 0.0
     """Between two events."""
     epilogue: str = "This scripted session is over: it has no further answer."
+
+    def fits(self, request: str) -> bool:
+        if self.match is None:
+            return False
+        return all(re.search(pattern, request, re.IGNORECASE) for pattern in self.match)
 
 
 class SessionFileInvalid(Exception):

@@ -102,7 +102,7 @@ async def test_the_repository_is_mended(wire: WireName, checkout: Path) -> None:
     after = run(checkout, *CHECK)
 
     assert ("FAILED (failures=1)" in before, "\nOK\n" in after) == (True, True)
-    assert "all 9 tests pass" in message
+    assert "All 9 tests pass" in message
     assert [call.name for call in calls].count("apply_patch") == 1
     assert _changed(checkout) == ["CHANGES.md", "purl/spacing.py", "tests/test_spacing.py"]
     assert conformance.problems == []
@@ -126,6 +126,32 @@ async def test_another_request_is_told_that_the_model_is_scripted(wire: WireName
     assert calls == []
     assert "scripted model" in message
     assert "OPENAI_API_KEY" in message
+
+
+async def test_a_question_is_answered_without_a_change(wire: WireName, checkout: Path) -> None:
+    """Who asks what this is gets an answer, and the files stay as they are."""
+    conformance = Conformance()
+    _, message = await played(demo_model(conformance), wire, checkout, "@darner what does this project do?")
+
+    assert "arithmetic for knitters" in message
+    assert (_changed(checkout), conformance.problems) == ([], [])
+
+
+async def test_a_test_is_added_once(wire: WireName, checkout: Path) -> None:
+    """Asked for a test, the agent adds one; asked again, it says that it is there."""
+    conformance = Conformance()
+    _, first = await played(demo_model(conformance), wire, checkout, "also add a test, please")
+    changed = _changed(checkout)
+    _, second = await played(demo_model(conformance), wire, checkout, "Add another test")
+    ended = run(checkout, "python3", "-m", "unittest", "tests.test_row")
+
+    assert (changed, "now has a test" in first, "there already" in second) == (
+        ["tests/test_row.py"],
+        True,
+        True,
+    )
+    assert "\nOK\n" in ended
+    assert conformance.problems == []
 
 
 def _changed(checkout: Path) -> list[str]:

@@ -219,3 +219,35 @@ def test_a_file_that_is_no_session_is_refused(tmp_path: Path, text: str) -> None
 
     with pytest.raises(SessionFileInvalid, match=r"broken\.yaml"):
         load_sessions(tmp_path)
+
+
+GREET = Session(name="greet", match=("hello",), turns=(LOOK, Turn(text="Hello.")))
+PART = Session(name="part", match=("BYE$",), turns=(Turn(text="Goodbye."),))
+
+
+async def test_a_new_request_begins_a_new_session() -> None:
+    """What was asked and answered before neither chooses the session nor counts as its answers."""
+    earlier = [{"type": "message", "role": "user", "content": "Say hello."}, *step("c1", "a.py")]
+    last_word = {"type": "message", "role": "assistant", "content": "Hello."}
+    later = {
+        "type": "message",
+        "role": "user",
+        "content": '<note-1>\nhello\n</note-1>\n<ask-1 by="m">\nbye\n</ask-1>',
+    }
+
+    going_on = await posted((GREET, PART), "/v1/responses", {"model": BY_CONTENT, "input": earlier})
+    begun = await posted(
+        (GREET, PART), "/v1/responses", {"model": BY_CONTENT, "input": [*earlier, last_word, later]}
+    )
+
+    assert (text_in(going_on), text_in(begun)) == ("Hello.", "Goodbye.")
+
+
+async def test_what_is_said_between_calls_is_no_new_request() -> None:
+    """A word to a model at work steers it; its session goes on."""
+    said = [{"type": "message", "role": "user", "content": "Say hello."}, *step("c1", "a.py")]
+    steered = [*said, {"type": "message", "role": "user", "content": "bye"}]
+
+    answer = await posted((GREET, PART), "/v1/responses", {"model": BY_CONTENT, "input": steered})
+
+    assert text_in(answer) == "Hello."
