@@ -5,7 +5,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from demo.forge.person import Person, Pull
 
 REPOSITORY: Final = "maya/purl"
-SCRIPTED: Final = "fix-the-failing-test"
 PATIENCE_SECONDS: Final = 900.0
 POLL_SECONDS: Final = 0.1
 
@@ -73,11 +72,10 @@ async def _play(home: Path, real: Settings | None, *, port: int, once: bool) -> 
     from app.cli.transcript import Transcript
 
     console = Console(highlight=False, soft_wrap=True)
-    loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-    if task is not None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
+    if task is None:
+        raise RuntimeError("the demo runs in a task")
+    _on_interrupt(task.cancel)
     transcript = Transcript(console)
     with console.status("Starting a forge, a model and the server …") as status:
         async with _stage(home, real, transcript, port=port) as stage:
@@ -85,9 +83,28 @@ async def _play(home: Path, real: Settings | None, *, port: int, once: bool) -> 
             passed = await _main_job(console, status, stage)
             status.stop()
             if not once:
-                console.print("\nIt all stays up: open the page and talk to the bot. Ctrl-C ends it.")
-                await asyncio.Event().wait()
+                ended = asyncio.Event()
+                _on_interrupt(ended.set)
+                console.print(f"\nIt all stays up: {_suggestion(is_scripted=real is None)}. Ctrl-C ends it.")
+                await ended.wait()
+                _on_interrupt(task.cancel)
+                console.print("\nEnding …")
             return passed
+
+
+def _on_interrupt(act: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, act)
+
+
+def _suggestion(*, is_scripted: bool) -> str:
+    if not is_scripted:
+        return "open the page and talk to the bot"
+    return (
+        "open the page and write, as maya, for example [bold]@darner help[/],\n"
+        "[bold]@darner what does this project do?[/] or, on the pull request, [bold]@darner add a test[/]"
+    )
 
 
 @asynccontextmanager
@@ -110,7 +127,7 @@ async def _stage(
         if real is None:
             model_url = await stack.enter_async_context(model.serve(model.create_app()))
             spoken: dict[str, Any] = {
-                "model": SCRIPTED,
+                "model": model.BY_CONTENT,
                 "openai_base_url": f"{model_url}/v1",
                 "openai_api_key": "the scripted model takes any key",
             }
@@ -145,11 +162,18 @@ async def _server(settings: Settings, transcript: "Transcript") -> AsyncIterator
     import uvicorn
 
     from app.wiring import build
-    from harness.items import Item, Life
+    from harness.items import Item, Life, ModelCall
+
+    shown = ""
 
     def watch(turn: str, life: Life, item: Item) -> None:
-        del turn
+        nonlocal shown
+        if turn != shown:
+            transcript.heading(f"turn {turn}")
+            shown = turn
         transcript.item(life, item)
+        if isinstance(item, ModelCall):
+            transcript.catch_up()
 
     config = uvicorn.Config(
         build(settings, watcher=watch),

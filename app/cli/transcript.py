@@ -95,11 +95,11 @@ class Transcript:
     def item(self, life: Life, item: Item) -> None:
         if isinstance(item, AgentMessage):
             if life is Life.COMPLETED:
-                self._show_held()
+                self.catch_up()
                 self._held = item
             return
         if not isinstance(item, ModelCall):
-            self._show_held()
+            self.catch_up()
         match item:
             case CommandExecution():
                 self._command(life, item)
@@ -118,13 +118,18 @@ class Transcript:
             case _:
                 assert_never(item)
 
+    def heading(self, text: str) -> None:
+        """Whose items follow, where there are several turns to follow."""
+        self.catch_up()
+        self._say(f"\n{text}", style="dim bold")
+
     def waiting(self, outcome: Waiting) -> None:
         self._say(f"Waiting: {outcome.reason} (Ctrl-C ends the turn)", style="yellow")
 
     def ended(self, turn: TurnId, result: TurnResult, changes: Sequence[ChangedFile]) -> None:
         del turn
         if not isinstance(result.outcome, Completed):
-            self._show_held()
+            self.catch_up()
         for change in changes:
             problem = f"  not put into the directory: {change.problem}" if change.problem else ""
             self._say(f"{LETTERS[change.kind]} {change.path}{problem}", style="red" if problem else "green")
@@ -134,7 +139,8 @@ class Transcript:
             self._say(told(result.outcome), style="bold red")
         self._say(f"Go on with: darner exec --resume {self._thread} PROMPT", style="dim")
 
-    def _show_held(self) -> None:
+    def catch_up(self) -> None:
+        """Show the newest message now: what follows, if anything, is not known yet."""
         if self._held is not None:
             self._say(self._held.text)
         self._held = None
