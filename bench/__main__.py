@@ -5,11 +5,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from bench import first_request, steps, webhooks
+from bench import first_request, memory, sessions, steps, webhooks
 from bench.figure import Figure
 
 PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "steps": steps.measure,
+    "sessions": sessions.measure,
+    "memory": memory.measure,
     "first_request": first_request.measure,
     "webhooks": webhooks.measure,
 }

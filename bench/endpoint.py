@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from bench.spawn import Child, child, tell_parent, told
 
+HELD: Final = "held"
+"""The script of this name leaves every request without an answer."""
 USAGE: Final = {
     "input_tokens": 100,
     "input_tokens_details": {"cached_tokens": 0},
@@ -92,6 +94,9 @@ class _Player:
         if method != "POST" or not path.endswith("/responses") or name not in self._scripts:
             writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
             return
+        if name == HELD:
+            self._asked[name].append(Asked(arrived, arrived, size))
+            await asyncio.Event().wait()
         stream = _stream(self._scripts[name], len(self._asked[name]))
         headers = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
         writer.write(headers % len(stream) + stream)

@@ -6,6 +6,7 @@ when the forge is about to send the webhook and stops when the endpoint has the 
 
 import asyncio
 import tempfile
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -74,11 +75,19 @@ async def _asked_once(maya: Person, forge: Hosting, model: Endpoint) -> tuple[fl
     """Seconds from webhook to request on a new issue, and the request; returns when the turn is over."""
     number = await maya.opens_issue(REPOSITORY, TITLE, BODY)
     comment = await maya.says(REPOSITORY, number, REQUEST)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not any("Done." in said.body for said in await maya.reads(REPOSITORY, number)):
-            await asyncio.sleep(POLL_SECONDS)
+    await _answered(maya, number)
     [asked] = await model.asked("done")
     return asked.arrived - (await forge.sent())[comment], asked
+
+
+async def _answered(maya: Person, number: int) -> None:
+    """Return when the bot has said in the conversation what the model's last words were."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if any("Done." in said.body for said in await maya.reads(REPOSITORY, number)):
+            return
+        await asyncio.sleep(POLL_SECONDS)
+    raise TimeoutError(f"no answer on issue {number}")
 
 
 def _figures(samples: list[tuple[float, Asked]]) -> list[Figure]:

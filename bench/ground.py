@@ -23,9 +23,6 @@ from harness.tools import ToolContext, open_tools
 from sandbox.base import Command, Policy, Sandbox, SandboxMode
 from sandbox.bubblewrap import BubblewrapDriver
 
-BARE: Command = Command(("bash", "-c", "true"))
-"""What `exec_command` makes of `true`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -61,10 +58,10 @@ class Ground:
             raise TypeError(f"the measured turn did not complete: {result.outcome}")
         return result
 
-    async def run_bare(self) -> float:
-        """The floor: the same confined command, started by nobody but us; the seconds it took."""
+    async def run_bare(self, line: str = "true") -> float:
+        """The floor: what `exec_command` makes of `line`, started by nobody but us; the seconds it took."""
         begun = time.perf_counter()
-        process = await self.sandbox.start(BARE)
+        process = await self.sandbox.start(Command(("bash", "-c", line)))
         if await process.wait(30) is None:
             raise TimeoutError("the bare command did not end")
         process.take_output()
