@@ -2,13 +2,12 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from sandbox.drivers import choose
-
 from app.settings import Settings
 from harness.items import TurnLimits
 from harness.models import open_model
 from harness.protocols import Model
 from sandbox.base import Driver
+from sandbox.drivers import choose
 
 
 def model_of(settings: Settings) -> AbstractAsyncContextManager[Model]:
@@ -26,7 +25,9 @@ def api_key_of(settings: Settings) -> str:
 
 
 def driver_of(settings: Settings) -> Driver:
-    return choose(settings.sandbox, extra_read_only=settings.sandbox_read_only)
+    return choose(
+        settings.sandbox, extra_read_only=settings.sandbox_read_only, state=settings.home / "sandbox"
+    )
 
 
 def limits_of(settings: Settings) -> TurnLimits:

@@ -80,9 +80,9 @@ class BubblewrapDriver:
     """The default `Driver`: no daemon, no image.
 
     `extra_read_only` are further directories of the host to show at their own paths, for tools outside of
-    /usr; their `bin` is put on the search path. `state` is an existing directory of the service's that keeps
-    what all sandboxes share; without it each turn's scratch gets its own. `sandbox_uid` matters only to a
-    service that is root.
+    /usr; their `bin` is put on the search path. `state` is a directory of the service's, made when needed,
+    that keeps what all sandboxes share; without it each turn's scratch gets its own. `sandbox_uid` matters
+    only to a service that is root.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class BubblewrapDriver:
         _make_missing(workspace, owner=self.owner_uid)
         sources = {
             "tree": workspace.tree,
-            "etc": laid_out(prepared.etc, self._state or workspace.scratch),
+            "etc": laid_out(prepared.etc, self._shared() or workspace.scratch),
             "temporary": workspace.scratch / "tmp",
             "home": workspace.scratch / "home",
         }
@@ -159,6 +159,12 @@ class BubblewrapDriver:
         if workspace.objects is not None:
             sources["objects"] = workspace.objects
         return sources | {_extra(number): path.resolve() for number, path in enumerate(self.extra_read_only)}
+
+    def _shared(self) -> Path | None:
+        """Where turns share what is the same for all of them."""
+        if self._state is not None:
+            self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._state
 
 
 @dataclass(frozen=True, slots=True)

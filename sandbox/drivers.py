@@ -11,9 +11,12 @@ DriverName = Literal["bubblewrap"]
 
 
 class MakeDriver(Protocol):
-    """`extra_read_only`: further directories of the host that commands may read (toolchains)."""
+    """`extra_read_only`: further directories of the host that commands may read (toolchains).
 
-    def __call__(self, *, extra_read_only: tuple[Path, ...] = ()) -> Driver: ...
+    `state`: a directory of the service's where the driver keeps what turns share.
+    """
+
+    def __call__(self, *, extra_read_only: tuple[Path, ...] = (), state: Path | None = None) -> Driver: ...
 
 
 DRIVERS: Final[Mapping[DriverName, MakeDriver]] = {
@@ -21,6 +24,9 @@ DRIVERS: Final[Mapping[DriverName, MakeDriver]] = {
 }
 
 
-def choose(name: Literal["auto"] | DriverName, *, extra_read_only: tuple[Path, ...] = ()) -> Driver:
+def choose(
+    name: Literal["auto"] | DriverName, *, extra_read_only: tuple[Path, ...] = (), state: Path | None = None
+) -> Driver:
     """The driver of that name, `auto` the default one. Never falls back to less: opening tells what lacks."""
-    return DRIVERS["bubblewrap" if name == "auto" else name](extra_read_only=extra_read_only)
+    make = DRIVERS["bubblewrap" if name == "auto" else name]
+    return make(extra_read_only=extra_read_only, state=state)
