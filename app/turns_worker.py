@@ -59,9 +59,10 @@ from sandbox.result import ChangedFile
 log = logging.getLogger(__name__)
 
 TEST_COMMAND: Final = re.compile(
-    r"\b(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
-    r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)\b"
+    r"(?<![\w.-])(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
+    r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)(?![\w-]|\.\w)"
 )
+"""A program's name as a word of its own: neither a path that has it in it, nor its settings file."""
 
 ATTEMPTS: Final = 8
 """Times that a turn is taken up without getting as far as an end or a wait."""
@@ -406,8 +407,7 @@ def _tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:
         if entry.life is not Life.COMPLETED or not isinstance(item, CommandExecution):
             continue
         if item.exit_code is not None and TEST_COMMAND.search(item.command):
-            command = " ".join(item.command.split())[:120]
-            found[command] = f"{command} → {item.exit_code}"
+            found[item.command] = comments.checked(item.command, exit_code=item.exit_code)
     return tuple(found.values())[-5:]
 
 
