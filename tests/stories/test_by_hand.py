@@ -122,6 +122,8 @@ async def test_no_tool_can_read_a_secret(house: House) -> None:
     assert "The token is [secret removed], the key [secret removed]." in final
     assert final.startswith("🚫 **Refused by policy**")
     assert "- `leak.txt`: a symlink to an absolute path" in final
+    # The paths have "pytest" in them; no tests were run all the same.
+    assert "Checked with" not in final
     assert await house.pulls_for(issue) == []
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.stories.sessions import runs, says, session
 from tests.stories.world import BOT, REQUEST, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -48,12 +49,38 @@ async def test_every_step_of_the_way_can_be_asked_about(world: World) -> None:
     assert why.reason == f"Started turn {why.turn.id}."
     assert why.turn.outcome == "completed"
     assert [(effect.type, effect.state) for effect in why.effects] == [
+        ("start_turn", "done"),
         ("react", "done"),
         ("post_comment", "done"),
-        ("start_turn", "done"),
         ("push_result", "done"),
         ("open_pull", "done"),
         ("edit_comment", "done"),
         ("post_comment", "done"),
         ("write_check_run", "done"),
     ]
+
+
+async def test_a_second_request_waits_for_the_first(world: World) -> None:
+    """Two people ask in one conversation: the second is told what it waits for, and both are answered."""
+    first_answer = (runs("echo one > one.txt"), says("The first."))
+    second_answer = (runs("echo two > two.txt"), says("The second."))
+    world.model.teach(session("knit a row", *first_answer, *second_answer))
+    repository = world.repository()
+    issue = await world.issue(repository)
+    async with world.gate.closed():
+        await world.cole.says(repository, issue, "@darner knit a row")
+        await world.gate.someone_waits()
+        await world.maya.says(repository, issue, "@darner and another")
+        await world.until_said(repository, issue, comments=2)
+        first, second = await world.bot_comments(repository, issue)
+    [turn, *_] = await world.turns(repository)
+    assert first.body.startswith("🕓 **Queued**")
+    assert f"Another turn (`{turn}`) is at work in this conversation" in second.body
+
+    await world.settled(repository)
+
+    said = [comment.body for comment in await world.bot_comments(repository, issue)]
+    assert [body.partition(" · ")[0] for body in said] == ["✅ **Done**"] * 4
+    assert "The first." in said[2]
+    assert "The second." in said[3]
+    assert len(await world.maya.pulls(repository)) == 2

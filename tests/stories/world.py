@@ -184,6 +184,12 @@ class World:
     async def bot_comments(self, repository: str, number: int) -> list[Said]:
         return [said for said in await self.maya.reads(repository, number) if said.author == BOT]
 
+    async def until_said(self, repository: str, number: int, *, comments: int) -> None:
+        """Return when the bot has said so much."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(await self.bot_comments(repository, number)) < comments:
+                await asyncio.sleep(POLL_SECONDS)
+
     async def only_pull(self, repository: str) -> Pull:
         """The one pull request there is."""
         [pull] = await self.maya.pulls(repository)
