@@ -26,6 +26,7 @@ from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
 from app.view import CONFIG_PATH
+from handlers import comments
 from handlers.briefing import compose
 from handlers.broker import is_protected
 from handlers.config import ConfigRefused, parse_config

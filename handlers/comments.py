@@ -4,6 +4,7 @@ The code owns header, links, footer and state; words of the model or of stranger
 `clean_line` has made them inert. Shapes follow one rule: what happened, to what, what to do next.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
@@ -56,7 +57,7 @@ def did_you_mean(mention: str, *, word: str, suggestion: CommandWord) -> str:
     said = clean_line(word, limit=40).replace("`", "")
     return (
         f"I do not know the command `{said}`. Did you mean `@{mention} {suggestion}`? "
-        f"To ask for work, say it in more words: `@{mention} {said} …`."
+        "To ask for work, say in more than one word what you want."
     )
 
 
@@ -127,7 +128,8 @@ class Progress:
 def progress(state: Progress) -> str:
     """The progress comment: header and footer by the code, the checklist by the agent's plan."""
     start = state.start
-    parts = [_PHASES[state.phase]]
+    # Nothing is in the way of a turn without a note: it will be at work before the comment is read.
+    parts = ["🕓 **Starting**" if state.phase == "queued" and not state.note else _PHASES[state.phase]]
     if state.phase == "ended":
         parts = [state.note or parts[0]]
     if state.seconds is not None:
@@ -137,7 +139,7 @@ def progress(state: Progress) -> str:
     if state.note and state.phase != "ended":
         blocks.append(state.note)
     if state.plan:
-        blocks.append(checklist(state.plan))
+        blocks.append(checklist(state.plan, is_over=state.phase == "ended"))
     blocks.append(f"<sub>Turn `{start.turn_id}` · asked by {start.requester.login}</sub>")
     return "\n\n".join(blocks)
 
@@ -147,12 +149,13 @@ def queued_behind(turn_id: str) -> str:
     return f"Another turn (`{turn_id}`) is at work in this conversation; this one starts when it has ended."
 
 
-def checklist(plan: Sequence[PlanStep]) -> str:
+def checklist(plan: Sequence[PlanStep], *, is_over: bool = True) -> str:
+    """The plan as a task list; nothing is marked as being done *now* once the turn is over."""
     marks = {"pending": "[ ]", "in_progress": "[ ]", "completed": "[x]"}
     lines = []
     for step in plan[:MOST_PLAN_STEPS]:
         text = " ".join(clean(" ".join(step.step.split())[:_LONGEST_STEP]).split())
-        now = " *(now)*" if step.status == "in_progress" else ""
+        now = " *(now)*" if step.status == "in_progress" and not is_over else ""
         lines.append(f"- {marks[step.status]} {text}{now}")
     if len(plan) > MOST_PLAN_STEPS:
         lines.append(f"- and {len(plan) - MOST_PLAN_STEPS} more")
@@ -241,7 +244,7 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
     if publication is None and _is_shown_as_patch(ended, judgement):
         return "✋ **Done with open points**"
     if publication is None and ended.start.mode is SandboxMode.WORKSPACE_WRITE:
-        return "🆗 **Nothing to change**"
+        return "🆗 **Nothing changed**"
     return "✅ **Done**"
 
 
@@ -342,6 +345,18 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
             + _details("The patch", ended.patch)
         )
     return "\n\n".join(blocks)
+
+
+def checked(command: str, *, exit_code: int) -> str:
+    """A test command and what came of it, in one line."""
+    shown = " ".join(command.split())[:120]
+    if _PIPE.search(command) and "pipefail" not in command:
+        # The shell tells the status of a pipe's last command: `pytest | tail` always succeeds.
+        return f"{shown} → result not known: its output was piped"
+    return f"{shown} → passed" if exit_code == 0 else f"{shown} → exit status {exit_code}"
+
+
+_PIPE: Final = re.compile(r"(?<!\|)\|(?!\|)")
 
 
 def _is_shown_as_patch(ended: TurnEnded, judgement: Judgement) -> bool:

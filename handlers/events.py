@@ -158,7 +158,7 @@ class TurnEnded:
     patch: str = ""
     """The unified diff of all `changes` when they cannot be pushed (`start.is_fork`)."""
     commands_run: tuple[str, ...] = ()
-    """Commands the agent ran that look like tests, each with its exit status: `pytest -q → 0`."""
+    """Commands the agent ran that look like tests, each with what came of it: `pytest -q → passed`."""
     type: Literal["turn_ended"] = "turn_ended"
 
 

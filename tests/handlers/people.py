@@ -147,5 +147,5 @@ def ended(start: StartTurn, *changes: ProposedChange, outcome: Outcome = COMPLET
         seconds=42.0,
         changes=changes,
         protected_patch="--- a/.github/workflows/ci.yml\n+++ b/.github/workflows/ci.yml\n+x\n",
-        commands_run=("pytest -q → 0",),
+        commands_run=("pytest -q → passed",),
     )

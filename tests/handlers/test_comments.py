@@ -47,6 +47,36 @@ def test_a_queued_read_only_turn_names_what_it_waits_for() -> None:
     )
 
 
+def test_a_turn_that_nothing_stands_in_the_way_of_is_starting() -> None:
+    """Nobody reads "queued" of a turn that is at work a moment later."""
+    state = Progress(phase="queued", start=start_on_issue())
+
+    assert comments.progress(state).startswith("🕓 **Starting** · may change files · at `aaaaaaa`\n\n")
+
+
+def test_nothing_is_done_now_when_the_turn_is_over() -> None:
+    """A plan that was not finished shows its open steps as open, none as being worked on."""
+    state = Progress(phase="ended", start=start_on_issue(), plan=PLAN, note="🆗 **Nothing changed**")
+
+    assert "- [ ] Fix it for `@eve`\n" in comments.progress(state)
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code", "told"),
+    [
+        ("pytest -q", 0, "pytest -q → passed"),
+        ("make test ||  true", 2, "make test || true → exit status 2"),
+        ("pytest | tail -n 3", 0, "pytest | tail -n 3 → result not known: its output was piped"),
+        ("set -o pipefail; pytest | tail", 0, "set -o pipefail; pytest | tail → passed"),
+    ],
+)
+def test_a_check_is_said_to_have_passed_only_when_that_is_known(
+    command: str, exit_code: int, told: str
+) -> None:
+    """The status of a pipe is its last command's, so it says nothing of the tests."""
+    assert comments.checked(command, exit_code=exit_code) == told
+
+
 def test_a_long_plan_is_counted_not_listed() -> None:
     plan = tuple(PlanStep(f"step {number}", "pending") for number in range(14))
 
@@ -63,7 +93,7 @@ def test_the_final_comment_of_a_good_day() -> None:
         "`darner/7-0ca1` at `ddddddd` · 1 file (+2 −1)\n\n"  # noqa: RUF001  a minus sign
         "---\n\n"
         "The middle was off by one.\n\n"
-        "Checked with:\n- `pytest -q → 0`\n\n"
+        "Checked with:\n- `pytest -q → passed`\n\n"
         "Next: review it. For changes, write `@darner …` on the pull request.\n\n"
         "<sub>Turn `0ca1` · asked by octocat · may change files · 3 steps · 1,234 tokens</sub>"
     )
@@ -72,7 +102,7 @@ def test_the_final_comment_of_a_good_day() -> None:
 @pytest.mark.parametrize(
     ("changes", "mode", "word"),
     [
-        ((), SandboxMode.WORKSPACE_WRITE, "🆗 **Nothing to change**"),
+        ((), SandboxMode.WORKSPACE_WRITE, "🆗 **Nothing changed**"),
         ((), SandboxMode.READ_ONLY, "✅ **Done**"),
         ((WORKFLOW,), SandboxMode.WORKSPACE_WRITE, "✋ **Done with open points**"),
     ],
@@ -136,8 +166,8 @@ def test_the_pull_request_tells_who_asked_and_how_to_go_on() -> None:
         f"Requested by @octocat in [this text]({HOST}/octo/calc/issues/7#issuecomment-55), made by turn "
         "`0ca1` from `aaaaaaa`.\n\n"
         "**Plan**\n\n"
-        "- [x] Reproduce with `pytest`\n- [ ] Fix it for `@eve` *(now)*\n- [ ] Run all tests\n\n"
-        "**Checked with**\n\n- `pytest -q → 0`\n\n"
+        "- [x] Reproduce with `pytest`\n- [ ] Fix it for `@eve`\n- [ ] Run all tests\n\n"
+        "**Checked with**\n\n- `pytest -q → passed`\n\n"
         "<sub>To steer: comment `@darner …` here. Nothing is merged without a person.</sub>"
     )
 

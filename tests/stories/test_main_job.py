@@ -74,7 +74,7 @@ async def test_a_second_request_waits_for_the_first(world: World) -> None:
         await world.until_said(repository, issue, comments=2)
         first, second = await world.bot_comments(repository, issue)
     [turn, *_] = await world.turns(repository)
-    assert first.body.startswith("🕓 **Queued**")
+    assert first.body.startswith("🕓 **Starting**")
     assert f"Another turn (`{turn}`) is at work in this conversation" in second.body
 
     await world.settled(repository)
