@@ -2,10 +2,12 @@
 
 import json
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.cli.complaint import complain
@@ -54,21 +56,28 @@ def _print(found: "Explanation") -> None:
         ("where", f"{found.repository}#{found.number}" if found.number else (found.repository or "-")),
         ("actor", found.actor or "-"),
         ("text", found.text or "-"),
-        ("command", found.command or "-"),
+        ("command", found.command.lower() or "-"),
         ("decision", found.decision),
         ("reason", found.reason or "-"),
         ("turn", _turn(found)),
     ):
-        facts.add_row(f"[bold]{name}[/]", value)
-    effects = Table("effect", "state", "tries", "result")
-    for effect in found.effects:
-        effects.add_row(
-            effect.type, effect.state, str(effect.attempts), effect.error or str(effect.result or "")
-        )
-    console = Console(highlight=False)
+        facts.add_row(f"[bold]{name}[/]", escape(value))
+    console = Console(highlight=False, soft_wrap=True)
     console.print(facts)
-    if found.effects:
-        console.print(effects)
+    if not found.effects:
+        return
+    # No table: a table would cut the links.
+    console.print(f"\n[bold]{'effect':<17}{'state':<10}{'tries':<7}result[/]")
+    for effect in found.effects:
+        result = escape(effect.error or _result(effect.result))
+        console.print(f"{effect.type:<17}{effect.state:<10}{effect.attempts:<7}{result}")
+
+
+def _result(result: Mapping[str, object]) -> str:
+    """Where to look, if there is such a place; else what the forge gave it as a name."""
+    if url := result.get("url"):
+        return str(url)
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.items())
 
 
 def _turn(found: "Explanation") -> str:
