@@ -172,7 +172,8 @@ class WakeUps:
         while True:
             try:
                 for queue, thread in await backlog():
-                    if (queue, thread) not in self._locks:
+                    lock = self._locks.get((queue, thread))
+                    if lock is None or not lock.locked():
                         self.nudge(queue, thread)
                 await _forget_done_wake_ups()
             except Exception:

@@ -23,7 +23,7 @@ from app.store.outbox import Pending
 from app.store.places import RepositoryRef
 from app.view import fetch_view
 from handlers.dispatch import dispatch
-from handlers.effects import Effect, Ignore, OpenPull, PostComment, PushResult, StartTurn
+from handlers.effects import Effect, EffectAdapter, Ignore, OpenPull, PostComment, PushResult, StartTurn
 from handlers.events import EffectFailed, Event, ResultPushed, ended_of
 from handlers.ingest import parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
@@ -110,6 +110,8 @@ class EventsWorker:
             await self._put_off_letter(thread, letter, fault)
         else:
             await self._database.write(lambda connection: self._decide(connection, thread, letter, chosen))
+            if any(isinstance(effect, StartTurn) for effect in chosen):
+                self._wake_ups.nudge(Queue.TURNS, thread)
 
     async def _choose(self, thread: str, place: RepositoryRef, letter: Letter) -> Sequence[Effect]:
         event = await self._event(letter)
@@ -132,14 +134,25 @@ class EventsWorker:
         return parse(name, body)
 
     def _decide(self, connection: Connection, thread: str, letter: Letter, chosen: Sequence[Effect]) -> None:
-        """Effects, the letter and the delivery's decision: one transaction."""
+        """Effects, the turn they start, the letter and the delivery's decision: one transaction."""
         outbox.put(connection, thread, chosen, cause=letter.id, now=self._now())
+        for effect in chosen:
+            if isinstance(effect, StartTurn):
+                self._start(connection, thread, effect, cause=letter.id)
         inbox.mark(connection, letter.id, "handled")
         if letter.delivery is not None:
             reasons = [effect.reason for effect in chosen if isinstance(effect, Ignore)]
             started = [effect.turn_id for effect in chosen if isinstance(effect, StartTurn)]
             reason = "; ".join(reasons) or (f"Started turn {started[0]}." if started else "Answered.")
             deliveries.decide(connection, letter.delivery, state="handled", reason=reason)
+
+    def _start(self, connection: Connection, thread: str, start: StartTurn, *, cause: int) -> None:
+        """Nothing of it is outside of the store: to be done it need not be tried."""
+        body = EffectAdapter.dump_json(start).decode()
+        origin = inbox.origin_of(connection, cause)
+        is_new = turns.queue(connection, start.turn_id, thread, start=body, origin=origin, now=self._now())
+        if is_new:
+            self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=f"turn-{start.turn_id}")
 
     async def _put_off_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
         """Leave it for later; after too many tries say so to whoever waits."""
@@ -210,12 +223,8 @@ class EventsWorker:
                 origin = inbox.origin_of(connection, pending.cause)
                 letter = inbox.put_event(connection, thread, performed.event, origin=origin, now=now)
                 self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
-            if performed.wake is not None:
-                self._wake_ups.enqueue(connection, performed.wake, thread, wake=f"effect-{pending.id}")
 
         await self._database.write(finish)
-        if performed.wake is not None:
-            self._wake_ups.nudge(performed.wake, thread)
 
     async def _put_off(self, thread: str, pending: Pending, fault: _Fault) -> None:
         """Leave it for later; after too many tries it has failed, and that is an event."""

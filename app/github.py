@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 API_VERSION: Final = "2022-11-28"
 TIMEOUT_SECONDS: Final = 15
+FILES_REMEMBERED: Final = 256
 MAX_BODY: Final = 65_000
 """GitHub takes 65,536 characters; the rest is margin for the marker."""
 PAGE: Final = 100
@@ -246,10 +247,21 @@ class GitHub:
         self._api_url: Final = api_url
         self._local = threading.local()
         self._retry = retry
+        self._files: dict[tuple[int, str, str], bytes | None] = {}
 
     async def run(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
         """Do `work` in a worker thread with that thread's own client. Raises `ForgeError`."""
         return await asyncio.to_thread(self._run, ref, work)
+
+    async def file(self, ref: RepositoryRef, path: str, sha: str) -> bytes | None:
+        """A file of a commit; None when there is none. Remembered: a commit never changes."""
+        key = (ref.id, path, sha)
+        if key not in self._files:
+            found = await self.run(ref, lambda client: client.file(path, sha))
+            while len(self._files) >= FILES_REMEMBERED:
+                self._files.pop(next(iter(self._files)))
+            self._files[key] = found
+        return self._files[key]
 
     async def located(self, ref: RepositoryRef) -> RepositoryRef:
         """Where the repository is now, if it was renamed or given away. Raises `ForgeError`."""

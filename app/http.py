@@ -1,19 +1,25 @@
 """The HTTP face: the webhook, the health of the process and of what it needs."""
 
 import asyncio
+import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Literal
 
-from fastapi import FastAPI, Response
-from pydantic import BaseModel
+from fastapi import FastAPI, HTTPException, Request, Response
+from pydantic import BaseModel, SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.intake import Intake
 
 READY_SECONDS: Final = 10.0
 """How long an answer of `/readyz` is good for: probes come often, and a look at the sandbox is not free."""
+
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+RELAYED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""A proxy on this machine speaks for anybody."""
 
 
 class Part(BaseModel):
@@ -34,6 +40,7 @@ def create_app(
     intake: Intake,
     probes: Mapping[str, Probe],
     metrics: Callable[[], Awaitable[str]],
+    admin_token: SecretStr | None = None,
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
 ) -> ASGIApp:
     """The application. `lifespan` runs the workers for as long as it serves."""
@@ -52,18 +59,36 @@ def create_app(
         return {"status": "ok"}
 
     @app.get("/readyz")
-    async def readyz(response: Response) -> Readiness:
-        """The database, the sandbox, the forge and the model: 503 when a turn could not run now."""
+    async def readyz(request: Request, response: Response) -> Readiness:
+        """The database, the sandbox, the forge and the model: 503 when a turn could not run now.
+
+        Probes come from anywhere and get the answer; what is wrong is for operators.
+        """
         answer = await readiness.now()
         response.status_code = 200 if answer.ready else 503
-        return answer
+        if is_operator(request, admin_token):
+            return answer
+        return Readiness(
+            ready=answer.ready, parts={name: Part(result=part.result) for name, part in answer.parts.items()}
+        )
 
     @app.get("/metrics")
-    async def read_metrics() -> Response:
-        """Prometheus text."""
+    async def read_metrics(request: Request) -> Response:
+        """Prometheus text, for operators."""
+        if not is_operator(request, admin_token):
+            raise HTTPException(403, "Send DARNER_ADMIN_TOKEN as bearer token, or ask from this machine.")
         return Response(await metrics(), media_type="text/plain; version=0.0.4")
 
     return _Front(app, intake)
+
+
+def is_operator(request: Request, admin_token: SecretStr | None) -> bool:
+    """With a token set, whoever sends it; without, whoever asks from this machine and not through a proxy."""
+    if admin_token is not None:
+        expected = f"Bearer {admin_token.get_secret_value()}".encode()
+        return hmac.compare_digest(request.headers.get("authorization", "").encode(), expected)
+    is_relayed = any(name in request.headers for name in RELAYED)
+    return not is_relayed and request.client is not None and request.client.host in LOOPBACK
 
 
 class _Front:

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, assert_never
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection
-
-from app.engine import Queue
 from app.forge_error import ForgeError
 from app.github import MAX_BODY, Client, GitHub, PostedComment
 from app.mirrors import Mirrors
@@ -22,7 +19,6 @@ from app.store.outbox import Pending
 from app.store.places import RepositoryRef
 from handlers.effects import (
     EditComment,
-    EffectAdapter,
     Ignore,
     OpenPull,
     PostComment,
@@ -53,7 +49,6 @@ class Performed:
     """Kept with the effect: ids that later effects refer to."""
     event: InternalEvent | None = None
     """What happened by it, for the handlers."""
-    wake: Queue | None = None
 
 
 class Performer:
@@ -88,15 +83,14 @@ class Performer:
                 return await self._post_comment(effect, place, is_repeat=pending.attempts > 0)
             case EditComment():
                 return await self._edit_comment(effect, place)
-            case StartTurn():
-                return await self._start_turn(effect, thread, cause=pending.cause)
             case PushResult():
                 return await self._push(effect, place, cause=pending.cause)
             case OpenPull():
                 return await self._open_pull(effect, place, cause=pending.cause)
             case WriteCheckRun():
                 return await self._write_check_run(effect, place)
-            case Ignore():
+            case StartTurn() | Ignore():
+                # Done with the decision, in its transaction.
                 return Performed()
             case _:
                 assert_never(effect)
@@ -173,17 +167,6 @@ class Performer:
         in_review: bool = posted["in_review"]
         await self._github.run(place, lambda client: client.edit_comment(comment, body, in_review=in_review))
         return Performed(posted)
-
-    async def _start_turn(self, effect: StartTurn, thread: str, *, cause: int) -> Performed:
-        start = EffectAdapter.dump_json(effect).decode()
-        now = self._now()
-
-        def queue(connection: Connection) -> None:
-            origin = inbox.origin_of(connection, cause)
-            turns.queue(connection, effect.turn_id, thread, start=start, origin=origin, now=now)
-
-        await self._database.write(queue)
-        return Performed({"turn": effect.turn_id}, wake=Queue.TURNS)
 
     async def _push(self, effect: PushResult, place: RepositoryRef, *, cause: int) -> Performed:
         ended = await self._ended(cause)

@@ -1,9 +1,10 @@
 """The settings of the process: environment, then `.env`, then `darner.toml`. Reads nothing at import."""
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -22,6 +23,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="DARNER_",
+        # A variable that is set to nothing (a Compose file, a CI secret that is missing) is not set.
+        env_ignore_empty=True,
         env_file=".env",
         toml_file="darner.toml",
         extra="ignore",
@@ -72,9 +75,23 @@ class Settings(BaseSettings):
     turn_seconds: float = Field(default=3600.0, gt=0)
 
     host: str = "127.0.0.1"
-    port: int = 8484
+    port: int = Field(default=8484, ge=0, le=65535)
     admin_token: SecretStr | None = None
     """For the API and the pages; without it they answer on loopback only."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and urlsplit(value).scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
+            # Not shown: it may hold a password.
+            msg = "write it as sqlite:////PATH or postgresql://USER:PASSWORD@HOST/NAME"
+            raise ValueError(msg)
+        return value
 
     @field_validator("allowed_bots", mode="before")
     @classmethod
@@ -90,14 +107,17 @@ class Settings(BaseSettings):
     @classmethod
     def _web_root(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if "@" in parts.netloc:
+            msg = "an address holds no credentials; there are settings for them"
+            raise ValueError(msg)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             msg = f"{value!r} is not a web address; write it as https://HOST"
             raise ValueError(msg)
         return value.rstrip("/")
 
     @model_validator(mode="after")
     def _one_identity(self) -> "Settings":
-        if self.github_token and self.github_app_id:
+        if self.github_token is not None and self.github_app_id is not None:
             msg = "both DARNER_GITHUB_TOKEN and DARNER_GITHUB_APP_ID are set; keep the one to act as"
             raise ValueError(msg)
         if (self.github_app_id is None) != (self.github_app_key is None):
@@ -136,16 +156,25 @@ class Settings(BaseSettings):
 
     @property
     def app_key_pem(self) -> str:
-        """The App's key itself. Raises OSError when it is a path that cannot be read."""
+        """The App's key itself. Raises OSError or UnicodeDecodeError for a file that cannot be read."""
         value = self.github_app_key.get_secret_value() if self.github_app_key else ""
-        return value if "-----BEGIN" in value else Path(value).expanduser().read_text()
+        if "-----BEGIN" in value:
+            # Where a variable can hold one line only, its line ends are written as two characters.
+            return value if "\n" in value else value.replace("\\n", "\n")
+        return Path(value).expanduser().read_text()
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every live secret of the process: what must never leave it."""
-        values = [self.github_token, self.openai_api_key, self.admin_token, self.github_app_key]
+        values = [self.github_token, self.openai_api_key, self.admin_token]
         found = [value.get_secret_value() for value in values if value is not None]
-        return tuple(secret for secret in (*found, *self.webhook_secrets) if len(secret) >= 8)
+        key = self.github_app_key.get_secret_value() if self.github_app_key else ""
+        # As a path the App's key is no secret.
+        keys = [key] if "-----BEGIN" in key else []
+        password = unquote(urlsplit(self.database_url).password or "")
+        return tuple(
+            secret for secret in (*found, *keys, password, *self.webhook_secrets) if len(secret) >= 8
+        )
 
 
 class EnvironmentSettings(Settings):
@@ -176,6 +205,9 @@ def load_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings
             f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)
         )
         msg = f"The settings cannot be used. {faults}"
+        raise SettingsRefused(msg) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        msg = f"darner.toml or .env cannot be read: {error}"
         raise SettingsRefused(msg) from None
 
 

@@ -82,7 +82,7 @@ async def _fetch(
 
 async def _config(github: GitHub, place: RepositoryRef, sha: str) -> tuple[RepositoryConfig, str]:
     """The repository file at the default branch's SHA; its fault, when it cannot be used."""
-    text = await github.run(place, lambda client: client.file(CONFIG_PATH, sha))
+    text = await github.file(place, CONFIG_PATH, sha)
     if text is None:
         return RepositoryConfig(), ""
     try:

@@ -61,7 +61,13 @@ def build(settings: Settings, *, watcher: Watcher | None = None) -> ASGIApp:
     intake = Intake(
         server.database, server.wake_ups, secrets=settings.webhook_secrets, bot=lambda: server.bot
     )
-    return create_app(intake=intake, probes=server.probes(), metrics=server.metrics, lifespan=server.running)
+    return create_app(
+        intake=intake,
+        probes=server.probes(),
+        metrics=server.metrics,
+        admin_token=settings.admin_token,
+        lifespan=server.running,
+    )
 
 
 class Server:
@@ -214,8 +220,9 @@ def tokens_of(settings: Settings) -> Tokens:
         raise SettingsRefused(msg)
     try:
         pem = settings.app_key_pem
-    except OSError as error:
-        msg = f"DARNER_GITHUB_APP_KEY: {error.strerror}; give the PEM text or a readable file."
+    except (OSError, UnicodeDecodeError) as error:
+        fault = error.strerror if isinstance(error, OSError) else "the file holds no text"
+        msg = f"DARNER_GITHUB_APP_KEY: {fault}; give the PEM text or a readable file."
         raise SettingsRefused(msg) from None
     try:
         return AppTokens(app_id=settings.github_app_id, private_key=pem, api_url=settings.api_url)

@@ -40,6 +40,7 @@ PURE = {
 BORDERS = {
     "app/engine.py": "the worker loop",
     "app/events_worker.py": "the handler border",
+    "app/turns_worker.py": "the turn border: whoever asked gets an answer",
     "app/store/database.py": "the writer's loop: the fault is handed to the caller",
     "harness/loop.py": "the turn border",
 }

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from app.store.database import insert_new
 from app.store.schema import effects
-from handlers.effects import Effect, EffectAdapter, Ignore
+from handlers.effects import Effect, EffectAdapter, Ignore, StartTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,12 @@ class EffectRow:
 
 
 def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause: int, now: float) -> None:
-    """Store the effects of one decision. A known key is done or under way already: it stays as it is."""
+    """Store the effects of one decision. A known key is done or under way already: it stays as it is.
+
+    What is not outside of the store is done by the decision itself.
+    """
     for effect in chosen:
-        is_done = isinstance(effect, Ignore)
+        is_done = isinstance(effect, Ignore | StartTurn)
         row = {
             "key": effect.key,
             "thread": thread,
@@ -47,6 +50,7 @@ def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause:
             "body": EffectAdapter.dump_json(effect).decode(),
             "state": "done" if is_done else "pending",
             "done_at": now if is_done else None,
+            "result": json.dumps({"turn": effect.turn_id} if isinstance(effect, StartTurn) else {}),
         }
         connection.execute(insert_new(connection.dialect.name, effects, "key"), row)
 

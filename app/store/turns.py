@@ -150,14 +150,18 @@ def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
 
 
 # Made once: building the statement costs more than running it, and this one is run several times a step.
-_APPEND: Final = insert(items).from_select(
-    ["turn", "seq", "life", "item", "type", "body", "at"],
-    select(
-        turns.c.id,
-        bindparam("new_seq", type_=Integer),
-        *(bindparam(f"new_{name}", type_=String) for name in ("life", "item", "type", "body")),
-        bindparam("new_at", type_=Double),
-    ).where(turns.c.id == bindparam("to_turn"), turns.c.owner == bindparam("by_owner")),
+_APPEND: Final = (
+    insert(items)
+    .from_select(
+        ["turn", "seq", "life", "item", "type", "body", "at"],
+        select(
+            turns.c.id,
+            bindparam("new_seq", type_=Integer),
+            *(bindparam(f"new_{name}", type_=String) for name in ("life", "item", "type", "body")),
+            bindparam("new_at", type_=Double),
+        ).where(turns.c.id == bindparam("to_turn"), turns.c.owner == bindparam("by_owner")),
+    )
+    .returning(items.c.seq)
 )
 
 
@@ -205,7 +209,8 @@ class SqlJournal:
         self._next += 1
 
         def write(connection: Connection) -> bool:
-            return connection.execute(_APPEND, row).rowcount == 1
+            # Not by the count of rows: psycopg does not tell it here.
+            return connection.execute(_APPEND, row).one_or_none() is not None
 
         if not await self._database.write(write):
             raise OwnershipLost

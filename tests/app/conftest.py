@@ -3,17 +3,20 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 
 from app.engine import Queue, WakeUps
 from app.intake import Intake
 from app.store.database import Database
 from handlers.view import Bot
+from tests.app import postgres
 
 SECRET = "a webhook secret"
 OLD_SECRET = "the secret before it"
@@ -40,9 +43,41 @@ class House:
                 await asyncio.sleep(0.02)
 
 
+POSTGRES = postgres.programs()
+_count = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server; its URL wants the name of a database."""
+    assert POSTGRES is not None
+    with postgres.running(POSTGRES) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database, of either kind (the second where PostgreSQL is installed)."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'darner.db'}"
+    server: str = request.getfixturevalue("postgres_url")
+    name = f"darner{next(_count)}"
+    engine = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.format(name)
+
+
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    with Database(f"sqlite:///{tmp_path / 'darner.db'}") as database:
+def database(database_url: str) -> Iterator[Database]:
+    with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def house(database_url: str) -> AsyncIterator[House]:
+    with Database(database_url) as database:
         wake_ups = WakeUps(database, max_turns=2)
         made = House(database, wake_ups)
 

@@ -1,7 +1,6 @@
 """The engine: wake-ups that survive, come once at a time per thread, and keep to their limits."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -26,7 +25,7 @@ async def test_wake_up_of_a_transaction_that_fails_never_comes(house: House) -> 
     assert house.driven == [(Queue.EVENTS, "1-2")]
 
 
-async def test_wake_up_left_by_a_dead_process_comes_at_the_next_start(tmp_path: Path) -> None:
+async def test_wake_up_left_by_a_dead_process_comes_at_the_next_start(database: Database) -> None:
     """What was enqueued and never driven is driven by whoever starts next."""
     driven: list[str] = []
 
@@ -36,17 +35,16 @@ async def test_wake_up_left_by_a_dead_process_comes_at_the_next_start(tmp_path: 
     async def drive(thread: str) -> None:
         driven.append(thread)
 
-    with Database(f"sqlite:///{tmp_path / 'darner.db'}") as database:
-        first = WakeUps(database, max_turns=1)
-        await first.start({Queue.EVENTS: never, Queue.TURNS: never})
-        await database.write(lambda connection: first.enqueue(connection, Queue.TURNS, "1-7", wake="w"))
-        await first.stop()
-        second = WakeUps(database, max_turns=1)
-        await second.start({Queue.EVENTS: drive, Queue.TURNS: drive})
-        async with asyncio.timeout(10):
-            while not driven:
-                await asyncio.sleep(0.05)
-        await second.stop()
+    first = WakeUps(database, max_turns=1)
+    await first.start({Queue.EVENTS: never, Queue.TURNS: never})
+    await database.write(lambda connection: first.enqueue(connection, Queue.TURNS, "1-7", wake="w"))
+    await first.stop()
+    second = WakeUps(database, max_turns=1)
+    await second.start({Queue.EVENTS: drive, Queue.TURNS: drive})
+    async with asyncio.timeout(10):
+        while not driven:
+            await asyncio.sleep(0.05)
+    await second.stop()
 
     assert driven == ["1-7"]
 
@@ -73,8 +71,73 @@ async def test_one_thread_is_driven_by_one_at_a_time(house: House) -> None:
 
 
 async def test_second_process_on_one_file_is_refused(house: House) -> None:
-    """Two servers on one SQLite file would run turns twice; the second says what to do."""
+    """Two servers on one database would run turns twice; the second says what to do."""
     other = WakeUps(house.database, max_turns=1)
 
-    with pytest.raises(AlreadyRunning, match="DARNER_HOME"):
+    with pytest.raises(AlreadyRunning, match="Stop it, or give this one a"):
         await other.start({})
+
+
+async def test_late_comer_never_overlaps_with_who_waited(house: House) -> None:
+    """A drive that begins just when another ends waits for the one that was waiting before it."""
+    running: list[str] = []
+    overlaps: list[str] = []
+
+    async def drive(thread: str) -> None:
+        overlaps.extend(running)
+        running.append(thread)
+        await asyncio.sleep(0.02)
+        running.remove(thread)
+
+    house.drive = drive
+    for _ in range(20):
+        house.wake_ups.nudge(Queue.EVENTS, "1-1")
+        await asyncio.sleep(0.007)
+    await house.wait_driven(20)
+
+    assert overlaps == []
+
+
+async def test_failed_drive_is_taken_up_again(database: Database) -> None:
+    """A drive that raises is logged, and the thread is driven again while it has work."""
+    driven: list[str] = []
+
+    async def drive(thread: str) -> None:
+        driven.append(thread)
+        if len(driven) == 1:
+            raise RuntimeError("once")
+
+    async def backlog() -> list[tuple[Queue, str]]:
+        return [(Queue.EVENTS, "1-7")] if len(driven) < 2 else []
+
+    wake_ups = WakeUps(database, max_turns=1, sweep_seconds=0.05)
+    await wake_ups.start({Queue.EVENTS: drive, Queue.TURNS: drive}, backlog=backlog)
+    async with asyncio.timeout(10):
+        while len(driven) < 2:
+            await asyncio.sleep(0.02)
+    await wake_ups.stop()
+
+    assert driven == ["1-7", "1-7"]
+
+
+async def test_stop_cancels_what_runs_and_lets_it_clean_up(database: Database) -> None:
+    """A turn that runs when the server stops is cancelled once, cleans up, and is waited for."""
+    seen: list[str] = []
+    begun = asyncio.Event()
+
+    async def drive(thread: str) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.05)
+            seen.append(f"{thread} cleaned up")
+
+    wake_ups = WakeUps(database, max_turns=1)
+    await wake_ups.start({Queue.EVENTS: drive, Queue.TURNS: drive})
+    wake_ups.nudge(Queue.TURNS, "1-7")
+    await begun.wait()
+    await wake_ups.stop()
+    wake_ups.nudge(Queue.TURNS, "1-8")
+
+    assert seen == ["1-7 cleaned up"]
