@@ -186,7 +186,7 @@ async def test_writer_outlives_a_broken_connection(database: Database) -> None:
         assert connection.connection.driver_connection is not None
         connection.connection.driver_connection.close()
 
-    with pytest.raises((sqlite3.Error, psycopg.Error), match="closed"):
+    with pytest.raises((sa.exc.SQLAlchemyError, sqlite3.Error, psycopg.Error), match="closed"):
         await database.write(hang_up)
 
     assert await opened(database) == 1
