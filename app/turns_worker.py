@@ -28,7 +28,7 @@ from app.store.turns import SqlJournal, TurnRow
 from app.view import CONFIG_PATH
 from handlers import comments
 from handlers.briefing import compose
-from handlers.broker import is_protected
+from handlers.broker import protected_among
 from handlers.config import ConfigRefused, parse_config
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
@@ -302,8 +302,8 @@ class TurnsWorker:
             author=Identity("Darner", "darner@localhost"),
             date=int(row.created_at),
         )
-        protected = await self._protected_paths(mirror, start)
-        held = [change for change in sound if is_protected(change.path, protected)]
+        to_hold = protected_among(proposed, await self._protected_paths(mirror, start))
+        held = [change for change in sound if change.path in to_hold]
         shown = sound if start.is_fork else []
         return _Left(
             proposed,

@@ -1,12 +1,13 @@
 """What of a turn's result may be delivered: judges file by file, never performs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 from handlers.events import ProposedChange
+from handlers.invisible import strip_invisible
 
 MOST_FILES: Final = 300
 LARGEST_FILE: Final = 5 * 1024 * 1024
@@ -44,12 +45,16 @@ def judge(changes: Sequence[ProposedChange], protected: Sequence[str]) -> Judgem
     deliver: list[ProposedChange] = []
     held: list[str] = []
     refused: list[Refused] = []
+    to_hold = protected_among(changes, protected)
+    never = {change.path: why for change in changes if (why := _why_never(change)) is not None}
+    staying = _directories_above(never)
     for change in sorted(changes, key=lambda one: one.path):
-        why = _why_never(change)
-        if why is not None:
-            refused.append(Refused(change.path, why))
-        elif is_protected(change.path, protected):
+        if change.path in never:
+            refused.append(Refused(change.path, never[change.path]))
+        elif change.path in to_hold:
             held.append(change.path)
+        elif change.kind != "delete" and change.path in staying:
+            refused.append(Refused(change.path, "it would take the place of a directory whose files stay"))
         else:
             deliver.append(change)
     too_much = _why_too_much(deliver)
@@ -63,15 +68,27 @@ def judge(changes: Sequence[ProposedChange], protected: Sequence[str]) -> Judgem
     )
 
 
-def is_protected(path: str, protected: Sequence[str]) -> bool:
-    """Whether `path` is, or lies below, one of `protected`; compared without regard to case.
+def protected_among(changes: Sequence[ProposedChange], protected: Sequence[str]) -> frozenset[str]:
+    """The paths of `changes` that are protected, or whose change would take protected files away.
 
+    A file or a link in the place of a directory removes all that git has below it.
+    """
+    direct = {change.path for change in changes if is_protected(change.path, protected)}
+    above = _directories_above(direct)
+    return frozenset(direct | {one.path for one in changes if one.kind != "delete" and one.path in above})
+
+
+def is_protected(path: str, protected: Sequence[str]) -> bool:
+    """Whether `path` is, or lies below or above, one of `protected`; compared without regard to case.
+
+    Above: changes are of files and links, and one in the place of `.github` hides what is protected in it.
     A name without a slash that is an instruction file counts in every directory.
     """
     parts = [part.casefold() for part in PurePosixPath(path).parts]
     for entry in protected:
         wanted = [part.casefold() for part in PurePosixPath(entry).parts]
-        if parts[: len(wanted)] == wanted:
+        shorter = min(len(parts), len(wanted))
+        if parts[:shorter] == wanted[:shorter]:
             return True
         if len(wanted) == 1 and wanted[0] in _IN_EVERY_DIRECTORY and wanted[0] in parts:
             return True
@@ -83,7 +100,13 @@ def approval_hash(patch: str) -> str:
     return hashlib.sha256(patch.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-_IN_EVERY_DIRECTORY: Final = frozenset({"agents.md", "claude.md", ".git", ".mcp.json", ".gitmodules"})
+_IN_EVERY_DIRECTORY: Final = frozenset(
+    {"agents.md", "claude.md", ".claude", ".cursor", ".git", ".mcp.json", ".gitmodules"}
+)
+
+
+def _directories_above(paths: Collection[str]) -> frozenset[str]:
+    return frozenset(str(parent) for path in paths for parent in PurePosixPath(path).parents)
 
 
 def _why_never(change: ProposedChange) -> str | None:
@@ -95,6 +118,8 @@ def _why_never(change: ProposedChange) -> str | None:
         return "the path is not a plain path inside the repository"
     if any(character < " " or character in "\\\x7f" for character in path):
         return "the name has characters that cannot be shown safely"
+    if change.kind == "add" and strip_invisible(path).text != path:
+        return "the name has characters that nobody sees"
     if any(_looks_like_git_directory(part) for part in parts):
         return "it would be taken for Git's own directory"
     if change.kind != "delete" and change.size > LARGEST_FILE:

@@ -18,11 +18,15 @@ PROTECTED_PATHS: Final = (
     ".github/CODEOWNERS",
     ".github/dependabot.yml",
     ".github/darner.yml",
+    ".github/copilot-instructions.md",
     "CODEOWNERS",
     "docs/CODEOWNERS",
     "AGENTS.md",
     "CLAUDE.md",
+    ".claude",
+    ".cursor",
     ".mcp.json",
+    ".gitmodules",
 )
 """Repository-relative paths (a directory covers all below it) whose change a person must approve.
 

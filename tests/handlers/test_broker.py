@@ -49,10 +49,50 @@ def test_sound_files_are_delivered_protected_ones_held_and_strange_ones_refused(
         "deep/CLAUDE.md",
         ".mcp.json",
         ".github/darner.yml",
+        ".gitmodules",
+        ".claude/settings.json",
+        "web/.cursor/rules/style.mdc",
+        ".github/workflow\u017f/ci.yml",
     ],
 )
 def test_protected_paths_are_held_in_any_case_and_instruction_files_anywhere(path: str) -> None:
     assert judge([change(path)], PROTECTED_PATHS).held == (path,)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "with_it"),
+    [
+        (".github", ".github/workflows/ci.yml"),
+        ("docs", "docs/CODEOWNERS"),
+        ("deploy", "deploy/keys.yml"),
+        ("web", "web/AGENTS.md"),
+    ],
+)
+def test_a_file_or_link_in_the_place_of_a_directory_does_not_take_protected_files_away(
+    replaced: str, with_it: str
+) -> None:
+    link = ProposedChange(replaced, "add", "120000", 4, None)
+    gone = ProposedChange(with_it, "delete", "000000", 0, None)
+
+    judgement = judge([link, gone, FIX], (*PROTECTED_PATHS, "deploy/keys.yml"))
+
+    assert judgement == Judgement(deliver=(FIX.path,), held=(replaced, with_it), refused=())
+
+
+def test_a_file_does_not_take_the_place_of_files_that_stay() -> None:
+    gone = ProposedChange("old/odd\\name", "delete", "000000", 0, None)
+
+    judgement = judge([ProposedChange("old", "add", "100644", 4, None), gone], PROTECTED_PATHS)
+
+    assert judgement.deliver == ()
+    assert [one.path for one in judgement.refused] == ["old", "old/odd\\name"]
+
+
+@pytest.mark.parametrize("name", ["invoice\u202efdp.exe", "read\u200bme.md", "a\U000e0041b"])
+def test_a_new_name_with_unseen_characters_is_refused(name: str) -> None:
+    judgement = judge([ProposedChange(name, "add", "100644", 4, None)], PROTECTED_PATHS)
+
+    assert judgement.refused == (Refused(name, "the name has characters that nobody sees"),)
 
 
 @pytest.mark.parametrize(
