@@ -1,0 +1,60 @@
+"""`darner demo`: the first thing a newcomer types."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+PROGRAM = (sys.executable, "-m", "app", "demo")
+QUIET = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "COLUMNS": "200"}
+
+
+def test_once_ends_with_a_pull_request_whose_tests_pass(tmp_path: Path) -> None:
+    """`darner demo --once` exits with 0, says that the model is scripted, and where to look."""
+    done = subprocess.run(
+        (*PROGRAM, "--once"),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=QUIET | {"TMPDIR": str(tmp_path)},
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "scripted" in done.stdout
+    assert re.search(r"opened a draft pull request after \d", done.stdout)
+    assert "OK (Ran 9 tests" in done.stdout
+    assert re.search(r"http://127\.0\.0\.1:\d+/maya/purl/pull/2", done.stdout)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_stays_up_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> None:
+    """Without `--once` the pages stay open; Ctrl-C ends every process and removes every file."""
+    log = tmp_path / "output"
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            PROGRAM, stdout=output, stderr=subprocess.STDOUT, env=QUIET | {"TMPDIR": str(temporary)}
+        )
+        try:
+            deadline = time.monotonic() + 100
+            while "stays up" not in log.read_text() and time.monotonic() < deadline:
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.2)
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+
+    assert "Traceback" not in log.read_text()
+    assert [child for child in children if child.is_running()] == []
+    assert list(temporary.iterdir()) == []
