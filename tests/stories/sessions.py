@@ -7,7 +7,7 @@ from demo.model import SESSIONS as DEMO
 from demo.model import ScriptedCall, Session, Turn, load_sessions
 
 DEMO_FIX: Final = next(
-    replace(session, gap_seconds=0.0)
+    replace(session, gap_seconds=0.0, match=("failing test",))
     for session in load_sessions(DEMO)
     if session.name == "fix-the-failing-test"
 )
