@@ -21,12 +21,16 @@ def serve(
     # Not before the settings are known to be good: these imports cost seconds.
     import uvicorn
 
-    from app.engine import AlreadyRunning
+    from app.engine import AlreadyRunning, claimed
     from app.log import configure_logging
     from app.wiring import build
 
     configure_logging(secrets=lambda: settings.secrets, as_json=log_json)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        # The server claims the database itself; asked here, a second one is told in one sentence.
+        with claimed(settings.sql_url):
+            pass
         uvicorn.run(
             build(settings),
             host=host or settings.host,
