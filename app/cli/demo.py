@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,8 +19,6 @@ from app.cli.complaint import complain
 from app.settings import Settings, SettingsRefused, load_settings
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from app.cli.transcript import Transcript
     from demo.forge import Forge
     from demo.forge.person import Person, Pull
@@ -138,14 +135,12 @@ async def _stage(
                 "openai_base_url": real.openai_base_url,
                 "openai_api_key": real.openai_api_key,
             }
-        server_port = _free_port()
         settings = Settings(
             home=home / "darner",
             github_url=local.url,
             github_app_id=local.seeded.app.id,
             github_app_key=local.seeded.app.private_key,
             webhook_secret=secret,
-            port=server_port,
             **spoken,
         )
         server_url = await stack.enter_async_context(_server(settings, transcript))
@@ -159,9 +154,8 @@ async def _stage(
 @asynccontextmanager
 async def _server(settings: Settings, transcript: "Transcript") -> AsyncIterator[str]:
     """`darner serve` in this process, with its turns shown."""
-    import uvicorn
-
     from app.wiring import build
+    from demo.serving import serve
     from harness.items import Item, Life, ModelCall
 
     shown = ""
@@ -175,32 +169,8 @@ async def _server(settings: Settings, transcript: "Transcript") -> AsyncIterator
         if isinstance(item, ModelCall):
             transcript.catch_up()
 
-    config = uvicorn.Config(
-        build(settings, watcher=watch),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-    )
-    server = uvicorn.Server(config)
-    # The demo owns the process and its signals.
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server.serve())
-    await _started(server, serving)
-    try:
-        yield f"http://{settings.host}:{settings.port}"
-    finally:
-        server.should_exit = True
-        await serving
-
-
-async def _started(server: "uvicorn.Server", serving: asyncio.Task[None]) -> None:
-    for _ in range(int(60 / POLL_SECONDS)):
-        if server.started or serving.done():
-            break
-        await asyncio.sleep(POLL_SECONDS)
-    if serving.done():
-        await serving
+    async with serve(build(settings, watcher=watch), lifespan="on") as url:
+        yield url
 
 
 def _introduce(console: Console, stage: Stage, *, is_scripted: bool) -> None:
@@ -282,9 +252,3 @@ async def _tests_of(stage: Stage, sha: str) -> tuple[bool, str]:
     passed = ended is not None and ended.exit_status == 0
     ran = next((line for line in lines if line.startswith("Ran ")), "")
     return passed, f"{lines[-1] if lines else 'no output'} ({ran})"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

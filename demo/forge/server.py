@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-import uvicorn
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,8 +21,7 @@ from demo.forge.pages import pages_for
 from demo.forge.rest import OPERATIONS
 from demo.forge.rest.api import Observer, Rest, read_body
 from demo.forge.state import Repository, Role, State
-
-TIME_TO_START = 10.0
+from demo.serving import listening, serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,64 +183,18 @@ async def serve(
     on_webhook: Sequence[WebhookObserver] = (),
 ) -> AsyncIterator[Forge]:
     """Run a forge whose world is kept in `home`, seeded, until the block ends. Port 0 takes a free one."""
-    with State(home) as state, _listening(host, port) as listener:
+    with State(home) as state, listening(host, port) as listener:
         state.web_url = f"http://{host}:{listener.getsockname()[1]}"
         parts = create_parts(state, on_exchange=on_exchange, on_webhook=on_webhook)
         admin_token = state.random_hex(16)
         graphql = Graphql(state, faults=parts.faults)
         graphql.observers.extend(on_exchange)
         app = create_app(parts, admin_token=admin_token, graphql=graphql, pages=pages_for(state))
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            timeout_graceful_shutdown=2,
-        )
-        server = _Server(config)
         async with parts.deliverer.running():
             seeded = seeding.seed(
                 state, app_slug=app_slug, webhook_url=webhook_url, webhook_secret=webhook_secret
             )
-            running = asyncio.create_task(server.serve(sockets=[listener]))
-            try:
-                async with asyncio.timeout(TIME_TO_START):
-                    await server.listening.wait()
+            async with serving(app, listener):
                 yield Forge(
                     url=state.web_url, state=state, seeded=seeded, parts=parts, admin_token=admin_token
                 )
-            finally:
-                server.should_exit = True
-                await running
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens, and leaves the process's signals to whoever owns the process."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    # With the protocol named: asyncio sets TCP_NODELAY only then, and without it each answer waits 40 ms for
-    # a delayed acknowledgement.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    listener.listen(256)
-    return listener

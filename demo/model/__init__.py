@@ -1,7 +1,6 @@
 """A scripted model: an OpenAI-compatible endpoint that plays sessions written in files. It thinks nothing."""
 
 from demo.model.app import BY_CONTENT, SESSIONS, Exchange, Observer, ScriptedModel, create_app
-from demo.model.serving import serve
 from demo.model.session import (
     Branch,
     Cut,
@@ -21,6 +20,7 @@ from demo.model.session import (
     out_of_quota,
     rate_limited,
 )
+from demo.serving import serve
 
 __all__ = [
     "BY_CONTENT",
