@@ -19,7 +19,9 @@ DIFF_CHARACTERS: Final = 200_000
 """More than a briefing holds: it cuts, and says so."""
 
 
-async def gather(start: StartTurn, *, github: GitHub, place: RepositoryRef, mirror: Mirror) -> Material:
+async def gather(
+    start: StartTurn, *, github: GitHub, place: RepositoryRef, mirror: Mirror, bot: int | None
+) -> Material:
     """Everything `handlers.briefing.compose` needs. Raises `ForgeError` and `GitFailed`."""
     subject, comments, instructions, diff, extra = await asyncio.gather(
         github.run(place, lambda client: client.subject(start.number)),
@@ -28,7 +30,11 @@ async def gather(start: StartTurn, *, github: GitHub, place: RepositoryRef, mirr
         _diff(mirror, start),
         _repository_instructions(mirror, start.instructions_sha),
     )
-    return _material(start, subject, comments, instructions, diff, extra)
+    # The turn's own progress comment is no part of the conversation.
+    heard = [
+        comment for comment in comments if comment.author_id != bot or comment.created_at < start.trigger.at
+    ]
+    return _material(start, subject, heard, instructions, diff, extra)
 
 
 async def _instructions(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]:

@@ -32,6 +32,7 @@ from handlers.broker import protected_among
 from handlers.config import ConfigRefused, parse_config
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
+from handlers.view import Bot
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
     CommandExecution,
@@ -90,6 +91,7 @@ class Runtime:
     model: Model
     home: Path
     limits: TurnLimits
+    bot: Callable[[], Bot]
     now: Callable[[], float]
 
 
@@ -224,7 +226,9 @@ class TurnsWorker:
 
     async def _compose(self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror) -> str:
         """The briefing, stored before it is used: a resumed turn is told the very same."""
-        material = await gather(start, github=self._runtime.github, place=place, mirror=mirror)
+        material = await gather(
+            start, github=self._runtime.github, place=place, mirror=mirror, bot=self._runtime.bot().id
+        )
         briefing = compose(material, nonce=secrets.token_hex(4))
         log.info("turn.briefed", extra={"fields": {"turn": row.id, "report": str(briefing.report)}})
         await self._runtime.database.write(

@@ -116,6 +116,7 @@ class Server:
                 model=model,
                 home=self._settings.home,
                 limits=limits_of(self._settings),
+                bot=lambda: self.bot,
                 now=time.time,
             )
             turns = TurnsWorker(

@@ -234,7 +234,8 @@ class _Composition:
     def _left_out(self, late: int) -> str:
         parts = []
         if late:
-            parts.append(f"{late} comments written or edited after the request")
+            noun = "comment" if late == 1 else "comments"
+            parts.append(f"{late} {noun} written or edited after the request")
         if self._hidden:
             kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(self._hidden.items()))  # noqa: RUF001
             parts.append(f"text that people do not see ({kinds})")
