@@ -103,7 +103,7 @@ def test_what_came_with_or_after_the_trigger_is_not_told(late: BriefedComment) -
     assert "early" in briefing.text
     assert "evil" not in briefing.text
     assert briefing.report.late_comments == 1
-    assert "Left out of the above: 1 comments written or edited after the request." in briefing.text
+    assert "Left out of the above: 1 comment written or edited after the request." in briefing.text
 
 
 def test_the_issue_is_told_as_the_payload_had_it() -> None:
