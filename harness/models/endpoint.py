@@ -104,6 +104,18 @@ class Endpoint:
             raise self._without_key(error) from None
 
     async def _post(self, path: str, body: bytes) -> "AsyncStream[object]":
+        import openai
+
+        try:
+            return await self._send(path, body)
+        except openai.APIConnectionError as error:
+            if not _was_hung_up(error):
+                raise
+        # Most likely a kept connection that the server had closed. llama.cpp promises to keep connections and
+        # closes each after a streamed answer: after each tool that takes no time, this would be met.
+        return await self._send(path, body)
+
+    async def _send(self, path: str, body: bytes) -> "AsyncStream[object]":
         from openai import AsyncStream
 
         return await self._client.post(
@@ -167,6 +179,13 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
     except (TimeoutError, httpx2.HTTPError, httpx2.StreamError):
         # The answer is whole; the connection is given up with its context.
         return
+
+
+def _was_hung_up(error: Exception) -> bool:
+    """Whether the connection ended before an answer began: there was one, and nobody lost patience."""
+    import httpx2
+
+    return isinstance(error.__cause__, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
 
 
 def _broken(error: Exception, *, began: bool) -> ModelError:

@@ -61,6 +61,8 @@ _OVERFLOW: Final = re.compile(
     r"|request too large",
     re.IGNORECASE,
 )
+# llama.cpp's status for it is 500, but the same request never becomes a better one.
+_NEVER_TAKEN: Final = re.compile(r"(image|audio|video) input is not supported", re.IGNORECASE)
 _TRY_AGAIN: Final = re.compile(
     r"try again in\s+(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m(?!s))?\s*(?:(?P<n>\d+(?:\.\d+)?)\s*(?P<unit>ms|s)\w*)?",
     re.IGNORECASE,
@@ -147,6 +149,8 @@ def wait_from_message(message: str) -> float | None:
 
 def _fault_of(complaint: Complaint, otherwise: ModelFault) -> ModelFault:
     fault = _BY_CODE.get(complaint.code) or _BY_CODE.get(complaint.type) or otherwise
+    if fault == "server" and _NEVER_TAKEN.search(complaint.message):
+        return "invalid_request"
     is_vague = fault in ("invalid_request", "rate_limited", "server")
     return "context_overflow" if is_vague and _OVERFLOW.search(complaint.message) else fault
 

@@ -4,6 +4,7 @@ Knows the wire's shapes only; sending, and what HTTP errors mean, is the endpoin
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -54,10 +55,14 @@ class ResponsesModel:
                 # Another provider cannot read it, and llama.cpp refuses the whole request over it.
                 return wire.encode("utf-8", "replace") if provider == self._endpoint.provider else b""
             case CallMade(call):
-                return compact_json(_call_item(call))
+                return compact_json(_call_item(self._as_offered(call)))
             case CallAnswered(call, answer):
-                return compact_json(_answer_item(call, answer))
+                return compact_json(_answer_item(self._as_offered(call), answer))
         assert_never(entry)
+
+    def _as_offered(self, call: Call) -> Call:
+        """A freeform call of another endpoint as a function call: llama.cpp refuses what it cannot place."""
+        return call if self._custom_tools else replace(call, kind="function")
 
     async def respond(self, request: ModelRequest, *, on_text: Callable[[str], None]) -> ModelResponse:
         asks_for_reasoning = self._asks_for_reasoning

@@ -1,6 +1,9 @@
 """What compatible servers really send, and what the adapters make of it: nothing they leave out is needed."""
 
-from collections.abc import Sequence
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import orjson
 import pytest
@@ -12,8 +15,8 @@ from starlette.routing import Route
 from demo.model import serve
 from harness.items import AgentMessage, Call, ItemId, Reasoning, Usage
 from harness.models import WireName, open_model
-from harness.protocols import ModelError, ModelResponse
-from tests.models.asking import ask
+from harness.protocols import Model, ModelError, ModelResponse
+from tests.models.asking import ask, entries_of, history_of
 
 NO_ID = ItemId("")
 
@@ -230,3 +233,96 @@ async def test_a_done_marker_alone_is_no_answer_on_the_responses_wire() -> None:
     """Gateways send it after a stream that broke behind them."""
     with pytest.raises(ModelError, match="stream_cut"):
         await answer_to("responses", stream(done(MESSAGE), done=True))
+
+
+async def test_a_freeform_call_of_another_endpoint_is_told_as_a_function_call() -> None:
+    """A thread may move to an endpoint without freeform tools; llama.cpp refuses items it cannot place."""
+    patch = Call("call_1", "apply_patch", "*** Begin Patch", kind="custom")
+    async with open_model(wire="responses", model="m", base_url="http://127.0.0.1:9/v1", api_key="") as model:
+        told = orjson.loads(b"[%s]" % history_of(model, entries_of(patch, answer="Done")))
+
+    assert told == [
+        {
+            "type": "function_call",
+            "call_id": "call_1",
+            "name": "apply_patch",
+            "arguments": '{"input":"*** Begin Patch"}',
+        },
+        {"type": "function_call_output", "call_id": "call_1", "output": "Done"},
+    ]
+
+
+class HangsUp:
+    """Promises to keep each connection, answers `answers` requests on it, and hangs up on the next one."""
+
+    def __init__(self, body: bytes, *, answers: int) -> None:
+        self._body = body
+        self._answers = answers
+        self.requests = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with closing_writer(writer):
+            for _ in range(self._answers):
+                await self._read_request(reader)
+                head = (
+                    f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(self._body)}"
+                )
+                writer.write(f"{head}\r\nKeep-Alive: timeout=5, max=100\r\n\r\n".encode() + self._body)
+                await writer.drain()
+            await self._read_request(reader)
+
+    async def _read_request(self, reader: asyncio.StreamReader) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return
+        self.requests += 1
+        (length,) = re.findall(rb"content-length: (\d+)", head, re.IGNORECASE)
+        await reader.readexactly(int(length))
+
+
+@asynccontextmanager
+async def closing_writer(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def model_that(hangs_up: HangsUp, wire: WireName) -> AsyncIterator[Model]:
+    server = await asyncio.start_server(hangs_up.serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()[:2]
+    async with (
+        server,
+        open_model(wire=wire, model="m", base_url=f"http://{host}:{port}/v1", api_key="sk-x") as model,
+    ):
+        yield model
+
+
+BODIES: Mapping[WireName, bytes] = {
+    "responses": stream(done(MESSAGE), COMPLETED),
+    "chat": stream(chunk({"content": "Hi."}, "stop"), done=True),
+}
+
+
+async def test_a_kept_connection_that_was_closed_is_no_fault(wire: WireName) -> None:
+    """llama.cpp promises to keep the connection and closes it after each stream: asking again works."""
+    server = HangsUp(BODIES[wire], answers=1)
+    async with model_that(server, wire) as model:
+        answers = [(await ask(model)).output for _ in range(3)]
+
+    assert answers == [(AgentMessage(id=NO_ID, text="Hi.", phase="final_answer"),)] * 3
+    assert server.requests == 5
+
+
+async def test_a_server_that_always_hangs_up_is_not_asked_for_ever(wire: WireName) -> None:
+    """One more try on another connection; then it is a fault, for which the loop has a rule."""
+    server = HangsUp(b"", answers=0)
+    async with model_that(server, wire) as model:
+        with pytest.raises(ModelError) as caught:
+            await ask(model)
+
+    assert (caught.value.fault, server.requests) == ("connection", 2)

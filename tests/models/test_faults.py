@@ -79,3 +79,11 @@ def test_a_request_that_is_too_large_for_the_rate_limit_never_fits() -> None:
     refusal = Refusal(429, Complaint(code="rate_limit_exceeded", message=message), {})
 
     assert error_for_refusal(refusal, now=NOON).fault == "context_overflow"
+
+
+def test_an_image_for_a_model_without_eyes_is_not_sent_again() -> None:
+    """llama.cpp calls it a server error; asking six times for it would help nobody."""
+    message = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+    refusal = Refusal(500, complaint_of({"error": {"code": 500, "message": message}}), {})
+
+    assert error_for_refusal(refusal, now=NOON).fault == "invalid_request"
