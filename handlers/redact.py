@@ -5,9 +5,11 @@ Live values matter more than patterns: the form of tokens changes (installation 
 """
 
 import base64
+import codecs
 import functools
 import html
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from urllib.parse import quote, unquote_to_bytes
 REMOVED: Final = "[secret removed]"
 SHORTEST_SECRET: Final = 6
 """Shorter values cannot be told from ordinary text."""
+SHORTEST_LOOSE: Final = 16
+"""Of a value's letters and digits: what is compared without regard to case and to all other characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,12 @@ class Redacted:
 
 
 def redact(text: str, *, secrets: Collection[str]) -> Redacted:
-    """`text` without `secrets` (raw, base64, hex, URL-encoded, reversed, split) and without tokens."""
+    """`text` without `secrets` and without tokens.
+
+    Secrets are found raw, reversed, in base64, base32, hex and rot13, in base64 of base64 or of hex, with
+    escapes of URLs, HTML, JSON, C and mail, in full width, in other case, with anything but letters and
+    digits in between. Whoever has a secret can still say it in other words: it is the sandbox that has none.
+    """
     findings: Counter[str] = Counter()
     forms = _forms_of(frozenset(secrets))
     # Taking one out may bring the halves of another together.
@@ -49,6 +58,8 @@ class _Forms:
     exact: frozenset[str]
     folded: frozenset[str]
     """Compared without regard to case (hex)."""
+    loose: frozenset[str]
+    """Letters and digits in lower case."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -66,10 +77,21 @@ def _forms_of(secrets: frozenset[str]) -> _Forms:
             folded.add(form.encode().hex())
         exact.update(_base64_cores(secret.encode()))
         folded.add(secret.encode().hex())
+        exact.update(_loose_forms(value))
+    loose = {_NOT_LOOSE.sub("", form).translate(_ASCII_LOWER) for form in exact}
     return _Forms(
         frozenset(form for form in exact if len(form) >= SHORTEST_SECRET),
         frozenset(form for form in folded if len(form) >= SHORTEST_SECRET),
+        frozenset(form for form in loose if len(form) >= SHORTEST_LOOSE),
     )
+
+
+def _loose_forms(value: str) -> Iterator[str]:
+    data = value.encode()
+    yield codecs.encode(value, "rot13")
+    yield base64.b32encode(data).decode().rstrip("=")[:-1]
+    for once in (base64.b64encode(data), base64.urlsafe_b64encode(data), data.hex().encode()):
+        yield from _base64_cores(once.rstrip(b"="))
 
 
 def _base64_cores(data: bytes) -> Iterator[str]:
@@ -88,6 +110,7 @@ _SEPARATORS: Final = re.compile(
     "[\\s\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202f"
     "\\u205f-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\U000e0000-\\U000e0fff]+"
 )
+_NOT_LOOSE: Final = re.compile(r"[^A-Za-z0-9]+")
 _HEX_SEPARATORS: Final = re.compile(r"(?:\\x|0x|[\s:,;_-])+", re.IGNORECASE)
 
 
@@ -99,24 +122,39 @@ def _live(text: str, forms: _Forms) -> Iterator[_Range]:
         yield from view.find(forms.exact, "secret", fold=False)
     for view in (plain, plain.without(_HEX_SEPARATORS)):
         yield from view.find(forms.folded, "secret", fold=True)
+    if forms.loose:
+        yield from plain.without(_NOT_LOOSE).find(forms.loose, "secret", fold=True)
 
 
 def _decoded_views(plain: "_Mapped") -> Iterator["_Mapped"]:
     if "%" in plain.text:
-        yield plain.replaced(_PERCENT, lambda found: unquote_to_bytes(found).decode("utf-8", "replace"))
+        yield plain.replaced(_PERCENT, _unquoted)
+    if "=" in plain.text:
+        yield plain.replaced(_MAIL, lambda found: _unquoted(found.replace("=", "%")))
     if "&" in plain.text:
         yield plain.replaced(_ENTITY, html.unescape)
     if "\\" in plain.text:
         yield plain.replaced(_ESCAPE, _character_of)
+    if not plain.text.isascii():
+        yield plain.replaced(_FULL_WIDTH, lambda found: unicodedata.normalize("NFKC", found))
+
+
+def _unquoted(escapes: str) -> str:
+    # Escaped twice, it says `%25` where a percent sign is meant.
+    return unquote_to_bytes(escapes.replace("%25", "%")).decode("utf-8", "replace")
 
 
 def _character_of(escape: str) -> str:
-    return chr(int.from_bytes(bytes.fromhex(escape[2:]), "big"))
+    if escape[1] in "xu":
+        return chr(int.from_bytes(bytes.fromhex(escape[2:]), "big"))
+    return chr(int(escape[1:], 8))
 
 
-_PERCENT: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_PERCENT: Final = re.compile(r"(?:%(?:25)*[0-9A-Fa-f]{2})+")
+_MAIL: Final = re.compile(r"(?:=[0-9A-F]{2})+")
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|\w{2,24});")
-_ESCAPE: Final = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})")
+_ESCAPE: Final = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-3][0-7]{2})")
+_FULL_WIDTH: Final = re.compile("[\uff01-\uff5e]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -375,13 +375,23 @@ def _html(text: str, rules: _Rules, findings: Counter[str]) -> str:
 
 _PLAIN_PIECE: Final = re.compile(
     rf"(?P<closing>{_CLOSING})|(?P<command>(?m:^)[ \t]*/(?=[A-Za-z]))"
-    r"|(?P<mention>(?<![A-Za-z0-9_])@(?=[A-Za-z0-9]))",
+    r"|(?P<mention>(?<![A-Za-z0-9_])@(?=[A-Za-z0-9]))"
+    # https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
+    r"|(?P<skip>\[(?=(?:skip[ ]ci|ci[ ]skip|no[ ]ci|skip[ ]actions|actions[ ]skip)\]))"
+    r"|(?P<unchecked>(?m:^)[ \t]*skip-checks(?=[ \t]*:))",
     re.VERBOSE | re.IGNORECASE,
 )
 
 
 def _plain(text: str, findings: Counter[str]) -> str:
-    return _PLAIN_PIECE.sub(lambda match: _full_width(match, findings), text)
+    def replace(match: re.Match[str]) -> str:
+        if match["skip"] is None and match["unchecked"] is None:
+            return _full_width(match, findings)
+        # Whoever titles an issue must not decide that nothing checks the change.
+        findings["skipped checks"] += 1
+        return "\uff3b" if match["skip"] is not None else match.group().replace("-", " ")
+
+    return _PLAIN_PIECE.sub(replace, text)
 
 
 def _is_closing_line(match: re.Match[str]) -> bool:

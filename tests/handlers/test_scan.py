@@ -1,7 +1,9 @@
 """Whatever leaves the house informs people and commands no one."""
 
 import base64
+import codecs
 import re
+import unicodedata
 from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import quote
@@ -114,23 +116,46 @@ def encodings(secret: str) -> dict[str, str]:
         "zero-width": "\u200b".join(secret),
         "tagged": "\U000e0041".join(secret),
         "reversed base64": base64.b64encode(raw[::-1]).decode(),
+        "base64 twice": base64.b64encode(base64.b64encode(raw)).decode(),
+        "base64 of hex": base64.b64encode(raw.hex().encode()).decode(),
+        "base32": base64.b32encode(raw).decode(),
+        "base32 in small letters": base64.b32encode(raw).decode().lower(),
+        "rot13": codecs.encode(secret, "rot13"),
+        "percent twice": "".join(f"%25{byte:02x}" for byte in raw),
+        "mail": "".join(f"={byte:02X}" for byte in raw),
+        "JSON": "".join(f"\\u{byte:04x}" for byte in raw),
+        "octal": "".join(f"\\{byte:03o}" for byte in raw),
+        "full width": "".join(chr(byte + 0xFEE0) for byte in raw),
+    }
+
+
+def disguises(secret: str) -> dict[str, str]:
+    """Seen through where a secret has enough letters and digits to be told from ordinary words."""
+    return {
+        "dashes between": "-".join(secret),
+        "dots between": ".".join(secret),
+        "bold": "**".join(secret),
+        "quoted": '" + "'.join(secret),
+        "list": "\n".join(f"- {character}" for character in secret),
+        "cells": "|".join(secret),
+        "other case": secret.swapcase(),
     }
 
 
 def survivors(text: str, secret: str) -> list[str]:
     """The encodings in which the secret can still be read out of `text`."""
-    bare = re.sub(r"[^!-~]", "", text)
+    bare = re.sub(r"[^!-~]", "", unicodedata.normalize("NFKC", text))
     return [
         name
-        for name, encoded in encodings(secret).items()
-        if re.sub(r"[^!-~]", "", encoded)[4:-4] in bare or secret in bare
+        for name, encoded in (encodings(secret) | disguises(secret)).items()
+        if re.sub(r"[^!-~]", "", unicodedata.normalize("NFKC", encoded))[4:-4] in bare or secret in bare
     ]
 
 
-@pytest.mark.parametrize("name", list(encodings(SECRET)))
+@pytest.mark.parametrize("name", [*encodings(SECRET), *disguises(SECRET)])
 @pytest.mark.parametrize("form", ["before {} after", "```\n{}\n```", "`{}`", "{}"])
 def test_a_live_secret_leaves_in_no_encoding(name: str, form: str) -> None:
-    text = form.format(encodings(SECRET)[name])
+    text = form.format((encodings(SECRET) | disguises(SECRET))[name])
 
     scanned = scan(text, secrets=[SECRET])
 
@@ -282,6 +307,19 @@ def test_a_title_is_one_plain_line() -> None:
         clean_line("Fix\n@bob's  *thing* (fixes #3)", limit=80) == "Fix \uff20bob's *thing* (fixes issue 3)"
     )
     assert clean_line("x" * 50, limit=10) == "x" * 9 + "…"
+
+
+@pytest.mark.parametrize(
+    ("title", "told"),
+    [
+        ("Crash [skip ci]", "Crash \uff3bskip ci]"),
+        ("[CI SKIP] crash", "\uff3bCI SKIP] crash"),
+        ("crash [no ci][actions skip]", "crash \uff3bno ci]\uff3bactions skip]"),
+        ("skip-checks: true", "skip checks: true"),
+    ],
+)
+def test_a_title_cannot_switch_the_checks_off(title: str, told: str) -> None:
+    assert clean_line(title, limit=80) == told
 
 
 def test_trailers_of_a_commit_message_pass_the_plain_form() -> None:
