@@ -60,4 +60,5 @@ def configure_logging(
 
 def _plain(value: object) -> str:
     text = str(value)
-    return json.dumps(text) if not text or any(c in text for c in ' "=\n') else text
+    # What strangers wrote must not make lines of its own, nor reach the terminal of who reads the log.
+    return json.dumps(text) if not text.isprintable() or not text or any(c in text for c in ' "=') else text

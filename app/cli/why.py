@@ -46,6 +46,8 @@ def why(
 
 
 def _print(found: "Explanation") -> None:
+    from harness.output import readable
+
     facts = Table.grid(padding=(0, 2))
     event = found.event + (f".{found.action}" if found.action else "")
     at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found.received_at))
@@ -61,7 +63,8 @@ def _print(found: "Explanation") -> None:
         ("reason", found.reason or "-"),
         ("turn", _turn(found)),
     ):
-        facts.add_row(f"[bold]{name}[/]", escape(value))
+        # Strangers wrote some of it: no control sequence of theirs reaches the operator's terminal.
+        facts.add_row(f"[bold]{name}[/]", escape(readable(value)))
     console = Console(highlight=False, soft_wrap=True)
     console.print(facts)
     if not found.effects:
@@ -69,7 +72,7 @@ def _print(found: "Explanation") -> None:
     # No table: a table would cut the links.
     console.print(f"\n[bold]{'effect':<17}{'state':<10}{'tries':<7}result[/]")
     for effect in found.effects:
-        result = escape(effect.error or _result(effect.result))
+        result = escape(readable(effect.error or _result(effect.result)))
         console.print(f"{effect.type:<17}{effect.state:<10}{effect.attempts:<7}{result}")
 
 
