@@ -20,12 +20,14 @@ from sandbox.git import Git, end
 from sandbox.mirror import ATTRIBUTES, EXCLUDES, Mirror
 from sandbox.result import (
     GITLINK,
+    MAX_ADDED,
     MAX_FILE_BYTES,
     MAX_RESULT_BYTES,
     ChangedFile,
     Content,
     Kind,
     Known,
+    ResultRefused,
     Scan,
     directories_of,
     is_unchanged,
@@ -345,6 +347,8 @@ async def compare(
             ]
         )
         touched = [path for path in (*found.suspects, *found.strangers) if path not in ignored]
+        if sum(1 for path in found.strangers if path not in ignored) > MAX_ADDED:
+            raise ResultRefused(f"the turn left more than {MAX_ADDED} new files")
         contents = await asyncio.to_thread(_read_all, root, touched, known)
     contents.update((path, None) for path in deleted if path not in ignored)
     changes = [

@@ -12,7 +12,6 @@ from typing import Final
 
 _TAKEN: Final = (
     "alternatives",
-    "bash.bashrc",
     "debian_version",
     "host.conf",
     "inputrc",
@@ -27,7 +26,6 @@ _TAKEN: Final = (
     "mime.types",
     "networks",
     "os-release",
-    "profile",
     "protocols",
     "rpc",
     "services",
@@ -36,7 +34,10 @@ _TAKEN: Final = (
     "ssl/openssl.cnf",
     "timezone",
 )
-"""Patterns below the host's /etc: what programs need to start, to name things and to check certificates."""
+"""Patterns below the host's /etc: what programs need to start, to name things and to check certificates.
+
+Not what shells read at their start: operators set proxies and tokens there, and the search path is ours.
+"""
 
 _WRITTEN: Final = {
     "passwd": (

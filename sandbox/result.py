@@ -24,6 +24,8 @@ from sandbox.files import BENEATH, is_git_name, open_beneath
 MAX_FILE_BYTES: Final = 50_000_000
 MAX_RESULT_BYTES: Final = 200_000_000
 MAX_ENTRIES: Final = 1_000_000
+MAX_ADDED: Final = 50_000
+"""New files; each costs the service some 3 kB of memory, whatever is in it."""
 MAX_DEPTH: Final = 100
 _MAX_LINK_BYTES: Final = 4096
 GITLINK: Final = 0o160000

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.checkout import Checkout, check_out
 from sandbox.mirror import ChangedFile, CommitRefused, Identity, Mirror
+from sandbox.result import MAX_ADDED, ResultRefused
 from tests.sandbox_git.origin import DAY, Origin
 
 
@@ -227,6 +228,20 @@ async def test_ignored_files_stay_behind(checkout: Checkout) -> None:
         ("kept.log", "update"),
         ("secret.txt", "add"),
     ]
+
+
+async def test_a_flood_of_files_is_no_result(checkout: Checkout) -> None:
+    """Reading them all would cost the service its memory; as many that are ignored cost nothing."""
+    for name in ("build", "src"):
+        directory = checkout.workspace.tree / name / "deep"
+        directory.mkdir(parents=True)
+        for number in range(MAX_ADDED + 1):
+            os.mknod(directory / str(number))
+        if name == "build":
+            assert await checkout.changes() == ()
+
+    with pytest.raises(ResultRefused, match="more than 50000 new files"):
+        await checkout.changes()
 
 
 async def test_a_planted_repository_runs_nothing(checkout: Checkout, mirror: Mirror, tmp_path: Path) -> None:
