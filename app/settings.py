@@ -16,6 +16,8 @@ from pydantic_settings import (
 )
 
 GITHUB = "https://github.com"
+_SYSTEM = Path("/usr")
+"""Shown in every sandbox."""
 
 
 class Settings(BaseSettings):
@@ -125,6 +127,20 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _nothing_of_ours_is_shown(self) -> "Settings":
+        """What is shown inside the sandbox must not hold the database, nor a key."""
+        key = self.github_app_key.get_secret_value() if self.github_app_key else ""
+        ours = {"DARNER_HOME": self.home}
+        if key and "-----BEGIN" not in key:
+            ours["DARNER_GITHUB_APP_KEY"] = Path(key).expanduser()
+        for shown in (_SYSTEM, *self.sandbox_read_only):
+            for name, place in ours.items():
+                if place.resolve().is_relative_to(shown.resolve()):
+                    msg = f"{name} ({place}) lies in {shown}, which every turn can read; move one of them"
+                    raise ValueError(msg)
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -168,6 +184,7 @@ class Settings(BaseSettings):
         """Every live secret of the process: what must never leave it."""
         values = [self.github_token, self.openai_api_key, self.admin_token]
         found = [value.get_secret_value() for value in values if value is not None]
+        found.append(urlsplit(self.database_url).password or "")
         key = self.github_app_key.get_secret_value() if self.github_app_key else ""
         # As a path the App's key is no secret.
         keys = [key] if "-----BEGIN" in key else []
