@@ -86,6 +86,8 @@ async def _play(home: Path, real: Settings | None, *, port: int, once: bool) -> 
                 await ended.wait()
                 _on_interrupt(task.cancel)
                 console.print("\nEnding …")
+            elif passed:
+                console.print("\nWith --once all of it ends here, pages included; without, it stays up.")
             return passed
 
 
