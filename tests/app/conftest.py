@@ -43,19 +43,17 @@ class House:
                 await asyncio.sleep(0.02)
 
 
-POSTGRES = postgres.programs()
 _count = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server; its URL wants the name of a database."""
-    assert POSTGRES is not None
-    with postgres.running(POSTGRES) as url:
+    with postgres.running(postgres.programs()) as url:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new database, of either kind (the second where PostgreSQL is installed)."""
     if request.param == "sqlite":

@@ -12,13 +12,14 @@ from typing import Final
 _HOMES: Final = (Path("/usr/lib/postgresql"), Path("/usr/local/lib/postgresql"))
 
 
-def programs() -> Path | None:
-    """Where `initdb` and `postgres` are; None when PostgreSQL is not installed."""
+def programs() -> Path:
+    """Where `initdb` and `postgres` are."""
     for home in _HOMES:
         for found in sorted(home.glob("*/bin/initdb"), reverse=True):
             return found.parent
     found_on_path = shutil.which("initdb")
-    return Path(found_on_path).parent if found_on_path else None
+    assert found_on_path, "these tests need PostgreSQL: run `make test`, or install the package postgresql"
+    return Path(found_on_path).parent
 
 
 @contextmanager
