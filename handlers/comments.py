@@ -194,7 +194,7 @@ class Published:
     pull_url: str = ""
     is_companion: bool = False
     """A branch beside the pull request's own, because that one had moved or takes no pushes."""
-    detour: Literal["head_moved", "branch_protected", ""] = ""
+    detour: Literal["head_moved", "branch_protected", "default_branch", ""] = ""
     pull_fault: str = ""
     """Why there is no pull request for the branch."""
 
@@ -317,6 +317,7 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         why = {
             "head_moved": "was pushed to while I worked",
             "branch_protected": "is protected",
+            "default_branch": "is the default branch",
         }[publication.detour]
         blocks.append(
             f"The branch `{ended.start.base_ref}` {why}, so I left it alone and put the result on "

@@ -22,8 +22,10 @@ def on_pull_ready(event: PullReady, view: View) -> list[Effect]:
     return last_words(ended, view, published, judgement=judgement_of(ended, view).with_delivered(push.paths))
 
 
-def _detour(push_key: str) -> Literal["head_moved", "branch_protected", ""]:
-    """Why there is a companion: its push is named after the refusal that led to it."""
+def _detour(push_key: str) -> Literal["head_moved", "branch_protected", "default_branch"]:
+    """Why there is a companion: its push is named after what led to it."""
     if push_key.endswith(":branch_protected"):
         return "branch_protected"
+    if push_key.endswith(":default_branch"):
+        return "default_branch"
     return "head_moved"

@@ -1,5 +1,7 @@
 """A turn is over: send its result on its way, or say why there is none."""
 
+from dataclasses import replace
+
 from handlers import comments, reasons
 from handlers.broker import Judgement, Refused
 from handlers.effects import EditComment, Effect, PushResult, StartTurn
@@ -25,7 +27,11 @@ def on_turn_end(event: TurnEnded, view: View) -> list[Effect]:
         judgement = Judgement((), judgement.held, (*judgement.refused, *refused))
     if not judgement.deliver or start.is_fork:
         return last_words(event, view, None, judgement=judgement)
-    return [push_of(start, judgement.deliver)]
+    push = push_of(start, judgement.deliver)
+    if view.default_branch is not None and push.branch == view.default_branch.name:
+        # A pull request from the default branch, say into a release branch: no work lands there unseen.
+        push = replace(push, key=f"{push.key}:default_branch", branch=own_branch(start), expected=None)
+    return [push]
 
 
 def push_of(start: StartTurn, paths: tuple[str, ...]) -> PushResult:

@@ -33,7 +33,7 @@ from handlers.events import (
     TurnEnded,
     Unhandled,
 )
-from handlers.view import RepositoryConfig, View
+from handlers.view import Branch, RepositoryConfig, View
 from harness.items import Declined, Exhausted, Failed, Stopped, Waiting
 from sandbox.base import SandboxMode
 from tests.handlers.people import (
@@ -313,6 +313,24 @@ def test_a_finished_turn_on_a_pull_request_is_pushed_only_to_the_head_it_began_a
     assert len(effects) == 1
     assert isinstance(effects[0], PushResult)
     assert (effects[0].branch, effects[0].parent, effects[0].expected) == ("faster", HEAD_SHA, HEAD_SHA)
+
+
+def test_nothing_is_pushed_to_the_default_branch() -> None:
+    """A pull request from `main` into a release branch gets a companion, and is told why."""
+    view = replace(PULL_VIEW, default_branch=Branch("faster", HEAD_SHA))
+    event = ended(start_on_pull(), FIX)
+
+    [push] = dispatch(event, view)
+
+    assert isinstance(push, PushResult)
+    assert (push.branch, push.expected) == ("darner/9-0ca1", None)
+    [pull] = dispatch(ResultPushed(ended=event, push=push, sha=NEW_SHA), view)
+    assert isinstance(pull, OpenPull)
+    ready = PullReady(
+        pushed=ResultPushed(ended=event, push=push, sha=NEW_SHA), pull=pull, number=12, url=f"{HOST}/x"
+    )
+    final = answer_to(dispatch(ready, view))
+    assert "The branch `faster` is the default branch, so I left it alone" in final
 
 
 def last_words(
