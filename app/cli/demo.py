@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -82,6 +83,7 @@ async def _play(home: Path, real: Settings | None, *, port: int, once: bool) -> 
             if not once:
                 ended = asyncio.Event()
                 _on_interrupt(ended.set)
+                console.print(f"  what was decided   {_why(stage)}")
                 console.print(f"\nIt all stays up: {_suggestion(is_scripted=real is None)}. Ctrl-C ends it.")
                 await ended.wait()
                 _on_interrupt(task.cancel)
@@ -95,6 +97,14 @@ def _on_interrupt(act: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, act)
+
+
+def _why(stage: Stage) -> str:
+    """The line that asks what became of the mention, to be pasted into another terminal."""
+    from demo.forge.state import Delivery
+
+    mention = next(stage.forge.state.where(Delivery, event="issue_comment"))
+    return f"DARNER_HOME={stage.settings.home} {sys.argv[0]} why {mention.guid}"
 
 
 def _suggestion(*, is_scripted: bool) -> str:
