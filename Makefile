@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ENGINE := .venv-engine
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check bench lock clean
+.PHONY: help install demo serve test check bench real-engine lock clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 install: $(VENV)/installed ## Make the virtual environment with the locked dependencies
 
@@ -41,9 +42,18 @@ bench: install ## Measure; prints one JSON line a figure
 	@tools/system-packages git bwrap rg
 	$(BIN)/python -m bench $(ARGS)
 
+real-engine: install $(ENGINE)/installed ## Run turns against a real engine on this machine (fetches 127 MB once)
+	@tools/system-packages git bwrap rg
+	$(BIN)/pytest tests/models/real_engine.py $(ARGS)
+
+$(ENGINE)/installed: requirements/engine.lock
+	$(PYTHON) -m venv $(ENGINE)
+	$(ENGINE)/bin/pip install --quiet --no-deps --only-binary :all: --require-hashes -r requirements/engine.lock
+	@touch $@
+
 lock: install ## Pin the dependencies anew (hashes, no addresses)
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe --no-header --no-emit-index-url --no-emit-trusted-host --output-file requirements/runtime.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --extra dev --strip-extras --generate-hashes --allow-unsafe --no-header --no-emit-index-url --no-emit-trusted-host --output-file requirements/dev.lock pyproject.toml
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(ENGINE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
