@@ -323,7 +323,7 @@ def test_nothing_is_pushed_to_the_default_branch() -> None:
     [push] = dispatch(event, view)
 
     assert isinstance(push, PushResult)
-    assert (push.branch, push.expected) == ("darner/9-0ca1", None)
+    assert (push.branch, push.expected) == ("darner/8-0ca1", None)
     [pull] = dispatch(ResultPushed(ended=event, push=push, sha=NEW_SHA), view)
     assert isinstance(pull, OpenPull)
     ready = PullReady(
