@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 0.25
 """How long a wake-up that nobody nudged may lie: after a crash, a delay, or from another process."""
 
+LONGEST_NUDGE: Final = 60.0
+"""Seconds: what waits longer is left to the durable wake-up, and holds nothing of ours meanwhile."""
+
 APPLICATION_VERSION: Final = "1"
 """Constant: with DBOS's default (a hash of the code) a deploy would strand what the old version left."""
 
@@ -136,9 +139,10 @@ class WakeUps:
             options["delay_seconds"] = delay
         self._client.enqueue_in_transaction(connection, options, queue.value, thread)  # type: ignore[arg-type]
 
-    def nudge(self, queue: Queue, thread: str) -> None:
-        """Start at once instead of at the next poll. Losing a nudge loses nothing."""
-        self._spawn(self._drive(queue, thread))
+    def nudge(self, queue: Queue, thread: str, *, after: float = 0.0) -> None:
+        """Start at once, or in `after` seconds, instead of at the next poll. Losing a nudge loses nothing."""
+        if after <= LONGEST_NUDGE:
+            self._spawn(self._drive(queue, thread, after=after))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         if self._is_stopping:
@@ -157,8 +161,9 @@ class WakeUps:
         task.add_done_callback(self._tasks.discard)
         await self._drive(Queue(queue), thread)
 
-    async def _drive(self, queue: Queue, thread: str) -> None:
+    async def _drive(self, queue: Queue, thread: str, *, after: float = 0.0) -> None:
         """One at a time per thread. The worker loop's border: what fails is taken up by the next sweep."""
+        await asyncio.sleep(after)
         lock = self._locks.setdefault((queue, thread), asyncio.Lock())
         async with lock, self._slots[queue]:
             try:

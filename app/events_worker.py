@@ -168,6 +168,7 @@ class EventsWorker:
             self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=wake, delay=delay)
 
         await self._database.write(postpone)
+        self._wake_ups.nudge(Queue.EVENTS, thread, after=delay)
         fields = {"thread": thread, "letter": letter.id, "fault": fault.text, "delay": delay}
         log.warning("event.postponed", extra={"fields": fields})
 
@@ -245,6 +246,7 @@ class EventsWorker:
                 self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
 
         await self._database.write(record)
+        self._wake_ups.nudge(Queue.EVENTS, thread, after=delay)
         fields = {"thread": thread, "key": pending.effect.key, "fault": fault.text, "delay": delay}
         log.warning("effect.given_up" if gives_up else "effect.postponed", extra={"fields": fields})
 
