@@ -55,6 +55,10 @@ def test_it_stays_up_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> None:
             process.kill()
             process.wait()
 
-    assert "Traceback" not in log.read_text()
+    printed = log.read_text()
+    assert process.returncode == 0, printed
+    assert "Traceback" not in printed
+    assert re.search(r"what was decided +DARNER_HOME=\S+ \S+ why [0-9a-f-]{36}\n", printed)
+    assert "@darner what does this project do?" in printed
     assert [child for child in children if child.is_running()] == []
     assert list(temporary.iterdir()) == []

@@ -1,44 +1,12 @@
 """`darner forge` and the scripted model as a person starts them: what is printed, and what is refused."""
 
-import asyncio
-import os
-import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 
-PATIENCE_SECONDS = 30
-
-
-@asynccontextmanager
-async def started(*argv: str, home: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A program of ours and what it printed until it was up; ended by Ctrl-C's signal."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *argv,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "DARNER_HOME": str(home), "LANG": "C.UTF-8"}
-        | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
-        cwd=home,
-    )
-    assert process.stdout is not None
-    printed = ""
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while "Ctrl-C" not in printed and (line := await process.stdout.readline()):
-                printed += line.decode()
-        yield process, printed
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await process.communicate()
+from tests.cli.staying import started
 
 
 def free_port() -> int:
