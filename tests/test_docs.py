@@ -1,27 +1,67 @@
-"""The pages for people name files, tests and pages that exist."""
+"""What the pages say is there: the tests they name, the settings, the links."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
-LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+from app.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)")
 FILE = re.compile(r"`((?:app|handlers|harness|sandbox|demo|tests|docs|bench)/[\w./-]*[\w/])")
-TEST = re.compile(r"`(test_\w+)`")
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def names_in(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_every_promise_is_held_by_a_test_that_exists() -> None:
+    """Each row of a table of promises names its tests, as `file::name`."""
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    promises = [line for line in page.splitlines() if re.match(r"\| (?!promise |---)", line)]
+
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not (ROOT / file).is_file() or name not in names_in(ROOT / file)
+    ]
+
+    assert missing == []
+    assert [line for line in promises if "::" not in line.rstrip("| ").rpartition("|")[2]] == []
+    assert len(promises) >= 25
+
+
+def environment_names() -> set[str]:
+    return {
+        name.upper() if name.startswith("openai") else f"DARNER_{name.upper()}"
+        for name in Settings.model_fields
+    }
+
+
+def test_every_setting_is_described_and_every_described_setting_exists() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    described = re.findall(r"^\| (`(?:DARNER|OPENAI)_[^|]*)\|", page, re.MULTILINE)
+
+    assert {name for cell in described for name in re.findall(r"`(\w+)`", cell)} == environment_names()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_names_a_setting_that_is_not_there(page: Path) -> None:
+    named = set(re.findall(r"\b(?:DARNER|OPENAI)_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+
+    assert named <= environment_names()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_names_is_there(page: Path) -> None:
-    """No link, path or test on a page leads nowhere."""
+    """No link and no path on a page leads nowhere."""
     text = page.read_text(encoding="utf-8")
     links = [target for target in LINK.findall(text) if not (page.parent / target).exists()]
     files = [path for path in FILE.findall(text) if not (ROOT / path).exists()]
 
-    assert (links, files, sorted(set(TEST.findall(text)) - known_tests())) == ([], [], [])
-
-
-def known_tests() -> set[str]:
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
-    return set(re.findall(r"^\s*(?:async )?def (test_\w+)", sources, re.MULTILINE))
+    assert (links, files) == ([], [])
