@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from handlers.redact import redact
+from harness.output import readable
 
 
 class EventFormatter(logging.Formatter):
@@ -29,7 +30,7 @@ class EventFormatter(logging.Formatter):
             [at, record.levelname.lower(), event, *(f"{k}={_plain(v)}" for k, v in fields.items())]
         )
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "\n" + readable(self.formatException(record.exc_info))
         return self._redacted(text)
 
     def _redacted(self, text: str) -> str:

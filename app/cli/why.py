@@ -42,10 +42,11 @@ def why(
     if as_json:
         typer.echo(json.dumps(found.as_json()))
         return
-    _print(found)
+    show(found)
 
 
-def _print(found: "Explanation") -> None:
+def show(found: "Explanation") -> None:
+    """Print it for a person."""
     from harness.output import readable
 
     facts = Table.grid(padding=(0, 2))
