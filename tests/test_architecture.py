@@ -148,10 +148,11 @@ def test_registries_list_what_the_folders_hold() -> None:
     assert set(DRIVERS) == {"bubblewrap"}
 
 
-@pytest.mark.parametrize("lock", ["runtime.lock", "dev.lock"])
+@pytest.mark.parametrize("lock", ["runtime.lock", "dev.lock", "engine.lock"])
 def test_locks_name_no_address(lock: str) -> None:
     """The lock files pin versions and hashes, and say nothing of where a package is fetched."""
     text = (ROOT / "requirements" / lock).read_text()
 
     assert "://" not in text
+    assert not re.search(r"^-", text, re.MULTILINE)
     assert "--hash=sha256:" in text
