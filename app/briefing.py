@@ -28,7 +28,7 @@ async def gather(
         github.run(place, lambda client: client.comments(start.number)),
         _instructions(mirror, start.instructions_sha),
         _diff(mirror, start),
-        _repository_instructions(mirror, start.instructions_sha),
+        _repository_instructions(mirror, start.config_sha or start.instructions_sha),
     )
     # The turn's own progress comment is no part of the conversation.
     heard = [

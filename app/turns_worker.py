@@ -215,7 +215,9 @@ class TurnsWorker:
             },
         )
         left = _Left()
-        mirror = await self._runtime.mirrors.fetched(place, start.base_sha, start.instructions_sha)
+        mirror = await self._runtime.mirrors.fetched(
+            place, start.base_sha, start.instructions_sha, start.config_sha or start.instructions_sha
+        )
         request = row.request or await self._compose(row, start, place, mirror)
         policy = Policy(mode=start.mode)
         async with self._workspace(row, start, mirror, policy) as workspace:
@@ -317,7 +319,7 @@ class TurnsWorker:
         )
 
     async def _protected_paths(self, mirror: Mirror, start: StartTurn) -> tuple[str, ...]:
-        text = await read_beginning(mirror, start.instructions_sha, CONFIG_PATH)
+        text = await read_beginning(mirror, start.config_sha or start.instructions_sha, CONFIG_PATH)
         try:
             return parse_config(text).protected_paths if text is not None else PROTECTED_PATHS
         except ConfigRefused:

@@ -102,6 +102,8 @@ class StartTurn:
     path: str = ""
     is_fork: bool = False
     """The head belongs to a fork: it can be worked on, never pushed to."""
+    config_sha: str = ""
+    """The default branch's commit, whose `.github/darner.yml` counts; empty: `instructions_sha`."""
     subject_body: str | None = None
     """The subject's text as the trigger's payload had it; None when the payload did not tell."""
     type: Literal["start_turn"] = "start_turn"

@@ -163,6 +163,7 @@ def _turn(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> 
         base_ref=base,
         base_sha=sha,
         instructions_sha=instructions,
+        config_sha=view.default_branch.sha,
         progress_key=f"{act}:progress",
         review_thread=review.thread_root if review else None,
         diff_hunk=review.diff_hunk if review else "",

@@ -114,6 +114,7 @@ def start_on_issue() -> StartTurn:
         base_ref="main",
         base_sha=MAIN_SHA,
         instructions_sha=MAIN_SHA,
+        config_sha=MAIN_SHA,
         progress_key="42/7:progress",
         subject_body=ISSUE.body,
     )

@@ -99,6 +99,7 @@ def test_a_writers_mention_on_an_issue_starts_a_turn() -> None:
         base_ref="main",
         base_sha=MAIN_SHA,
         instructions_sha=MAIN_SHA,
+        config_sha=MAIN_SHA,
         progress_key=f"{ACT}:progress",
         subject_body=ISSUE.body,
     )
@@ -124,6 +125,8 @@ def test_a_mention_on_a_pull_request_works_on_its_head_under_its_bases_instructi
         BASE_SHA,
         False,
     )
+    # The repository's settings are the default branch's, whatever branch the pull request is for.
+    assert start.config_sha == MAIN_SHA
     assert effects[3] == WriteCheckRun(
         key=f"{start.turn_id}:check:queued",
         external_id=start.turn_id,
