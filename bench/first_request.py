@@ -22,8 +22,8 @@ FILES: Final = 100_000
 TITLE: Final = "`spread` loses a stitch"
 BODY: Final = "11 stitches and 3 increases come out as 10 stitches."
 REQUEST: Final = "@darner fix the failing test"
-TRIES: Final = 9
-PATIENCE_SECONDS: Final = 120.0
+TRIES: Final = 5
+PATIENCE_SECONDS: Final = 300.0
 POLL_SECONDS: Final = 0.2
 TARGET_MS: Final = 100.0
 TARGET_BYTES: Final = 8_000
@@ -34,6 +34,7 @@ async def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="darner-bench-") as directory:
         async with AsyncExitStack() as stack:
             home, port = Path(directory), free_port()
+            checkouts = home / "darner" / "checkouts"
             model = await stack.enter_async_context(endpoint({"done": []}))
             forge = await stack.enter_async_context(
                 hosting(
@@ -52,8 +53,10 @@ async def measure() -> list[Figure]:
             maya = await stack.enter_async_context(
                 signed_in("maya", api_url=forge.api_url, token=forge.tokens["maya"])
             )
-            await _asked_once(maya, forge, model)  # Makes the mirror, and whatever else is made once.
-            samples = [await _asked_once(maya, forge, model) for _ in range(TRIES)]
+            await _asked_once(
+                maya, forge, model, checkouts
+            )  # Makes the mirror, and whatever else is made once.
+            samples = [await _asked_once(maya, forge, model, checkouts) for _ in range(TRIES)]
     return _figures(samples)
 
 
@@ -71,11 +74,12 @@ def settings(home: Path, forge: Hosting, model: Endpoint, *, script: str = "done
     }
 
 
-async def _asked_once(maya: Person, forge: Hosting, model: Endpoint) -> tuple[float, Asked]:
-    """Seconds from webhook to request on a new issue, and the request; returns when the turn is over."""
+async def _asked_once(maya: Person, forge: Hosting, model: Endpoint, checkouts: Path) -> tuple[float, Asked]:
+    """Seconds from webhook to request on a new issue, and the request; returns when all else is over too."""
     number = await maya.opens_issue(REPOSITORY, TITLE, BODY)
     comment = await maya.says(REPOSITORY, number, REQUEST)
     await _answered(maya, number)
+    await _removed(checkouts)
     [asked] = await model.asked("done")
     return asked.arrived - (await forge.sent())[comment], asked
 
@@ -88,6 +92,15 @@ async def _answered(maya: Person, number: int) -> None:
             return
         await asyncio.sleep(POLL_SECONDS)
     raise TimeoutError(f"no answer on issue {number}")
+
+
+async def _removed(checkouts: Path) -> None:
+    """Return when no checkout of 100,000 files is being removed any more: the next try is on a quiet disk."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(checkouts.iterdir()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{checkouts} is not removed")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _figures(samples: list[tuple[float, Asked]]) -> list[Figure]:

@@ -5,9 +5,11 @@ confined command is run bare: each step is judged by a floor taken a few millise
 machine slows both.
 """
 
+import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import Final, assert_never
@@ -16,7 +18,7 @@ from bench import codex
 from bench.endpoint import Endpoint, endpoint, gaps
 from bench.figure import Figure, median, percentile
 from bench.ground import Ground, ground
-from harness.items import AgentMessage, Call, ItemId, Usage
+from harness.items import AgentMessage, Call, ItemId, TurnResult, Usage
 from harness.models import open_model
 from harness.models.encoding import compact_json
 from harness.protocols import (
@@ -31,10 +33,12 @@ from harness.protocols import (
     UserText,
 )
 
-ROUNDS: Final = {1: 9, 20: 5, 100: 3, 500: 3}
+ROUNDS: Final = {1: 15, 20: 7, 100: 3, 500: 1}
 """Turns of so many steps, so many times."""
+LONG: Final = 500
 EDGE: Final = 20
-"""The first and the last steps of the longest turn are compared."""
+"""The last steps of a long turn are compared with the first of another."""
+FLAT_ROUNDS: Final = 5
 PEER_STEPS: Final = 40
 PEER_ROUNDS: Final = 3
 WITHIN: Final = 2.0
@@ -81,7 +85,6 @@ class Timed:
     floors: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     """From each request to the next one, without the floor."""
-    paused: float = 0.0
     _since: float | None = None
 
     @property
@@ -97,89 +100,134 @@ class Timed:
             self.steps.append(came - self._since)
         self.floors.append(await self.run_bare())
         self._since = time.perf_counter()
-        self.paused += self._since - came
         return await self.inner.respond(request, on_text=on_text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One measured turn."""
+@dataclass
+class TakingTurns:
+    """A `Model` of one of two turns: after `alone` steps, each runs a step while the other one waits.
 
-    per_step: float
-    """All of the turn but the floor's commands, spread over its steps."""
-    floor: float
-    """The mean of its floor's commands: both pay for what a busy machine does to one of them."""
-    floors: list[float]
-    steps: list[float]
+    So two steps that are compared are milliseconds apart, whatever else the machine does.
+    """
+
+    inner: Model
+    mine: asyncio.Semaphore
+    theirs: asyncio.Semaphore
+    alone: int = 0
+    steps: list[float] = field(default_factory=list)
+    _since: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def encode(self, entry: HistoryEntry) -> bytes:
+        return self.inner.encode(entry)
+
+    async def respond(self, request: ModelRequest, *, on_text: Callable[[str], None]) -> ModelResponse:
+        if self._since is not None:
+            self.steps.append(time.perf_counter() - self._since)
+            if len(self.steps) >= self.alone:
+                self.theirs.release()
+        if len(self.steps) >= self.alone:
+            await self.mine.acquire()
+        self._since = time.perf_counter()
+        return await self.inner.respond(request, on_text=on_text)
+
+
+Opened = Callable[[int], Model]
+"""A model that calls `true` so many times."""
 
 
 async def measure() -> list[Figure]:
     """All figures of this file."""
-    scripts = {f"true-{steps}": ["true"] * steps for steps in (*ROUNDS, PEER_STEPS)}
-    in_process: dict[int, list[_Run]] = {steps: [] for steps in ROUNDS}
-    over_http: dict[int, list[_Run]] = {steps: [] for steps in ROUNDS}
-    async with ground() as under, endpoint(scripts) as served:
+    lengths = {*ROUNDS, EDGE, LONG, PEER_STEPS}
+    scripts = {f"true-{steps}": ["true"] * steps for steps in lengths}
+    async with AsyncExitStack() as stack:
+        under = await stack.enter_async_context(ground())
+        served = await stack.enter_async_context(endpoint(scripts))
+        wires = {
+            steps: await stack.enter_async_context(
+                open_model(
+                    wire="responses",
+                    model="scripted",
+                    base_url=served.url(f"true-{steps}"),
+                    api_key="none",
+                )
+            )
+            for steps in sorted(lengths)
+        }
         await _turn(under, Scripted(EDGE))  # What is made once, is made now.
-        for number in range(max(ROUNDS.values())):
-            for steps, rounds in ROUNDS.items():
-                if number >= rounds:
-                    continue
+        for steps in sorted(lengths):
+            await _turn(under, wires[steps])
+            await served.asked(f"true-{steps}")
+        in_process: dict[int, list[Timed]] = {steps: [] for steps in ROUNDS}
+        over_http: dict[int, list[Timed]] = {steps: [] for steps in ROUNDS}
+        for number, (steps, rounds) in itertools.product(range(max(ROUNDS.values())), ROUNDS.items()):
+            if number < rounds:
                 in_process[steps].append(await _turn(under, Scripted(steps)))
-                async with _wire(served, f"true-{steps}") as model:
-                    over_http[steps].append(await _turn(under, model))
+                over_http[steps].append(await _turn(under, wires[steps]))
                 await served.asked(f"true-{steps}")
-        peer = await _beside_codex(under, served, f"true-{PEER_STEPS}")
+        flatness = [
+            await _flatness("steps.late", under, Scripted, served),
+            await _flatness("steps.late_over_http", under, wires.__getitem__, served),
+        ]
+        peer = await _beside_codex(under, wires[PEER_STEPS], served, f"true-{PEER_STEPS}")
     return [
         *(_cost(f"steps.confined_n{steps}", runs) for steps, runs in in_process.items()),
         *(_cost(f"steps.over_http_n{steps}", runs) for steps, runs in over_http.items()),
-        _flatness("steps.late", in_process[max(ROUNDS)]),
-        _flatness("steps.late_over_http", over_http[max(ROUNDS)]),
+        *flatness,
         *peer,
     ]
 
 
-async def _turn(under: Ground, model: Model) -> _Run:
+async def _turn(under: Ground, model: Model) -> Timed:
     timed = Timed(model, under.run_bare)
-    begun = time.perf_counter()
-    result = await under.run(timed)
-    spent = time.perf_counter() - begun - timed.paused
-    return _Run(spent / max(result.steps - 1, 1), mean(timed.floors), timed.floors, timed.steps)
+    await under.run(timed)
+    return timed
 
 
-@asynccontextmanager
-async def _wire(served: Endpoint, script: str) -> AsyncIterator[Model]:
-    """A model of ours that speaks to the endpoint, with what its first request loads already loaded."""
-    async with open_model(
-        wire="responses", model="scripted", base_url=served.url(script), api_key="none"
-    ) as model:
-        yield model
-
-
-def _cost(name: str, runs: list[_Run]) -> Figure:
-    value = median([run.per_step for run in runs])
-    floor = median([run.floor for run in runs])
+def _cost(name: str, runs: list[Timed]) -> Figure:
+    # Means, of both sides: what a busy machine does to one command or one sync is paid by either.
+    value = median([mean(run.steps) for run in runs])
+    floor = median([mean(run.floors) for run in runs])
     return Figure(
         name, value * 1000, "ms/step", floor * 1000, f"<= {WITHIN} x bare command", value <= WITHIN * floor
     )
 
 
-def _flatness(name: str, runs: list[_Run]) -> Figure:
-    """The last steps of the longest turn beside its first ones, each by the bare commands between them."""
-    early = median([median(run.steps[:EDGE]) for run in runs])
-    late = median([median(run.steps[-EDGE:]) for run in runs])
-    drift = median([median(run.floors[-EDGE:]) / median(run.floors[:EDGE]) for run in runs])
+async def _flatness(name: str, under: Ground, opened: Opened, served: Endpoint) -> Figure:
+    """The last steps of a long turn, in turns with the first ones of a new turn."""
+    late: list[float] = []
+    early: list[float] = []
+    for _ in range(FLAT_ROUNDS):
+        gates = asyncio.Semaphore(0), asyncio.Semaphore(0)
+        long = TakingTurns(opened(LONG), gates[0], gates[1], alone=LONG - EDGE)
+        short = TakingTurns(opened(EDGE), gates[1], gates[0])
+        new_turn = asyncio.create_task(under.run(short))
+        await asyncio.gather(under.run(long), _then_open(new_turn, long.mine))
+        for steps in (LONG, EDGE):
+            await served.asked(f"true-{steps}")
+        late += long.steps[-EDGE:]
+        early += short.steps
+    value, floor = median(late), median(early)
     return Figure(
-        f"{name}_{max(ROUNDS)}",
-        late * 1000,
+        f"{name}_{LONG}",
+        value * 1000,
         "ms/step",
-        early * drift * 1000,
+        floor * 1000,
         f"<= {FLAT} x steps 1-{EDGE}",
-        late <= FLAT * early * drift,
-        f"the bare command beside the last {EDGE} steps took {drift:.3f} of its time beside the first",
+        value <= FLAT * floor,
     )
 
 
-async def _beside_codex(under: Ground, served: Endpoint, script: str) -> list[Figure]:
+async def _then_open(turn: asyncio.Task[TurnResult], gate: asyncio.Semaphore) -> None:
+    """The other turn has nobody to wait for any more."""
+    await turn
+    gate.release()
+
+
+async def _beside_codex(under: Ground, model: Model, served: Endpoint, script: str) -> list[Figure]:
     """The same steps by codex in its workspace-write sandbox, both seen from the endpoint."""
     program = codex.find()
     if program is None:
@@ -188,8 +236,7 @@ async def _beside_codex(under: Ground, served: Endpoint, script: str) -> list[Fi
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(PEER_ROUNDS):
-        async with _wire(served, script) as model:
-            await under.run(model)
+        await under.run(model)
         ours += gaps(await served.asked(script))
         await codex.run(program, base_url=served.url(script), timeout=120)
         theirs += gaps(await served.asked(script))
