@@ -24,7 +24,7 @@ https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-githu
 
 TURN_PERMISSIONS: Final = {
     "checks": "write",
-    "contents": "write",
+    "contents": "read",
     "issues": "write",
     "metadata": "read",
     "pull_requests": "write",
@@ -148,7 +148,7 @@ class AppTokens:
         with minting:
             held = self._held.get(key)
             if held is None or held.expires_at.timestamp() - REFRESH_EARLY_SECONDS <= self._now():
-                held = self._mint(key[0], repository, TURN_PERMISSIONS)
+                held = self._mint_for_turn(*key)
                 with self._lock:
                     self._held[key] = held
             return held.token
@@ -177,6 +177,17 @@ class AppTokens:
     def live(self) -> tuple[str, ...]:
         with self._lock:
             return (*(held.token.get_secret_value() for held in self._held.values()), *self._pushing)
+
+    def _mint_for_turn(self, installation: int, repository: int) -> MintedToken:
+        try:
+            return self._mint(installation, repository, TURN_PERMISSIONS)
+        except ForgeError as error:
+            if error.fault != "invalid":
+                raise
+        # What an installation was not granted cannot be asked for. Without checks there is still a voice.
+        log.warning("token.without_checks", extra={"fields": {"installation": installation}})
+        spoken = {name: level for name, level in TURN_PERMISSIONS.items() if name != "checks"}
+        return self._mint(installation, repository, spoken)
 
     def _user_id(self, login: str) -> int:
         """Anonymously where that is allowed; a GitHub Enterprise Server in private mode wants a token."""

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -127,6 +128,23 @@ async def test_tokens_are_narrowed_kept_and_renewed_early(forge: Forge) -> None:
     late = app_tokens(forge, ahead=3600 - 200)
     first = await asyncio.to_thread(_token, late, one)
     assert await asyncio.to_thread(_token, late, one) != first
+
+
+async def test_an_app_without_checks_still_has_a_voice(forge: Forge) -> None:
+    """An installation that grants no check runs gives a token for everything else."""
+    ref = place(forge, "no-checks")
+    granted = forge.seeded.installation
+    without = {name: level for name, level in granted.permissions.items() if name != "checks"}
+    forge.state.put(replace(granted, permissions=without))
+    try:
+        token = await asyncio.to_thread(_token, app_tokens(forge), ref)
+    finally:
+        forge.state.put(granted)
+
+    spoken = GitHub(
+        api_url=forge.api_url, web_url=forge.url, tokens=PersonalToken(token, api_url=forge.api_url)
+    )
+    assert await spoken.run(ref, lambda client: client.default_branch()) == "main"
 
 
 def _token(tokens: Tokens, ref: RepositoryRef) -> SecretStr:
