@@ -148,9 +148,10 @@ _UNESCAPED_BRACKET: Final = re.compile(r"(?<!\\)\[")
 _CELL: Final = re.compile(r"(?<!\\)\|")
 _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _URL: Final = r"(?:https?|ftp)://[^\s<>`\[\]|\"]+|www\.[^\s<>`\[\]|\"]+"
+# Not `\b`, here and before mentions: an underscore may be the beginning of emphasis (`_@bob_`).
 _CLOSING: Final = (
-    r"\b(?P<verb>close[sd]?|fix(?:e[sd])?|resolve[sd]?)(?P<gap>:?\s+)"
-    r"(?P<ref>(?:[\w.-]+/[\w.-]+)?\#(?P<number>\d+)\b|GH-\d+\b|https?://[^\s<>`]+/(?:issues|pull)/\d+)"
+    r"(?<![A-Za-z0-9])(?P<verb>close[sd]?|fix(?:e[sd])?|resolve[sd]?)(?P<gap>:?\s+)"
+    r"(?P<ref>(?:[\w.-]+/[\w.-]+)?\#(?P<number>\d+)(?![A-Za-z0-9])|GH-\d+(?![A-Za-z0-9])|https?://[^\s<>`]+/(?:issues|pull)/\d+)"
 )
 # Words at the start of a line that other bots take as commands without slash or mention.
 _BARE_COMMANDS: Final = r"atlantis|bors|digger|recheck|retest|ok\ to\ test|add\ to\ whitelist"
@@ -169,7 +170,7 @@ _PIECE: Final = re.compile(
     | (?P<link>\]\()
     | (?P<closing>{_CLOSING})
     | (?P<url>{_URL})
-    | (?P<mention>(?<![A-Za-z0-9_])@(?P<login>{_LOGIN})(?P<team>(?:/[A-Za-z0-9._-]+)?))
+    | (?P<mention>(?<![A-Za-z0-9])@(?P<login>{_LOGIN})(?P<team>(?:/[A-Za-z0-9._-]+)?))
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
@@ -351,7 +352,7 @@ _HTML_PIECE: Final = re.compile(
     | (?P<closing>{_CLOSING})
     | (?P<command>(?m:^)[ \t]*/(?=[A-Za-z]))
     | (?P<entity>&(?=\#[0-9xX]|[A-Za-z]))
-    | (?P<mention>(?<![A-Za-z0-9_])@(?=[A-Za-z0-9]))
+    | (?P<mention>(?<![A-Za-z0-9])@(?=[A-Za-z0-9]))
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
@@ -375,7 +376,7 @@ def _html(text: str, rules: _Rules, findings: Counter[str]) -> str:
 
 _PLAIN_PIECE: Final = re.compile(
     rf"(?P<closing>{_CLOSING})|(?P<command>(?m:^)[ \t]*/(?=[A-Za-z]))"
-    r"|(?P<mention>(?<![A-Za-z0-9_])@(?=[A-Za-z0-9]))"
+    r"|(?P<mention>(?<![A-Za-z0-9])@(?=[A-Za-z0-9]))"
     # https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
     r"|(?P<skip>\[(?=(?:skip[ ]ci|ci[ ]skip|no[ ]ci|skip[ ]actions|actions[ ]skip)\]))"
     r"|(?P<unchecked>(?m:^)[ \t]*skip-checks(?=[ \t]*:))",
