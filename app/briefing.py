@@ -84,7 +84,6 @@ def _material(
         subject_author=subject.author,
         subject_association=subject.association,
         subject_created_at=subject.created_at,
-        subject_updated_at=subject.updated_at,
         comments=tuple(
             BriefedComment(
                 id=comment.id,

@@ -54,12 +54,10 @@ class PostedComment:
 class SubjectText:
     """An issue or pull request as it reads now."""
 
-    title: str
     body: str
     author: str
     association: str
     created_at: str
-    updated_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +128,16 @@ class Client:
         return PullFacts(
             head=Branch(head.ref, head.sha),
             base=Branch(pull.base.ref, pull.base.sha),
-            head_repository_id=head_id,
             is_fork=head_id != pull.base.repo.id,
-            is_draft=pull.draft,
         )
 
     def subject(self, number: int) -> SubjectText:
         raw = self._repository.get_issue(number).raw_data
         return SubjectText(
-            title=raw["title"],
             body=raw.get("body") or "",
             author=(raw.get("user") or {}).get("login", "ghost"),
             association=raw.get("author_association", "NONE"),
             created_at=raw["created_at"],
-            updated_at=raw["updated_at"],
         )
 
     def comments(self, number: int) -> list[PostedComment]:

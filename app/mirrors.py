@@ -11,14 +11,14 @@ from pydantic import SecretStr
 from app.store.places import RepositoryRef
 from app.tokens import Tokens
 from sandbox.git import Remote
-from sandbox.mirror import Mirror
+from sandbox.mirror import Mirror, mirror_directory
 
 GIT_USER: Final = "x-access-token"
 """https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation#about-authentication-as-a-github-app-installation"""
 
 
 class Mirrors:
-    """Keyed by the repository's numeric id: names change hands."""
+    """Each opened when it is first needed, and closed with all the others."""
 
     def __init__(self, home: Path, *, web_url: str, tokens: Tokens) -> None:
         self._home = home / "mirrors"
@@ -28,7 +28,7 @@ class Mirrors:
 
     def of(self, place: RepositoryRef) -> Mirror:
         if place.id not in self._open:
-            self._open[place.id] = Mirror(self._home / f"{place.id}.git")
+            self._open[place.id] = Mirror(mirror_directory(self._home, place.id))
         return self._open[place.id]
 
     async def fetched(self, place: RepositoryRef, *shas: str) -> Mirror:

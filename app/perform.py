@@ -4,6 +4,7 @@ Every text passes the broker's scanner here, whatever it came from; a write that
 is not 0) is looked for by its signed marker, external id, branch or SHA before it is made.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,13 +96,13 @@ class Performer:
             case _:
                 assert_never(effect)
 
-    def clean(self, text: str, *, requester: str = "") -> str:
-        """A Markdown text as it may leave the house."""
-        return self._scanned(text, requester=requester, form="markdown")
+    async def clean(self, text: str, *, requester: str = "") -> str:
+        """A Markdown text as it may leave the house. Scanned in a thread: a hostile text takes seconds."""
+        return await asyncio.to_thread(self._scanned, text, requester=requester, form="markdown")
 
-    def plain(self, text: str) -> str:
+    async def plain(self, text: str) -> str:
         """A title or commit message as it may leave the house."""
-        return self._scanned(text, requester="", form="plain")
+        return await asyncio.to_thread(self._scanned, text, requester="", form="plain")
 
     def _scanned(self, text: str, *, requester: str, form: Literal["markdown", "plain"]) -> str:
         scanned = scan(
@@ -120,15 +121,15 @@ class Performer:
         self, place: RepositoryRef, start: StartTurn, posted: Mapping[str, Any], body: str
     ) -> None:
         """Show how a running turn goes. Raises `ForgeError`; nothing is lost by it."""
-        text = self._marked(start.progress_key, body, requester=start.requester.login)
+        text = await self._marked(start.progress_key, body, requester=start.requester.login)
         comment: int = posted["comment"]
         in_review: bool = posted["in_review"]
         await self._github.run(place, lambda client: client.edit_comment(comment, text, in_review=in_review))
 
-    def _marked(self, key: str, body: str, *, requester: str) -> str:
+    async def _marked(self, key: str, body: str, *, requester: str) -> str:
         """A comment's body, scanned, with the hidden marker by which a repeated try finds it."""
         marker = make_marker("comment", key, key=self._marker_key)
-        return f"{self.clean(body, requester=requester)}\n\n{marker}"
+        return f"{await self.clean(body, requester=requester)}\n\n{marker}"
 
     async def _react(self, effect: React, thread: str, place: RepositoryRef) -> Performed:
         number = int(thread.split("-")[1])
@@ -136,7 +137,7 @@ class Performer:
         return Performed()
 
     async def _post_comment(self, effect: PostComment, place: RepositoryRef, *, is_repeat: bool) -> Performed:
-        body = self._marked(effect.key, effect.body, requester=effect.requester)
+        body = await self._marked(effect.key, effect.body, requester=effect.requester)
 
         def post(client: Client) -> PostedComment:
             if is_repeat and (found := self._find(client, effect)):
@@ -162,7 +163,7 @@ class Performer:
         posted = await self._database.read(lambda connection: outbox.result_of(connection, effect.posted_key))
         if "comment" not in posted:
             return Performed({"skipped": "the comment to edit was never posted"})
-        body = self._marked(effect.posted_key, effect.body, requester=effect.requester)
+        body = await self._marked(effect.posted_key, effect.body, requester=effect.requester)
         comment: int = posted["comment"]
         in_review: bool = posted["in_review"]
         await self._github.run(place, lambda client: client.edit_comment(comment, body, in_review=in_review))
@@ -192,7 +193,7 @@ class Performer:
         )
         # The dates are the turn's, not the clock's: a repeated push makes the same commit.
         date = int(turn.ended_at or turn.created_at)
-        message = self.plain(effect.message)
+        message = await self.plain(effect.message)
         sha = await mirror.commit(
             parent=effect.parent, changes=files, message=message, author=author, date=date
         )
@@ -228,8 +229,8 @@ class Performer:
             msg = "a pull request is opened only after its push"
             raise ForgeError("invalid", msg, status=0)
         requester = event.ended.start.requester.login
-        title = self.plain(effect.title).replace("\n", " ")[:240]
-        body = self.clean(effect.body, requester=requester)
+        title = (await self.plain(effect.title)).replace("\n", " ")[:240]
+        body = await self.clean(effect.body, requester=requester)
 
         def open_or_find(client: Client) -> tuple[int, str]:
             # A branch of ours is one turn's: its pull request, if there is one, is the one we want.
@@ -246,12 +247,13 @@ class Performer:
         fields: dict[str, Any] = {
             "name": CHECK_NAME,
             "status": effect.status,
-            "output": {"title": self.plain(effect.title)[:240], "summary": self.clean(effect.summary)},
+            "output": {
+                "title": (await self.plain(effect.title))[:240],
+                "summary": await self.clean(effect.summary),
+            },
         }
         if effect.conclusion is not None:
             fields["conclusion"] = effect.conclusion
-        if effect.details_url:
-            fields["details_url"] = effect.details_url
 
         def write(client: Client) -> int:
             return client.write_check_run(

@@ -57,7 +57,6 @@ class Material:
     subject_author: str
     subject_association: str
     subject_created_at: str
-    subject_updated_at: str
     comments: tuple[BriefedComment, ...]
     """Oldest first."""
     diff: str | None = None

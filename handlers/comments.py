@@ -110,7 +110,7 @@ def waiting(reason: str) -> str:
     return clean(reason, limit=500)
 
 
-Phase = Literal["queued", "working", "waiting", "publishing", "ended"]
+Phase = Literal["queued", "working", "waiting", "ended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,6 @@ _PHASES: Final[dict[Phase, str]] = {
     "queued": "🕓 **Queued**",
     "working": "⏳ **Working**",
     "waiting": "💤 **Waiting**",
-    "publishing": "📤 **Publishing the result**",
     "ended": "**Ended**",
 }
 _POLICIES: Final = {
@@ -192,9 +191,8 @@ class Published:
     sha: str
     pull_number: int | None = None
     pull_url: str = ""
-    is_companion: bool = False
-    """A branch beside the pull request's own, because that one had moved or takes no pushes."""
     detour: Literal["head_moved", "branch_protected", "default_branch", ""] = ""
+    """Why the branch is a companion, beside the pull request's own; empty: it is none."""
     pull_fault: str = ""
     """Why there is no pull request for the branch."""
 

@@ -23,7 +23,7 @@ class ReactionTarget:
 class React:
     key: str
     target: ReactionTarget
-    content: Literal["eyes", "confused", "+1", "rocket"]
+    content: Literal["eyes", "confused", "+1"]
     type: Literal["react"] = "react"
 
 
@@ -144,11 +144,10 @@ class WriteCheckRun:
     key: str
     external_id: str
     head_sha: str
-    status: Literal["queued", "in_progress", "completed"]
-    conclusion: Literal["success", "failure", "neutral", "cancelled"] | None
+    status: Literal["queued", "completed"]
+    conclusion: Literal["success", "neutral", "cancelled"] | None
     title: str
     summary: str
-    details_url: str = ""
     type: Literal["write_check_run"] = "write_check_run"
 
 

@@ -5,14 +5,12 @@ its own has come to an end. Both go through `handlers.dispatch`.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, NewType, assert_never
+from typing import Annotated, Final, Literal, assert_never
 
 from pydantic import Field, TypeAdapter
 
 from handlers.effects import OpenPull, PostComment, PushResult, StartTurn
 from harness.items import Outcome, PlanStep, Usage
-
-Sha = NewType("Sha", str)
 
 
 @dataclass(frozen=True, slots=True)

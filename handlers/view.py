@@ -49,10 +49,8 @@ class PullFacts:
 
     head: Branch
     base: Branch
-    head_repository_id: int | None
-    """None when the fork was deleted."""
     is_fork: bool
-    is_draft: bool
+    """Whether the head lies in another repository, or in one that was deleted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,13 +262,6 @@ class Mirror:
             self._listings[key] = found
         return self._listings[key]
 
-    async def merge_base(self, a: str, b: str) -> str | None:
-        """The best common ancestor, if the two histories meet."""
-        output = await self._git.run(
-            "merge-base", _sha(a), _sha(b), limit=_SMALL, seconds=_QUICK, accept=(0, 1)
-        )
-        return output.decode().strip() or None
-
     async def diff(self, base: str, head: str, *, limit: int, paths: Sequence[str] = ()) -> str:
         """What `head` changes since it left `base` (three dots), unified; cut at `limit` bytes and marked."""
         return await self._diff(f"{_sha(base)}...{_sha(head)}", limit=limit, paths=paths)

@@ -35,7 +35,6 @@ class Stage:
 
     forge: "Forge"
     maya: "Person"
-    server_url: str
     settings: Settings
 
 
@@ -160,7 +159,7 @@ async def _stage(
         maya = await stack.enter_async_context(
             signed_in("maya", api_url=local.api_url, token=local.tokens["maya"])
         )
-        yield Stage(local, maya, server_url, settings)
+        yield Stage(local, maya, settings)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from demo.forge.actions import apps, repos
 from demo.forge.actions.actor import Actor
-from demo.forge.state import App, Hook, Installation, Repository, Role, State, Token, User, Viewer
+from demo.forge.state import App, Installation, Repository, Role, State, Token, User, Viewer
 
 # Login to name and what they are for; roles are given per repository.
 PEOPLE: Mapping[str, str] = {
@@ -61,11 +61,6 @@ def seed(
 def acting(state: State, user: User) -> Actor:
     """The user as an actor, as if signed in."""
     return Actor(state, Viewer(user=user))
-
-
-def app_secret(state: State, app: App) -> str | None:
-    hook: Hook | None = apps.app_hook(state, app)
-    return hook.secret if hook else None
 
 
 def create_repository(

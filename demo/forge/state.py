@@ -618,6 +618,3 @@ class State:
 
     def visible_to_all(self) -> Iterator[Repository]:
         return self.where(Repository, private=False)
-
-    def visible_repositories(self, viewer: Viewer) -> list[Repository]:
-        return [repo for repo in self.all(Repository) if self.may_see(viewer, repo)]

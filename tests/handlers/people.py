@@ -47,11 +47,9 @@ PULL: Final = replace(
 OWN_PULL: Final = PullFacts(
     head=Branch("faster", HEAD_SHA),
     base=Branch("main", BASE_SHA),
-    head_repository_id=42,
     is_fork=False,
-    is_draft=False,
 )
-FORK_PULL: Final = replace(OWN_PULL, is_fork=True, head_repository_id=43)
+FORK_PULL: Final = replace(OWN_PULL, is_fork=True)
 WRITER_VIEW: Final = View(bot=DARNER, permission="write", default_branch=Branch("main", MAIN_SHA))
 PULL_VIEW: Final = replace(WRITER_VIEW, pull=OWN_PULL)
 

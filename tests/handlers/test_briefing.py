@@ -35,7 +35,6 @@ def material(*comments: BriefedComment, **more: Any) -> Material:
         "subject_author": "eve",
         "subject_association": "NONE",
         "subject_created_at": "2026-11-22T10:00:00Z",
-        "subject_updated_at": "2026-11-22T12:00:05Z",
         "comments": comments,
         **more,
     }

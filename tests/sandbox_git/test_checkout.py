@@ -213,16 +213,11 @@ async def test_a_mirror_compares_commits(origin: Origin, mirror: Mirror) -> None
     base = origin.commit({"c.txt": "c\n"})
     await mirror.fetch(origin.remote, base, head)
 
-    assert await mirror.merge_base(base, head) == fork
     assert await mirror.diff(base, head, limit=10_000) == (
         "diff --git a/b.txt b/b.txt\nnew file mode 100644\nindex 0000000..6178079\n"
         "--- /dev/null\n+++ b/b.txt\n@@ -0,0 +1 @@\n+b\n"
     )
     assert await mirror.diff(base, head, limit=10_000, paths=["a.txt"]) == ""
-    origin.git("checkout", "--quiet", "--orphan", "alone")
-    alone = origin.commit({"z": "z\n"}, branch="alone")
-    await mirror.fetch(origin.remote, alone)
-    assert await mirror.merge_base(base, alone) is None
 
 
 async def test_the_same_change_is_the_same_commit(origin: Origin, mirror: Mirror, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from demo.forge.shapes.checks import (
     suite_conclusion,
     suite_status,
     webhook_check_run,
-    webhook_check_suite,
 )
 from demo.forge.shapes.conversations import (
     association,
@@ -142,6 +141,5 @@ __all__ = (
     "user_by_id",
     "viewers_permissions",
     "webhook_check_run",
-    "webhook_check_suite",
     "webhook_review_comment",
 )

@@ -107,15 +107,7 @@ def suite_conclusion(state: State, suite: CheckSuite) -> str | None:
 
 
 def check_suite(state: State, repo: Repository, *, of: CheckSuite) -> Json:
-    here = f"{url(state, repo)}/check-suites/{of.id}"
-    return _suite(state, repo, of=of) | {
-        "url": here,
-        "repository": simple_repository(state, repo),
-    }
-
-
-def webhook_check_suite(state: State, repo: Repository, *, of: CheckSuite) -> Json:
-    return _suite(state, repo, of=of)
+    return _suite(state, repo, of=of) | {"repository": simple_repository(state, repo)}
 
 
 def _suite(state: State, repo: Repository, *, of: CheckSuite) -> Json:
