@@ -42,9 +42,8 @@ from sandbox.result import (
     twins,
 )
 
-__all__ = ["ChangedFile", "Checkout", "Workspace", "check_out"]
+__all__ = ["ChangedFile", "Checkout", "Workspace", "check_out", "remove_tree", "reopen"]
 
-DIFF_BYTES: Final = 1_000_000
 _SMALL: Final = 1024 * 1024
 _LISTING: Final = 256 * 1024 * 1024
 _QUICK: Final = 120.0
@@ -91,19 +90,6 @@ class Checkout:
         known = await asyncio.to_thread(_known_files, self.directory / "record")
         rules = IgnoreRules(self.directory / "ignore", self._mirror.git, self._rule_files(known))
         return await compare(self.workspace.tree, known, rules, self._base_content)
-
-    async def diff(self, paths: Sequence[str] = (), *, limit: int = DIFF_BYTES) -> str:
-        """The unified diff of the changed files (of `paths`, or all) against the commit; cut at `limit`.
-
-        Files with a problem are left out. Git makes it from blobs of the host's, never from the tree.
-        """
-        wanted = frozenset(paths)
-        changes = [
-            change
-            for change in await self.changes()
-            if change.problem is None and (not wanted or change.path in wanted)
-        ]
-        return await self._mirror.diff_of(self.sha, changes, limit=limit)
 
     async def remove(self) -> None:
         """Delete all of it, whatever the agent did to modes and depth. Safe to call twice."""

@@ -262,13 +262,11 @@ class Mirror:
             self._listings[key] = found
         return self._listings[key]
 
-    async def diff(self, base: str, head: str, *, limit: int, paths: Sequence[str] = ()) -> str:
+    async def diff(self, base: str, head: str, *, limit: int) -> str:
         """What `head` changes since it left `base` (three dots), unified; cut at `limit` bytes and marked."""
-        return await self._diff(f"{_sha(base)}...{_sha(head)}", limit=limit, paths=paths)
+        return await self._diff(f"{_sha(base)}...{_sha(head)}", limit=limit)
 
-    async def diff_of(
-        self, parent: str, changes: Sequence[ChangedFile], *, limit: int, paths: Sequence[str] = ()
-    ) -> str:
+    async def diff_of(self, parent: str, changes: Sequence[ChangedFile], *, limit: int) -> str:
         """The unified diff of `changes` on `parent`, as git shows it; the mirror keeps nothing of them."""
         with tempfile.TemporaryDirectory(prefix="darner-diff-") as name:
             environment = {
@@ -278,7 +276,7 @@ class Mirror:
             nobody = Identity("nobody", "nobody@localhost")
             stream = commit_stream(_sha(parent), changes, message="", author=nobody, date=0)
             sha = await self._import(stream, environment)
-            return await self._diff(parent, sha, limit=limit, paths=paths, environment=environment)
+            return await self._diff(parent, sha, limit=limit, environment=environment)
 
     async def commit(
         self, *, parent: str, changes: Sequence[ChangedFile], message: str, author: Identity, date: int
@@ -384,13 +382,7 @@ class Mirror:
         if scheme not in self._git.protocols:
             raise ValueError(f"a remote over {scheme!r} is not allowed")
 
-    async def _diff(
-        self,
-        *revisions: str,
-        limit: int,
-        paths: Sequence[str],
-        environment: Mapping[str, str] | None = None,
-    ) -> str:
+    async def _diff(self, *revisions: str, limit: int, environment: Mapping[str, str] | None = None) -> str:
         arguments = (
             "diff",
             "--no-color",
@@ -400,7 +392,6 @@ class Mirror:
             "--submodule=short",
             *revisions,
             "--",
-            *paths,
         )
         finished = await self._git.finish(*arguments, limit=limit, seconds=_QUICK, environment=environment)
         if finished.cut:
