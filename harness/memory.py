@@ -1,4 +1,4 @@
-"""A journal and a session that live in this process: for one turn on the command line. Never durable."""
+"""A journal and a session that live in this process only: nothing of them is durable."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from harness.protocols import Entry
 
 @dataclass
 class MemoryJournal:
-    """Keeps what it is given, in order. Another turn of the thread takes `past=journal.thread()`."""
+    """For turns that nobody resumes. Another turn of the thread takes `past=journal.thread()`."""
 
     past: Sequence[Entry] = ()
     entries: list[Entry] = field(default_factory=list)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from harness.items import AgentMessage, Answer, Call, ItemId, Reasoning, Usage
 from harness.models.encoding import arguments_of, call_id_for, compact_json, data_url_of
 from harness.models.endpoint import Endpoint
-from harness.models.faults import complaint_of, error_in_stream
+from harness.models.faults import complaint_of, error_in_stream, malformed
 from harness.models.sse import DONE
 from harness.protocols import (
     AssistantText,
@@ -185,12 +185,8 @@ class _Answer:
             return True
         try:
             chunk = _Chunk.model_validate(from_json(data))
-        except ValidationError as error:
-            raise ModelError(
-                "malformed_answer", f"a chunk has another shape than agreed ({error.title})"
-            ) from None
-        except ValueError:
-            raise ModelError("malformed_answer", "a chunk is not JSON") from None
+        except ValueError as error:
+            raise malformed(error, "a chunk") from None
         if chunk.error is not None:
             raise error_in_stream(complaint_of({"error": chunk.error}))
         if chunk.usage is not None:

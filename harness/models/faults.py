@@ -138,6 +138,13 @@ def error_in_stream(complaint: Complaint) -> ModelError:
     )
 
 
+def malformed(error: ValueError, what: str) -> ModelError:
+    """`what` (an event, a chunk) could not be read; the endpoint's own text is not told."""
+    if isinstance(error, ValidationError):
+        return ModelError("malformed_answer", f"{what} has another shape than agreed ({error.title})")
+    return ModelError("malformed_answer", f"{what} is not JSON")
+
+
 def wait_from_message(message: str) -> float | None:
     """The seconds of "Please try again in 1m2.5s", which may be the only place that tells them."""
     found = _TRY_AGAIN.search(message)

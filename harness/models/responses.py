@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, assert_never
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
 from harness.items import AgentMessage, Answer, Call, ItemId, Reasoning, Usage
 from harness.models.encoding import arguments_of, call_id_for, compact_json, data_url_of
 from harness.models.endpoint import Endpoint
-from harness.models.faults import FieldRefused, complaint_of, error_in_stream
+from harness.models.faults import FieldRefused, complaint_of, error_in_stream, malformed
 from harness.models.sse import DONE
 from harness.protocols import (
     AssistantText,
@@ -228,12 +228,8 @@ class _Answer:
             return True
         try:
             return self._take_event(from_json(data))
-        except ValidationError as error:
-            raise ModelError(
-                "malformed_answer", f"an event has another shape than agreed ({error.title})"
-            ) from None
-        except ValueError:
-            raise ModelError("malformed_answer", "an event is not JSON") from None
+        except ValueError as error:
+            raise malformed(error, "an event") from None
 
     def _take_event(self, event: object) -> bool:
         if not isinstance(event, dict):
