@@ -1,7 +1,7 @@
 """Darner itself could not decide about an event: whoever waits for an answer gets one all the same."""
 
 from handlers import comments
-from handlers.effects import Effect, Ignore, PostComment
+from handlers.effects import Effect, Ignore
 from handlers.events import (
     Event,
     IssueCommented,
@@ -13,6 +13,7 @@ from handlers.events import (
 )
 from handlers.ingest import act_of
 from handlers.on_mention import answered
+from handlers.publish import final_comment
 
 
 def on_handling_failed(event: Event, *, fault: str) -> list[Effect]:
@@ -22,13 +23,4 @@ def on_handling_failed(event: Event, *, fault: str) -> list[Effect]:
     text = comments.not_decided(fault)
     if isinstance(event, IssueCommented | ReviewCommented | SubjectOpened):
         return answered(event, text, "confused")
-    start = ended_of(event).start
-    return [
-        PostComment(
-            key=f"{start.turn_id}:final",
-            number=start.number,
-            body=text,
-            review_thread=start.review_thread,
-            requester=start.requester.login,
-        )
-    ]
+    return [final_comment(ended_of(event).start, text)]

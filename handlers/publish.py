@@ -5,7 +5,7 @@ from typing import Literal
 from handlers import comments
 from handlers.broker import Judgement, judge
 from handlers.comments import Publication, Published, Unpublished
-from handlers.effects import EditComment, Effect, PostComment, WriteCheckRun
+from handlers.effects import EditComment, Effect, PostComment, StartTurn, WriteCheckRun
 from handlers.events import TurnEnded
 from handlers.view import View
 from harness.items import Completed, Stopped
@@ -30,12 +30,8 @@ def last_words(
             body=comments.progress(closed),
             requester=start.requester.login,
         ),
-        PostComment(
-            key=f"{start.turn_id}:final",
-            number=start.number,
-            body=comments.final(ended, publication, judgement=judgement, mention=view.bot.mention),
-            review_thread=start.review_thread,
-            requester=start.requester.login,
+        final_comment(
+            start, comments.final(ended, publication, judgement=judgement, mention=view.bot.mention)
         ),
     ]
     # A check run belongs to a commit; a commit that no pull request shows needs none. Forks' heads take none.
@@ -43,6 +39,17 @@ def last_words(
     if isinstance(publication, Published):
         shas.append(publication.sha)
     return effects + [_check_run(ended, word, sha, publication) for sha in shas]
+
+
+def final_comment(start: StartTurn, body: str) -> PostComment:
+    """The one new comment at the end of a turn, where it was asked for."""
+    return PostComment(
+        key=f"{start.turn_id}:final",
+        number=start.number,
+        body=body,
+        review_thread=start.review_thread,
+        requester=start.requester.login,
+    )
 
 
 def _check_run(ended: TurnEnded, word: str, sha: str, publication: Publication) -> WriteCheckRun:
