@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine, event
 
-from app.store.database import Database
+from app.store.database import Database, make_durable
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ LONGEST_NUDGE: Final = 60.0
 
 APPLICATION_VERSION: Final = "1"
 """Constant: with DBOS's default (a hash of the code) a deploy would strand what the old version left."""
-
 
 SWEEP_SECONDS: Final = 30.0
 """Between two looks for work that nobody comes for, because a drive failed or DBOS gave a wake-up up."""
@@ -52,7 +51,6 @@ class Queue(StrEnum):
 
 Drive = Callable[[str], Awaitable[None]]
 """Does all the work that the thread has now; called again, does nothing."""
-
 
 Backlog = Callable[[], Awaitable[Iterable[tuple[Queue, str]]]]
 """The threads that have something to do now, by the store."""
@@ -231,7 +229,7 @@ def _file_claimed(path: Path) -> Iterator[None]:
 
 
 def _dbos_engine(url: str) -> Engine:
-    """DBOS needs the driver's own transaction control; on SQLite it gets the settings it makes, plus WAL."""
+    """DBOS needs the driver's own transaction control: it cannot share the store's engine."""
     if sa.make_url(url).get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_size=5, max_overflow=10)
     engine = sa.create_engine(url, pool_size=5, max_overflow=5)
@@ -240,9 +238,6 @@ def _dbos_engine(url: str) -> Engine:
     def configure(connection: Any, record: Any) -> None:
         del record
         connection.isolation_level = "IMMEDIATE"
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("PRAGMA foreign_keys=ON")
+        make_durable(connection)
 
     return engine

@@ -19,14 +19,12 @@ from pydantic import SecretStr
 
 from app.forge_error import RAISED, ForgeError, forge_error
 from app.store.places import RepositoryRef
-from app.tokens import Tokens
+from app.tokens import API_VERSION, TIMEOUT_SECONDS, Tokens
 from handlers.effects import ReactionTarget
 from handlers.view import Branch, Permission, PullFacts
 
 T = TypeVar("T")
 
-API_VERSION: Final = "2022-11-28"
-TIMEOUT_SECONDS: Final = 15
 FILES_REMEMBERED: Final = 256
 MAX_BODY: Final = 65_000
 """GitHub takes 65,536 characters; the rest is margin for the marker."""
@@ -235,12 +233,11 @@ class Client:
 class GitHub:
     """The door to the forge."""
 
-    def __init__(self, *, api_url: str, web_url: str, tokens: Tokens, retry: bool = True) -> None:
+    def __init__(self, *, api_url: str, web_url: str, tokens: Tokens) -> None:
         self.web_url: Final = web_url
         self.tokens: Final = tokens
         self._api_url: Final = api_url
         self._local = threading.local()
-        self._retry = retry
         self._files: dict[tuple[int, str, str], bytes | None] = {}
 
     async def run(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
@@ -292,16 +289,14 @@ class GitHub:
             base_url=self._api_url,
             timeout=TIMEOUT_SECONDS,
             user_agent="darner",
-            per_page=100,
+            per_page=PAGE,
             # Writes are repeated by the outbox, which looks first whether they happened.
             retry=GithubRetry(
                 total=3,
                 backoff_factor=0.5,
                 max_rate_limit_wait=5,
                 allowed_methods=frozenset({"GET", "HEAD", "PUT", "DELETE"}),
-            )
-            if self._retry
-            else None,
+            ),
             seconds_between_requests=None,
             seconds_between_writes=None,
             lazy=True,

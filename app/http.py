@@ -16,7 +16,6 @@ from app.intake import Intake
 READY_SECONDS: Final = 10.0
 """How long an answer of `/readyz` is good for: probes come often, and a look at the sandbox is not free."""
 
-
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 RELAYED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 """A proxy on this machine speaks for anybody."""

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -178,9 +178,7 @@ def _refused_row(guid: str, name: str, body: bytes, *, reason: str, now: float) 
 
 
 def _duplicate_of(row: DeliveryRow, first: str) -> DeliveryRow:
-    fields = {name: getattr(row, name) for name in DeliveryRow.__slots__}
-    fields |= {"semantic_key": None, "state": "duplicate", "reason": f"{reasons.DUPLICATE} ({first})"}
-    return DeliveryRow(**fields)
+    return replace(row, semantic_key=None, state="duplicate", reason=f"{reasons.DUPLICATE} ({first})")
 
 
 async def _read_body(headers: Mapping[str, str], receive: Receive) -> bytes | None:

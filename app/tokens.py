@@ -16,6 +16,9 @@ from app.forge_error import RAISED, ForgeError, forge_error
 
 log = logging.getLogger(__name__)
 
+API_VERSION: Final = "2022-11-28"
+TIMEOUT_SECONDS: Final = 15
+
 REFRESH_EARLY_SECONDS: Final = 300.0
 """An installation token lives an hour; one that is nearly over is not handed out.
 
@@ -247,9 +250,9 @@ def _client(api_url: str, auth: Auth.Auth | None) -> Github:
     return Github(
         auth=auth,
         base_url=api_url,
-        timeout=15,
+        timeout=TIMEOUT_SECONDS,
         retry=None,
         seconds_between_requests=None,
         seconds_between_writes=None,
-        api_version="2022-11-28",
+        api_version=API_VERSION,
     )

@@ -113,7 +113,7 @@ class TurnsWorker:
         self._wake_ups = wake_ups
         self._progress = progress
 
-    async def sweep(self) -> None:
+    async def remove_abandoned(self) -> None:
         """Remove the checkouts of turns that have ended: what a crash between outcome and removal left."""
         home = self._runtime.home / "checkouts"
         for directory in sorted(home.iterdir()) if home.is_dir() else ():

@@ -122,7 +122,7 @@ class Server:
             turns = TurnsWorker(
                 runtime, self.wake_ups, Progress(self.database, performer, watcher=self._watcher)
             )
-            await turns.sweep()
+            await turns.remove_abandoned()
             introducing = asyncio.create_task(self._introduce())
             stack.push_async_callback(_end, introducing)
             await asyncio.wait([introducing], timeout=5)

@@ -168,12 +168,8 @@ def engine_for(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         del record
-        # The same that DBOS sets on an engine of its own making, plus WAL and FULL.
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("PRAGMA foreign_keys=ON")
+        make_durable(connection)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -182,6 +178,14 @@ def engine_for(url: str) -> Engine:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
+
+
+def make_durable(connection: Any) -> None:
+    """What DBOS sets on a SQLite connection of its own making, plus WAL, synced at each commit."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def migrate(engine: Engine) -> None:
