@@ -10,10 +10,9 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -47,7 +46,7 @@ case "$1" in
     *) exit 1 ;;
 esac
 """
-"""The program that `credential` names; `Mirror.ensure` puts it at `ASKPASS_NAME` of the repository."""
+"""The program that `logged_in` names; `Mirror.ensure` puts it at `ASKPASS_NAME` of the repository."""
 ASKPASS_NAME: Final = "darner-askpass"
 
 
@@ -94,6 +93,8 @@ class Git:
 
     directory: Path
     protocols: tuple[str, ...] = DEFAULT_PROTOCOLS
+    credential: int | None = None
+    """The open file that `ASKPASS` answers from; see `logged_in`."""
 
     async def run(
         self,
@@ -149,10 +150,15 @@ class Git:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
+            pass_fds=() if self.credential is None else (self.credential,),
             start_new_session=True,
         )
 
     def _environment(self) -> dict[str, str]:
+        login = {
+            "GIT_ASKPASS": str(self.directory / ASKPASS_NAME),
+            "DARNER_CREDENTIAL": f"/proc/self/fd/{self.credential}",
+        }
         return {
             "PATH": _PATH,
             "HOME": "/nonexistent",
@@ -168,6 +174,7 @@ class Git:
             "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_OPTIONAL_LOCKS": "0",
+            **(login if self.credential is not None else {}),
         }
 
 
@@ -215,24 +222,24 @@ def _pipe_of(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
 
 
 @contextmanager
-def credential(git: Git, remote: Remote) -> Iterator[Mapping[str, str]]:
-    """Environment in which `git` can log in to the host of `remote`, and to no other.
+def logged_in(git: Git, remote: Remote) -> Iterator[Git]:
+    """`git` as it can log in to the host of `remote`, and to no other, while the context is open.
 
-    The variables name a program and a file, not the token: that is in the file, of mode 0600 in a private
-    directory, gone when the context ends. The program compares git's whole question, so a redirect to another
-    host, or a rewritten URL, gets no answer.
+    The variables name a program and a file, not the token: that is in the file, which is in memory only, so
+    nothing of it stays on a disk, however the service ends. The program compares git's whole question, so a
+    redirect to another host, or a rewritten URL, gets no answer.
     """
     parts = urlsplit(remote.url)
     if not remote.token or parts.scheme not in DEFAULT_PROTOCOLS:
-        yield {}
+        yield git
         return
-    with tempfile.TemporaryDirectory(prefix="darner-git-") as private:
-        answers = Path(private) / "credential"
-        descriptor = os.open(answers, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            lines = (parts.scheme, parts.netloc, remote.username, remote.token)
-            file.write("".join(f"{line}\n" for line in lines))
-        yield {"GIT_ASKPASS": str(git.directory / ASKPASS_NAME), "DARNER_CREDENTIAL": str(answers)}
+    answers = os.memfd_create("darner-credential")
+    try:
+        lines = (parts.scheme, parts.netloc, remote.username, remote.token)
+        os.write(answers, "".join(f"{line}\n" for line in lines).encode())
+        yield replace(git, credential=answers)
+    finally:
+        os.close(answers)
 
 
 class ObjectReader:

@@ -24,7 +24,7 @@ from sandbox.git import (
     GitFailed,
     ObjectReader,
     Remote,
-    credential,
+    logged_in,
 )
 from sandbox.push import (
     BranchProtected,
@@ -169,8 +169,8 @@ class Mirror:
         async with self._exclusive():
             if await self._has_all(refs_or_shas):
                 return
-            with credential(self._git, remote) as environment:
-                await self._git.run(
+            with logged_in(self._git, remote) as git:
+                await git.run(
                     "fetch",
                     "--quiet",
                     "--no-tags",
@@ -182,7 +182,6 @@ class Mirror:
                     *refspecs,
                     limit=_SMALL,
                     seconds=_NETWORK,
-                    environment=environment,
                 )
 
     async def _has_all(self, refs_or_shas: Sequence[str]) -> bool:
@@ -300,7 +299,7 @@ class Mirror:
         """
         self._check_protocol(remote)
         ref = _full_ref(f"refs/heads/{branch}")
-        with credential(self._git, remote) as environment:
+        with logged_in(self._git, remote) as git:
             arguments = (
                 "push",
                 "--porcelain",
@@ -313,16 +312,14 @@ class Mirror:
                 remote.url,
                 f"{_sha(sha)}:{ref}",
             )
-            finished = await self._git.finish(
-                *arguments, limit=_SMALL, seconds=_NETWORK, environment=environment
-            )
+            finished = await git.finish(*arguments, limit=_SMALL, seconds=_NETWORK)
             if finished.exit_status == 0:
                 return Pushed()
             output = finished.stdout.decode(errors="replace")
             rejection = next((line for line in output.splitlines() if line.startswith("!")), None)
             if rejection is None:
                 return refusal_of_access(arguments, finished.exit_status, finished.stderr)
-            current = await self._remote_head(remote, ref, environment)
+            current = await _remote_head(git, remote, ref)
         if current == sha:
             return Pushed()
         if current != expected:
@@ -414,22 +411,14 @@ class Mirror:
         )
         return _sha(output.decode().strip())
 
-    async def _remote_head(self, remote: Remote, ref: str, environment: Mapping[str, str]) -> str | None:
-        output = await self._git.run(
-            "ls-remote",
-            "--refs",
-            "--",
-            remote.url,
-            ref,
-            limit=_SMALL,
-            seconds=_QUICK,
-            environment=environment,
-        )
-        for line in output.decode(errors="replace").splitlines():
-            sha, _, name = line.partition("\t")
-            if name == ref:
-                return sha
-        return None
+
+async def _remote_head(git: Git, remote: Remote, ref: str) -> str | None:
+    output = await git.run("ls-remote", "--refs", "--", remote.url, ref, limit=_SMALL, seconds=_QUICK)
+    for line in output.decode(errors="replace").splitlines():
+        sha, _, name = line.partition("\t")
+        if name == ref:
+            return sha
+    return None
 
 
 def _is_sha(name: str) -> bool:

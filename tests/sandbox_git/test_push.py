@@ -97,13 +97,17 @@ async def test_the_token_goes_to_its_own_host_only(
 async def test_nothing_of_a_credential_is_left_behind(
     mirror: Mirror, forge: Forge, base: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The private directory is gone after the fetch; a URL with a credential in it is refused outright."""
+    """It is on no disk even while git runs, should the service be killed; a URL never holds it."""
     private = tmp_path / "private"
     private.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(private))
+    seen: list[list[Path]] = []
+    forge.during = lambda _path: seen.append(list(private.iterdir()))
 
     await mirror.fetch(forge.remote("origin.git"), "main")
 
+    assert forge.credentials
+    assert all(files == [] for files in seen)
     assert list(private.iterdir()) == []
     assert TOKEN not in repr(forge.remote("origin.git"))
     with pytest.raises(ValueError, match="no credential"):
