@@ -5,12 +5,9 @@ The checkout is made ready while the model reads its first request; the first to
 
 import asyncio
 import logging
-import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection
@@ -25,8 +22,9 @@ from app.store import inbox, turns
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
+from app.turn_report import last_plan, tests_run
 from app.view import CONFIG_PATH
-from handlers import comments
+from app.workspaces import PendingWorkspace, Workspaces
 from handlers.briefing import compose
 from handlers.broker import protected_among
 from handlers.config import ConfigRefused, parse_config
@@ -35,11 +33,7 @@ from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
-    CommandExecution,
     Failed,
-    Life,
-    PlanStep,
-    PlanUpdate,
     ThreadId,
     Turn,
     TurnId,
@@ -52,19 +46,13 @@ from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
 from harness.tools import open_tools
 from harness.tools.context import ToolContext
-from sandbox.base import PROTECTED_PATHS, Driver, Policy, Sandbox, SandboxError
-from sandbox.checkout import Checkout, check_out, remove_tree, reopen
+from sandbox.base import PROTECTED_PATHS, Policy, SandboxError
+from sandbox.checkout import Checkout
 from sandbox.git import GitFailed
 from sandbox.mirror import Identity, Mirror
 from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)
-
-TEST_COMMAND: Final = re.compile(
-    r"(?<![\w.-])(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
-    r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)(?![\w-]|\.\w)"
-)
-"""A program's name as a word of its own: neither a path that has it in it, nor its settings file."""
 
 ATTEMPTS: Final = 8
 """Times that a turn is taken up without getting as far as an end or a wait."""
@@ -73,9 +61,6 @@ FORGE_PAUSE: Final = 60.0
 PATIENCE_SECONDS: Final = 24 * 3600.0
 """How long a turn waits for a forge that is out of order."""
 
-HEAD_START_SECONDS: Final = 0.1
-"""That the first request has before the checkout is begun, unless a tool wants it sooner: writing thousands
-of files makes the journal wait for the disk (measured: 60 ms), and a model takes longer to answer anyway."""
 PATCH_LIMIT: Final = 60_000
 """Characters of a held-back patch that a comment may show."""
 
@@ -87,9 +72,8 @@ class Runtime:
     database: Database
     github: GitHub
     mirrors: Mirrors
-    driver: Driver
+    workspaces: Workspaces
     model: Model
-    home: Path
     limits: TurnLimits
     bot: Callable[[], Bot]
     now: Callable[[], float]
@@ -115,10 +99,9 @@ class TurnsWorker:
 
     async def remove_abandoned(self) -> None:
         """Remove the checkouts of turns that have ended: what a crash between outcome and removal left."""
-        home = self._runtime.home / "checkouts"
-        for directory in sorted(home.iterdir()) if home.is_dir() else ():
-            if not await self._is_unfinished(directory.name):
-                await self._remove_checkout(directory.name)
+        for turn in self._runtime.workspaces.kept():
+            if not await self._is_unfinished(turn):
+                await self._runtime.workspaces.remove(turn)
 
     async def _is_unfinished(self, turn: str) -> bool:
         row = await self._runtime.database.read(lambda connection: turns.find(connection, turn))
@@ -220,7 +203,7 @@ class TurnsWorker:
         )
         request = row.request or await self._compose(row, start, place, mirror)
         policy = Policy(mode=start.mode)
-        async with self._workspace(row, start, mirror, policy) as workspace:
+        async with self._runtime.workspaces.opened(row.id, start.base_sha, mirror, policy) as workspace:
             result = await self._turn(row, start, place, request, journal, workspace)
             if not isinstance(result.outcome, Waiting):
                 left = await self._collect(row, start, mirror, await workspace.checkout())
@@ -245,7 +228,7 @@ class TurnsWorker:
         place: RepositoryRef,
         request: str,
         journal: SqlJournal,
-        workspace: "_PendingWorkspace",
+        workspace: PendingWorkspace,
     ) -> TurnResult:
         turn = Turn(
             id=TurnId(row.id),
@@ -261,38 +244,6 @@ class TurnsWorker:
             return await run_turn(
                 turn, model=self._runtime.model, tools=tools, session=session, journal=journal
             )
-
-    @asynccontextmanager
-    async def _workspace(
-        self, row: TurnRow, start: StartTurn, mirror: Mirror, policy: Policy
-    ) -> AsyncIterator["_PendingWorkspace"]:
-        """The checkout and its sandbox, being made ready. The checkout stays until the outcome is stored."""
-        stack = AsyncExitStack()
-        wanted = asyncio.Event()
-
-        async def prepare() -> tuple[Checkout, Sandbox]:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(wanted.wait(), HEAD_START_SECONDS)
-            checkout = await self._checkout(row, start, mirror)
-            sandbox = await stack.enter_async_context(self._runtime.driver.open(checkout.workspace, policy))
-            return checkout, sandbox
-
-        task = asyncio.create_task(prepare())
-        try:
-            yield _PendingWorkspace(task, wanted)
-        finally:
-            if not task.done():
-                task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await stack.aclose()
-
-    async def _checkout(self, row: TurnRow, start: StartTurn, mirror: Mirror) -> Checkout:
-        """What the turn had before its worker died, else a new one."""
-        directory = self._runtime.home / "checkouts" / row.id
-        if kept := reopen(mirror, start.base_sha, directory):
-            return kept
-        await remove_tree(directory)
-        return await check_out(mirror, start.base_sha, directory, owner_uid=self._runtime.driver.owner_uid)
 
     async def _collect(self, row: TurnRow, start: StartTurn, mirror: Mirror, checkout: Checkout) -> _Left:
         """The result as data, kept in the mirror: from here on the checkout is not needed."""
@@ -344,8 +295,8 @@ class TurnsWorker:
             changes=left.changes,
             protected_patch=left.protected_patch,
             patch=left.patch,
-            plan=_plan(entries),
-            commands_run=_tests_run(entries),
+            plan=last_plan(entries),
+            commands_run=tests_run(entries),
         )
         now = self._runtime.now()
 
@@ -368,14 +319,7 @@ class TurnsWorker:
             extra={"fields": {"turn": row.id, "outcome": result.outcome.status, "steps": result.steps}},
         )
         if not isinstance(result.outcome, Waiting):
-            await self._remove_checkout(row.id)
-
-    async def _remove_checkout(self, turn: str) -> None:
-        try:
-            await remove_tree(self._runtime.home / "checkouts" / turn)
-        except (SandboxError, OSError, TimeoutError) as error:
-            # Only room on the disk; the next start tries again.
-            log.warning("checkout.kept", extra={"fields": {"turn": turn, "error": str(error)}})
+            await self._runtime.workspaces.remove(row.id)
 
 
 def _start_of(row: TurnRow) -> StartTurn:
@@ -396,41 +340,3 @@ def _proposed(change: ChangedFile) -> ProposedChange:
         added_lines=change.added_lines,
         removed_lines=change.removed_lines,
     )
-
-
-def _plan(entries: Sequence[Entry]) -> tuple[PlanStep, ...]:
-    """The plan as the agent left it."""
-    for entry in reversed(entries):
-        if entry.life is Life.COMPLETED and isinstance(entry.item, PlanUpdate):
-            return entry.item.plan
-    return ()
-
-
-def _tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """The last result of each command that looks like a test run."""
-    found: dict[str, str] = {}
-    for entry in entries:
-        item = entry.item
-        if entry.life is not Life.COMPLETED or not isinstance(item, CommandExecution):
-            continue
-        if item.exit_code is not None and TEST_COMMAND.search(item.command):
-            found[item.command] = comments.checked(item.command, exit_code=item.exit_code)
-    return tuple(found.values())[-5:]
-
-
-class _PendingWorkspace:
-    """A workspace that may still be in the making."""
-
-    def __init__(self, task: "asyncio.Task[tuple[Checkout, Sandbox]]", wanted: asyncio.Event) -> None:
-        self._task = task
-        self._wanted = wanted
-
-    async def sandbox(self) -> Sandbox:
-        return (await self._made())[1]
-
-    async def checkout(self) -> Checkout:
-        return (await self._made())[0]
-
-    async def _made(self) -> tuple[Checkout, Sandbox]:
-        self._wanted.set()
-        return await asyncio.shield(self._task)

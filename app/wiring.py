@@ -30,6 +30,7 @@ from app.store.keys import key
 from app.tokens import AppTokens, PersonalToken, Tokens
 from app.turn_parts import api_key_of, driver_of, limits_of, model_of
 from app.turns_worker import Runtime, TurnsWorker
+from app.workspaces import Workspaces
 from handlers.view import Bot
 from harness.models.probe import endpoint_fault
 from sandbox.base import SandboxMode
@@ -112,9 +113,8 @@ class Server:
                 database=self.database,
                 github=self.github,
                 mirrors=self.mirrors,
-                driver=self._driver,
+                workspaces=Workspaces(self._settings.home, self._driver),
                 model=model,
-                home=self._settings.home,
                 limits=limits_of(self._settings),
                 bot=lambda: self.bot,
                 now=time.time,

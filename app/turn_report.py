@@ -1,0 +1,37 @@
+"""What a turn's journal tells of it when it is over: the plan as it stood, the tests that were run."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from handlers import comments
+from harness.items import CommandExecution, Life, PlanStep, PlanUpdate
+from harness.protocols import Entry
+
+TEST_COMMAND: Final = re.compile(
+    r"(?<![\w.-])(pytest|unittest|tox|nox|make (test|check)|npm (run )?test|yarn test|pnpm test|jest|vitest"
+    r"|go test|cargo (test|nextest)|mvn test|gradle test|ctest|rspec|phpunit)(?![\w-]|\.\w)"
+)
+"""A program's name as a word of its own: neither a path that has it in it, nor its settings file."""
+
+MOST_TESTS: Final = 5
+
+
+def last_plan(entries: Sequence[Entry]) -> tuple[PlanStep, ...]:
+    """The plan as the agent left it."""
+    for entry in reversed(entries):
+        if entry.life is Life.COMPLETED and isinstance(entry.item, PlanUpdate):
+            return entry.item.plan
+    return ()
+
+
+def tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The last result of each command that looks like a test run; of many commands the newest."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        item = entry.item
+        if entry.life is not Life.COMPLETED or not isinstance(item, CommandExecution):
+            continue
+        if item.exit_code is not None and TEST_COMMAND.search(item.command):
+            found[item.command] = comments.checked(item.command, exit_code=item.exit_code)
+    return tuple(found.values())[-MOST_TESTS:]
