@@ -32,7 +32,7 @@ from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed,
 from handlers.markers import make_marker, verify_marker
 from handlers.scan import scan
 from handlers.view import Bot
-from sandbox.mirror import BranchProtected, Denied, HeadMoved, Identity, Pushed
+from sandbox.mirror import BranchProtected, Denied, HeadMoved, Identity, Mirror, Pushed
 from sandbox.result import MAX_FILE_BYTES, ChangedFile
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,6 @@ class Performer:
         bot: Callable[[], Bot],
         marker_key: bytes,
         secrets: Callable[[], Sequence[str]],
-        now: Callable[[], float],
     ) -> None:
         self._database = database
         self._github = github
@@ -72,7 +71,6 @@ class Performer:
         self._bot = bot
         self._marker_key = marker_key
         self._secrets = secrets
-        self._now = now
 
     async def perform(self, pending: Pending, thread: str, place: RepositoryRef) -> Performed:
         """Do it. Raises `ForgeError` and `sandbox.git.GitFailed`."""
@@ -175,45 +173,34 @@ class Performer:
         if turn is None or turn.snapshot is None:
             msg = f"the result of turn {effect.turn_id} is not in the store"
             raise ForgeError("invalid", msg, status=0)
-        snapshot = turn.snapshot
         mirror = self._mirrors.of(place)
-        by_path = {change.path: change for change in ended.changes}
-        files: list[ChangedFile] = []
-        for path in effect.paths:
-            change = by_path[path]
-            data = (
-                None
-                if change.kind == "delete"
-                else await mirror.read_entry(snapshot, path, limit=MAX_FILE_BYTES)
-            )
-            files.append(ChangedFile(path=path, kind=change.kind, mode=change.mode, data=data))
-        bot = self._bot()
-        author = Identity(
-            bot.login, f"{bot.id}+{bot.login}@users.noreply.{urlsplit(self._github.web_url).hostname}"
-        )
-        # The dates are the turn's, not the clock's: a repeated push makes the same commit.
-        date = int(turn.ended_at or turn.created_at)
-        message = await self.plain(effect.message)
         sha = await mirror.commit(
-            parent=effect.parent, changes=files, message=message, author=author, date=date
+            parent=effect.parent,
+            changes=await _delivered(mirror, turn.snapshot, ended, effect.paths),
+            message=await self.plain(effect.message),
+            author=self._author(),
+            # The turn's date, not the clock's: a repeated push makes the same commit.
+            date=int(turn.ended_at or turn.created_at),
         )
         async with self._mirrors.push_remote(place) as remote:
             outcome = await mirror.push(remote, sha=sha, branch=effect.branch, expected=effect.expected)
         match outcome:
             case Pushed():
                 return Performed({"sha": sha}, ResultPushed(ended=ended, push=effect, sha=sha))
-            case HeadMoved():
-                detail = outcome.current or ""
-                return _refused(PushRefused(ended=ended, push=effect, reason="head_moved", detail=detail))
-            case Denied():
-                return _refused(PushRefused(ended=ended, push=effect, reason="denied", detail=outcome.detail))
-            case BranchProtected():
-                refusal = PushRefused(
-                    ended=ended, push=effect, reason="branch_protected", detail=outcome.detail
-                )
-                return _refused(refusal)
+            case HeadMoved(current):
+                return _refused(ended, effect, "head_moved", current or "")
+            case Denied(detail):
+                return _refused(ended, effect, "denied", detail)
+            case BranchProtected(detail):
+                return _refused(ended, effect, "branch_protected", detail)
             case _:
                 assert_never(outcome)
+
+    def _author(self) -> Identity:
+        """By this address the forge shows the commit as the bot's."""
+        bot = self._bot()
+        host = urlsplit(self._github.web_url).hostname
+        return Identity(bot.login, f"{bot.id}+{bot.login}@users.noreply.{host}")
 
     async def _ended(self, cause: int) -> TurnEnded:
         """The end of the turn whose result an effect is about."""
@@ -270,5 +257,25 @@ class Performer:
             raise
 
 
-def _refused(event: PushRefused) -> Performed:
-    return Performed({"refused": event.reason, "detail": event.detail}, event)
+async def _delivered(
+    mirror: Mirror, snapshot: str, ended: TurnEnded, paths: Sequence[str]
+) -> list[ChangedFile]:
+    """The changes at `paths`, as the turn left them."""
+    by_path = {change.path: change for change in ended.changes}
+    files: list[ChangedFile] = []
+    for path in paths:
+        change = by_path[path]
+        is_gone = change.kind == "delete"
+        data = None if is_gone else await mirror.read_entry(snapshot, path, limit=MAX_FILE_BYTES)
+        files.append(ChangedFile(path=path, kind=change.kind, mode=change.mode, data=data))
+    return files
+
+
+def _refused(
+    ended: TurnEnded,
+    push: PushResult,
+    reason: Literal["head_moved", "denied", "branch_protected"],
+    detail: str,
+) -> Performed:
+    refused = PushRefused(ended=ended, push=push, reason=reason, detail=detail)
+    return Performed({"refused": reason, "detail": detail}, refused)

@@ -33,11 +33,13 @@ from app.turns_worker import Runtime, TurnsWorker
 from app.workspaces import Workspaces
 from handlers.view import Bot
 from harness.models.probe import endpoint_fault
+from harness.protocols import Model
 from sandbox.base import SandboxMode
 
 log = logging.getLogger(__name__)
 
-IDENTITY_RETRY_SECONDS: Final = 10.0
+LONGEST_INTRODUCTION_PAUSE: Final = 10.0
+"""Seconds between two tries to learn who we are; the first come sooner: no turn goes on before."""
 
 
 def required(settings: Settings) -> None:
@@ -97,31 +99,7 @@ class Server:
             marker_key = await self.database.write(lambda connection: key(connection, "markers", fresh=fresh))
             stack.push_async_callback(self.mirrors.close)
             model = await stack.enter_async_context(model_of(self._settings))
-            performer = Performer(
-                self.database,
-                self.github,
-                self.mirrors,
-                bot=lambda: self.bot,
-                marker_key=marker_key,
-                secrets=self.secrets,
-                now=time.time,
-            )
-            events = EventsWorker(
-                self.database, self.wake_ups, self.github, performer, bot=lambda: self.bot, now=time.time
-            )
-            runtime = Runtime(
-                database=self.database,
-                github=self.github,
-                mirrors=self.mirrors,
-                workspaces=Workspaces(self._settings.home, self._driver),
-                model=model,
-                limits=limits_of(self._settings),
-                bot=lambda: self.bot,
-                now=time.time,
-            )
-            turns = TurnsWorker(
-                runtime, self.wake_ups, Progress(self.database, performer, watcher=self._watcher)
-            )
+            events, turns = self._workers(model, marker_key)
             await turns.remove_abandoned()
             introducing = asyncio.create_task(self._introduce())
             stack.push_async_callback(_end, introducing)
@@ -133,6 +111,34 @@ class Server:
             )
             log.info("server.started", extra={"fields": {"bot": self.bot.login, "mention": self.bot.mention}})
             yield
+
+    def _workers(self, model: Model, marker_key: bytes) -> tuple[EventsWorker, TurnsWorker]:
+        def bot() -> Bot:
+            return self.bot
+
+        performer = Performer(
+            self.database,
+            self.github,
+            self.mirrors,
+            bot=bot,
+            marker_key=marker_key,
+            secrets=self.secrets,
+        )
+        runtime = Runtime(
+            database=self.database,
+            github=self.github,
+            mirrors=self.mirrors,
+            workspaces=Workspaces(self._settings.home, self._driver),
+            model=model,
+            limits=limits_of(self._settings),
+            bot=bot,
+            now=time.time,
+        )
+        progress = Progress(self.database, performer, watcher=self._watcher)
+        return (
+            EventsWorker(self.database, self.wake_ups, self.github, performer, bot=bot, now=time.time),
+            TurnsWorker(runtime, self.wake_ups, progress),
+        )
 
     def _once_known(self, drive: Drive) -> Drive:
         """Nothing is decided before we know who we are: our own comments would look like others'."""
@@ -157,12 +163,14 @@ class Server:
 
     async def _introduce(self) -> None:
         """Ask the forge who we are, until it tells."""
+        pause = 0.5
         while True:
             try:
                 identity = await asyncio.to_thread(self._tokens.identity)
             except ForgeError as error:
                 log.warning("forge.unreachable", extra={"fields": {"error": str(error)}})
-                await asyncio.sleep(IDENTITY_RETRY_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_INTRODUCTION_PAUSE)
                 continue
             mention = self._settings.mention or identity.slug or "darner"
             self.bot = replace(self.bot, id=identity.id, login=identity.login, mention=mention)

@@ -123,7 +123,7 @@ async def _stage(
     import secrets
 
     from app.log import configure_logging
-    from demo import forge, model, story
+    from demo import forge, story
     from demo.forge.person import signed_in
 
     secret = secrets.token_hex(16)
@@ -132,20 +132,7 @@ async def _stage(
     async with AsyncExitStack() as stack:
         local = await stack.enter_async_context(forge.serve(home / "forge", port=port))
         local.create_repository(REPOSITORY, directory=story.REPOSITORY)
-        if real is None:
-            model_url = await stack.enter_async_context(model.serve(model.create_app()))
-            spoken: dict[str, Any] = {
-                "model": model.BY_CONTENT,
-                "openai_base_url": f"{model_url}/v1",
-                "openai_api_key": "the scripted model takes any key",
-            }
-        else:
-            spoken = {
-                "model": real.model,
-                "model_wire": real.model_wire,
-                "openai_base_url": real.openai_base_url,
-                "openai_api_key": real.openai_api_key,
-            }
+        spoken = await stack.enter_async_context(_model(real))
         settings = Settings(
             home=home / "darner",
             github_url=local.url,
@@ -160,6 +147,22 @@ async def _stage(
             signed_in("maya", api_url=local.api_url, token=local.tokens["maya"])
         )
         yield Stage(local, maya, settings)
+
+
+@asynccontextmanager
+async def _model(real: Settings | None) -> AsyncIterator[dict[str, Any]]:
+    """The settings that lead to the model: the real one's, or those of a scripted one, served meanwhile."""
+    if real is not None:
+        yield real.model_dump(include={"model", "model_wire", "openai_base_url", "openai_api_key"})
+        return
+    from demo import model
+
+    async with model.serve(model.create_app()) as url:
+        yield {
+            "model": model.BY_CONTENT,
+            "openai_base_url": f"{url}/v1",
+            "openai_api_key": "the scripted model takes any key",
+        }
 
 
 @asynccontextmanager
