@@ -9,11 +9,10 @@ from app.view import CONFIG_PATH
 from handlers.briefing import BriefedComment, InstructionFile, Material
 from handlers.config import ConfigRefused, parse_config
 from handlers.effects import StartTurn
+from harness.instructions import PROJECT_BYTES, PROJECT_FILE
 from sandbox.base import FileTooLarge
 from sandbox.mirror import Mirror
 
-INSTRUCTION_NAME: Final = "AGENTS.md"
-INSTRUCTION_BYTES: Final = 32 * 1024
 LARGEST_READ: Final = 1024 * 1024
 DIFF_CHARACTERS: Final = 200_000
 """More than a briefing holds: it cuts, and says so."""
@@ -40,7 +39,7 @@ async def gather(
 async def _instructions(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]:
     """The `AGENTS.md` files of the base: the head's are data like any other file (attack class A5)."""
     found: list[InstructionFile] = []
-    for path in await mirror.list_paths(sha, names=(INSTRUCTION_NAME,)):
+    for path in await mirror.list_paths(sha, names=(PROJECT_FILE,)):
         data = await read_beginning(mirror, sha, path)
         if data is not None:
             found.append(InstructionFile(path, data.decode("utf-8", "replace")))
@@ -53,7 +52,7 @@ async def read_beginning(mirror: Mirror, sha: str, path: str) -> bytes | None:
         data = await mirror.read(sha, path, limit=LARGEST_READ)
     except FileTooLarge:
         return b"(This file is too large to be read as instructions.)"
-    return None if data is None else data[:INSTRUCTION_BYTES]
+    return None if data is None else data[:PROJECT_BYTES]
 
 
 async def _diff(mirror: Mirror, start: StartTurn) -> str | None:

@@ -20,7 +20,7 @@ from app.store import inbox, turns
 from app.store.database import Database
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_parts import driver_of, limits_of, model_of
-from harness.instructions import INSTRUCTIONS
+from harness.instructions import INSTRUCTIONS, PROJECT_BYTES, PROJECT_FILE
 from harness.items import Item, Life, Stopped, ThreadId, Turn, TurnId, TurnResult, Usage, Waiting
 from harness.loop import run_turn
 from harness.memory import PlainSession
@@ -32,8 +32,6 @@ from sandbox.local import ChangedFile
 
 PATIENCE_SECONDS: Final = 600.0
 """How long a person is kept waiting for an endpoint's limit before the turn ends instead."""
-INSTRUCTION_FILE: Final = "AGENTS.md"
-INSTRUCTION_BYTES: Final = 32 * 1024
 PLACE: Final = """\
 This task is on a local directory; your checkout is a copy of it. What you change is put into the directory
 when you are done. Nothing is committed, and no pull request is opened."""
@@ -185,7 +183,7 @@ class LocalTurn:
     def _request(self, *, was_left_out: bool) -> str:
         parts = [PLACE]
         if instructions := _instructions_in(self._asked.directory):
-            parts.append(f"# {INSTRUCTION_FILE} of the directory\n\n{instructions}")
+            parts.append(f"# {PROJECT_FILE} of the directory\n\n{instructions}")
         if was_left_out:
             parts.append(LEFT_OUT)
         parts.append(f"# The request\n\n{self._asked.prompt}")
@@ -218,7 +216,7 @@ def _instructions_in(directory: Path) -> str:
     """The directory's own instructions: the person who asks owns them, as they own the directory."""
     files = CheckoutFiles(directory.resolve(), Policy(SandboxMode.READ_ONLY))
     try:
-        content = files.read(INSTRUCTION_FILE, limit=INSTRUCTION_BYTES)
+        content = files.read(PROJECT_FILE, limit=PROJECT_BYTES)
     except (FileMissing, FileTooLarge, PathRefused):
         return ""
     return content.data.decode("utf-8", "replace").strip()

@@ -15,9 +15,8 @@ from typing import Final
 from handlers.effects import StartTurn
 from handlers.hidden import remove_hidden
 from handlers.invisible import strip_invisible
+from harness.instructions import PROJECT_BYTES
 
-INSTRUCTION_BYTES: Final = 32 * 1024
-"""Of all `AGENTS.md` files together."""
 _REQUEST: Final = 16_000
 _SUBJECT: Final = 12_000
 _COMMENT: Final = 6_000
@@ -139,7 +138,7 @@ class _Composition:
         files = sorted(self._material.instructions, key=lambda file: (_depth(file.path), file.path))
         if self._start.path:
             files = [file for file in files if _governs(file.path, self._start.path)]
-        budget = INSTRUCTION_BYTES
+        budget = PROJECT_BYTES
         kept: dict[str, str] = {}
         order = list(reversed(files)) if self._start.path else files
         for file in order:

@@ -1,6 +1,14 @@
-"""What every turn tells the model about itself and its place. The same bytes for all, so that caches hold."""
+"""What every turn tells the model about itself and its place, and where a project adds its own word.
+
+The same bytes for all, so that caches hold.
+"""
 
 from typing import Final
+
+PROJECT_FILE: Final = "AGENTS.md"
+"""How a project wants work done in it. https://agents.md"""
+PROJECT_BYTES: Final = 32 * 1024
+"""Of all these files together."""
 
 INSTRUCTIONS: Final = """\
 You are Darner, a coding agent. You work alone on one task in a checkout of a repository, in a sandbox;

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.briefing import INSTRUCTION_BYTES, BriefedComment, InstructionFile, Material, Report, compose
-from harness.instructions import INSTRUCTIONS
+from handlers.briefing import BriefedComment, InstructionFile, Material, Report, compose
+from harness.instructions import INSTRUCTIONS, PROJECT_BYTES
 from tests.handlers.people import start_on_issue, start_on_pull
 
 NONCE = "9f3a21c0"
@@ -158,7 +158,7 @@ def test_instruction_files_go_from_the_root_to_the_nearest_within_their_bound() 
     assert on_line.text.index("root root") < on_line.text.index("nearest\n")
     assert "elsewhere" not in on_line.text
     for briefing in (on_issue, on_line):
-        assert len(briefing.text.encode()) < INSTRUCTION_BYTES + 2000
+        assert len(briefing.text.encode()) < PROJECT_BYTES + 2000
 
 
 def test_a_request_about_a_line_shows_the_place() -> None:
