@@ -57,7 +57,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS: Final = 8
 """Times that a turn is taken up without getting as far as an end or a wait."""
 
-FORGE_PAUSE: Final = 60.0
+LONGEST_FORGE_PAUSE: Final = 60.0
+"""Between two tries when the forge names no time; the first come sooner: mostly it was one bad answer."""
 PATIENCE_SECONDS: Final = 24 * 3600.0
 """How long a turn waits for a forge that is out of order."""
 
@@ -144,11 +145,11 @@ class TurnsWorker:
             await self._let_go(row, owner, delay=0.0, is_fault=False)
             raise
         except ForgeError as error:
-            is_worth_waiting = self._runtime.now() - row.created_at < PATIENCE_SECONDS
-            if not error.is_passing or not is_worth_waiting:
+            age = self._runtime.now() - row.created_at
+            if not error.is_passing or age >= PATIENCE_SECONDS:
                 await self._give_up(row, start, owner, str(error))
                 return
-            delay = min(max(error.retry_after or FORGE_PAUSE, 1.0), 3600.0)
+            delay = min(max(error.retry_after or min(age / 2, LONGEST_FORGE_PAUSE), 1.0), 3600.0)
             await self._let_go(row, owner, delay=delay, is_fault=False, why=str(error))
         except GitFailed as error:
             await self._put_off(row, start, owner, str(error))
@@ -176,6 +177,7 @@ class TurnsWorker:
             self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
 
         await self._runtime.database.write(store)
+        self._wake_ups.nudge(Queue.TURNS, row.thread, after=delay)
         fields = {"turn": row.id, "thread": row.thread, "why": why, "delay": delay}
         log.warning("turn.let_go", extra={"fields": fields})
 
