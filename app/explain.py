@@ -5,16 +5,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection
 
 from app.store import deliveries, inbox, outbox, turns
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainedEffect:
-    key: str
-    type: str
-    state: str
-    attempts: int
-    error: str
-    result: dict[str, object]
+from app.store.outbox import EffectRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +30,7 @@ class Explanation:
     decision: str
     """The delivery's state: handled, ignored, duplicate, refused, pending, failed."""
     reason: str
-    effects: tuple[ExplainedEffect, ...]
+    effects: tuple[EffectRow, ...]
     """Everything that came of it, the end of its turn included."""
     turn: ExplainedTurn | None
 
@@ -65,14 +56,12 @@ def explain(connection: Connection, guid: str) -> Explanation | None:
         command=row.command,
         decision=row.state,
         reason=row.reason,
-        effects=tuple(
-            ExplainedEffect(e.key, e.type, e.state, e.attempts, e.error, e.result) for e in effects
-        ),
+        effects=tuple(effects),
         turn=_turn_of(connection, effects),
     )
 
 
-def _turn_of(connection: Connection, effects: list[outbox.EffectRow]) -> ExplainedTurn | None:
+def _turn_of(connection: Connection, effects: list[EffectRow]) -> ExplainedTurn | None:
     started = [str(e.result["turn"]) for e in effects if e.type == "start_turn" and "turn" in e.result]
     turn = turns.find(connection, started[0]) if started else None
     if turn is None:

@@ -233,13 +233,10 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
         return "❌ **Not delivered**"
     if publication is not None and publication.detour == "head_moved":
         return "🔀 **Head moved**"
-    if judgement.held or (publication is not None and publication.pull_fault):
-        return "✋ **Done with open points**"
-    if judgement.refused and publication is None:
+    if publication is None and judgement.refused and not judgement.held:
         return "🚫 **Refused by policy**"
-    if judgement.refused:
-        return "✋ **Done with open points**"
-    if publication is None and _is_shown_as_patch(ended, judgement):
+    is_elsewhere = _is_shown_as_patch(ended, judgement) if publication is None else publication.pull_fault
+    if judgement.held or judgement.refused or is_elsewhere:
         return "✋ **Done with open points**"
     if publication is None and ended.start.mode is SandboxMode.WORKSPACE_WRITE:
         return "🆗 **Nothing changed**"
@@ -305,7 +302,7 @@ def _limit(limit: Literal["steps", "tokens", "wall_time"], allowed: float) -> st
 def _tests(ended: TurnEnded) -> str:
     if not ended.commands_run:
         return ""
-    shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run[-5:])
+    shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run)
     return f"Checked with:\n{shown}"
 
 
@@ -434,7 +431,7 @@ def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_compan
     if ended.plan:
         blocks.append(f"**Plan**\n\n{checklist(ended.plan)}")
     if ended.commands_run:
-        shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run[-10:])
+        shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run)
         blocks.append(f"**Checked with**\n\n{shown}")
     else:
         blocks.append("**Not checked**: the agent ran no tests that I recognised.")

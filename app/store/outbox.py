@@ -27,6 +27,8 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
+    """What became of an effect."""
+
     key: str
     type: str
     state: str

@@ -5,8 +5,9 @@ import logging
 import pytest
 
 from app.cli.why import show
-from app.explain import ExplainedEffect, Explanation
+from app.explain import Explanation
 from app.log import EventFormatter
+from app.store.outbox import EffectRow
 
 TITLE = "\x1b]0;pwned\x07\x1b[2J\rpaid\n2026-01-01 info turn.ended\u202e"
 
@@ -34,7 +35,7 @@ def test_an_error_that_quotes_a_stranger_is_readable() -> None:
 
 
 def test_why_shows_words_and_no_control_sequences(capsys: pytest.CaptureFixture[str]) -> None:
-    effect = ExplainedEffect("k", "post_comment", "failed", 8, f"it said {TITLE}", {})
+    effect = EffectRow("k", "post_comment", "failed", 8, f"it said {TITLE}", {})
 
     show(
         Explanation(
