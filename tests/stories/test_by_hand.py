@@ -1,5 +1,6 @@
 """Started by hand: the commands of the manual, in processes of their own, killed and started again."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 
@@ -67,6 +68,41 @@ async def test_a_killed_server_goes_on_where_it_was(house: House) -> None:
     assert [item["command"].split()[1] for item in commands] == ["one", "two", "three"]
     assert "interrupted" in str(commands[1])
     assert len(await house.bot_comments(issue)) == 2
+
+
+async def test_a_forge_that_is_ill_when_the_server_starts_costs_it_a_moment(house: House) -> None:
+    """Who it is, it asks again at once: it does not begin to work without knowing."""
+    answers = [_answer(200, f'{{"id": 7, "login": "{BOT}"}}'), _answer(502), _answer(502)]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers.pop() if len(answers) > 1 else answers[0])
+        await writer.drain()
+        writer.close()
+
+    await house.stop()
+    forge_url = house.settings["DARNER_GITHUB_URL"]
+    log = house.home / "serve.log"
+    logged = len(log.read_text())
+    try:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as forge:
+            port = forge.sockets[0].getsockname()[1]
+            house.settings["DARNER_GITHUB_URL"] = f"http://127.0.0.1:{port}"
+            await house.serve()
+            await house.stop()
+    finally:
+        house.settings["DARNER_GITHUB_URL"] = forge_url
+    await house.serve()
+
+    told = log.read_text()[logged:]
+    assert told.count("forge.unreachable") == 2
+    [first, _] = [line for line in told.splitlines() if "server.started" in line]
+    assert BOT in first
+
+
+def _answer(status: int, body: str = "") -> bytes:
+    head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}connection: close\r\n\r\n{body}".encode()
 
 
 async def test_no_tool_can_read_a_secret(house: House) -> None:
