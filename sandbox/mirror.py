@@ -164,10 +164,10 @@ class Mirror:
         """
         self._check_protocol(remote)
         refspecs = [f"+{_full_ref(name)}:{_own_ref(name)}" for name in refs_or_shas]
-        if await self._has_all(refs_or_shas):
+        if await self.has_all(*refs_or_shas):
             return
         async with self._exclusive():
-            if await self._has_all(refs_or_shas):
+            if await self.has_all(*refs_or_shas):
                 return
             with logged_in(self._git, remote) as git:
                 await git.run(
@@ -184,7 +184,8 @@ class Mirror:
                     seconds=_NETWORK,
                 )
 
-    async def _has_all(self, refs_or_shas: Sequence[str]) -> bool:
+    async def has_all(self, *refs_or_shas: str) -> bool:
+        """Whether only commits are named, and all of them are here."""
         for name in refs_or_shas:
             if not _is_sha(name) or not await self.has(name):
                 return False
