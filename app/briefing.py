@@ -9,6 +9,7 @@ from app.view import CONFIG_PATH
 from handlers.briefing import BriefedComment, InstructionFile, Material
 from handlers.config import ConfigRefused, parse_config
 from handlers.effects import StartTurn
+from handlers.view import RepositoryConfig
 from harness.instructions import PROJECT_BYTES, PROJECT_FILE
 from sandbox.base import FileTooLarge
 from sandbox.mirror import Mirror
@@ -22,31 +23,31 @@ async def gather(
     start: StartTurn, *, github: GitHub, place: RepositoryRef, mirror: Mirror, bot: int | None
 ) -> Material:
     """Everything `handlers.briefing.compose` needs. Raises `ForgeError` and `GitFailed`."""
-    subject, comments, instructions, diff, extra = await asyncio.gather(
+    subject, comments, instructions, diff, config = await asyncio.gather(
         github.run(place, lambda client: client.subject(start.number)),
         github.run(place, lambda client: client.comments(start.number)),
         _instructions(mirror, start.instructions_sha),
         _diff(mirror, start),
-        _repository_instructions(mirror, start.config_sha or start.instructions_sha),
+        pinned_config(mirror, start),
     )
     # The turn's own progress comment is no part of the conversation.
     heard = [
         comment for comment in comments if comment.author_id != bot or comment.created_at < start.trigger.at
     ]
-    return _material(start, subject, heard, instructions, diff, extra)
+    return _material(start, subject, heard, instructions, diff, config.instructions)
 
 
 async def _instructions(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]:
     """The `AGENTS.md` files of the base: the head's are data like any other file (attack class A5)."""
     found: list[InstructionFile] = []
     for path in await mirror.list_paths(sha, names=(PROJECT_FILE,)):
-        data = await read_beginning(mirror, sha, path)
+        data = await _read_beginning(mirror, sha, path)
         if data is not None:
             found.append(InstructionFile(path, data.decode("utf-8", "replace")))
     return tuple(found)
 
 
-async def read_beginning(mirror: Mirror, sha: str, path: str) -> bytes | None:
+async def _read_beginning(mirror: Mirror, sha: str, path: str) -> bytes | None:
     """The first 32 KiB of a file, as much as a briefing takes of all instructions together."""
     try:
         data = await mirror.read(sha, path, limit=LARGEST_READ)
@@ -61,12 +62,13 @@ async def _diff(mirror: Mirror, start: StartTurn) -> str | None:
     return await mirror.diff(start.instructions_sha, start.base_sha, limit=DIFF_CHARACTERS)
 
 
-async def _repository_instructions(mirror: Mirror, sha: str) -> str:
-    text = await read_beginning(mirror, sha, CONFIG_PATH)
+async def pinned_config(mirror: Mirror, start: StartTurn) -> RepositoryConfig:
+    """The repository's file at the commit the turn is pinned to; the defaults where it cannot be used."""
+    text = await _read_beginning(mirror, start.config_sha or start.instructions_sha, CONFIG_PATH)
     try:
-        return parse_config(text).instructions if text is not None else ""
+        return parse_config(text) if text is not None else RepositoryConfig()
     except ConfigRefused:
-        return ""
+        return RepositoryConfig()
 
 
 def _material(

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from app.briefing import gather, read_beginning
+from app.briefing import gather, pinned_config
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.github import GitHub
@@ -23,11 +23,9 @@ from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_report import last_plan, tests_run
-from app.view import CONFIG_PATH
 from app.workspaces import PendingWorkspace, Workspaces
 from handlers.briefing import compose
 from handlers.broker import protected_among
-from handlers.config import ConfigRefused, parse_config
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
@@ -46,7 +44,7 @@ from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
 from harness.tools import open_tools
 from harness.tools.context import ToolContext
-from sandbox.base import PROTECTED_PATHS, Policy, SandboxError
+from sandbox.base import Policy, SandboxError
 from sandbox.checkout import Checkout
 from sandbox.git import GitFailed
 from sandbox.mirror import Identity, Mirror
@@ -261,7 +259,8 @@ class TurnsWorker:
             author=Identity("Darner", "darner@localhost"),
             date=int(row.created_at),
         )
-        to_hold = protected_among(proposed, await self._protected_paths(mirror, start))
+        config = await pinned_config(mirror, start)
+        to_hold = protected_among(proposed, config.protected_paths)
         held = [change for change in sound if change.path in to_hold]
         shown = sound if start.is_fork else []
         return _Left(
@@ -270,13 +269,6 @@ class TurnsWorker:
             protected_patch=await mirror.diff_of(start.base_sha, held, limit=PATCH_LIMIT) if held else "",
             patch=await mirror.diff_of(start.base_sha, shown, limit=PATCH_LIMIT) if shown else "",
         )
-
-    async def _protected_paths(self, mirror: Mirror, start: StartTurn) -> tuple[str, ...]:
-        text = await read_beginning(mirror, start.config_sha or start.instructions_sha, CONFIG_PATH)
-        try:
-            return parse_config(text).protected_paths if text is not None else PROTECTED_PATHS
-        except ConfigRefused:
-            return PROTECTED_PATHS
 
     async def _end(
         self,
