@@ -67,10 +67,17 @@ async def a_turn(server: LLMock, wire: WireName, ls: Ls | None = None) -> TurnRe
             turn,
             model=model,
             tools=tools,
-            session=PlainSession(),
+            session=Unhurried(),
             journal=MemoryJournal(),
             jitter=lambda: 0.0,
         )
+
+
+class Unhurried(PlainSession):
+    """Pauses longer than it must: a retry counts as one only if the failed answer has ended by then."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(2 * seconds + 0.5)
 
 
 async def test_a_tool_is_called_and_its_output_told(server: LLMock, wire: WireName) -> None:
