@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -121,6 +122,8 @@ class WakeUps:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.to_thread(self._stack.close)
+        # DBOS had made its own pool the loop's, and has shut it down: whoever still cleans up needs threads.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="darner"))
 
     def enqueue(
         self, connection: Connection, queue: Queue, thread: str, *, wake: str, delay: float = 0.0

@@ -104,6 +104,8 @@ class Server:
             introducing = asyncio.create_task(self._introduce())
             stack.push_async_callback(_end, introducing)
             await asyncio.wait([introducing], timeout=5)
+            if introducing.done():
+                introducing.result()
             stack.push_async_callback(self.wake_ups.stop)
             await self.wake_ups.start(
                 {Queue.EVENTS: self._once_known(events.drive), Queue.TURNS: self._once_known(turns.drive)},

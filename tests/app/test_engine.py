@@ -1,6 +1,7 @@
 """The engine: wake-ups that survive, come once at a time per thread, and keep to their limits."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,18 @@ async def test_stop_cancels_what_runs_and_lets_it_clean_up(database: Database) -
     wake_ups.nudge(Queue.TURNS, "1-8")
 
     assert seen == ["1-7 cleaned up"]
+
+
+async def test_threads_are_there_after_it_has_stopped(tmp_path: Path) -> None:
+    """What is cleaned up after the engine, and an engine started anew, find the loop's threads at work."""
+
+    async def no_backlog() -> list[tuple[Queue, str]]:
+        return []
+
+    with Database(f"sqlite:///{tmp_path / 'darner.db'}") as database:
+        for _ in range(2):
+            wake_ups = WakeUps(database, max_turns=1)
+            await wake_ups.start({}, backlog=no_backlog)
+            await wake_ups.stop()
+
+            assert await asyncio.to_thread(lambda: "at work") == "at work"
