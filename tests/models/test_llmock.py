@@ -67,17 +67,10 @@ async def a_turn(server: LLMock, wire: WireName, ls: Ls | None = None) -> TurnRe
             turn,
             model=model,
             tools=tools,
-            session=Unhurried(),
+            session=PlainSession(),
             journal=MemoryJournal(),
             jitter=lambda: 0.0,
         )
-
-
-class Unhurried(PlainSession):
-    """Pauses longer than it must: a retry counts as one only if the failed answer has ended by then."""
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(2 * seconds + 0.5)
 
 
 async def test_a_tool_is_called_and_its_output_told(server: LLMock, wire: WireName) -> None:
@@ -108,7 +101,8 @@ async def test_what_passes_is_waited_out(server: LLMock, wire: WireName, fault: 
         case "truncate":
             server.truncate(after_chunks=2)
         case "corrupt":
-            server.corrupt(after_chunks=2)
+            # Slowly: what was sent to its end before the client could hang up would not count as failed.
+            server.pace(100).corrupt(after_chunks=2)
         case _:
             server.stall(after_chunks=2, seconds=3.0)
     result = await a_turn(server, wire)
