@@ -101,12 +101,9 @@ class Intake:
             return Reply(200, "Known already.")
         if accepted.state == "pending" and accepted.thread is not None:
             self._wake_ups.nudge(Queue.EVENTS, accepted.thread)
-        log.info(
-            "delivery.accepted",
-            extra={
-                "fields": {"guid": guid, "event": name, "state": accepted.state, "thread": accepted.thread}
-            },
-        )
+            # What is set aside is in the ledger; only what may matter is worth a line.
+            fields = {"guid": guid, "event": name, "command": accepted.command, "thread": accepted.thread}
+            log.info("delivery.accepted", extra={"fields": fields})
         return Reply(200, "pong") if isinstance(event, Pinged) else Reply(202, "Accepted.")
 
     def _store(self, connection: Connection, row: DeliveryRow) -> DeliveryRow | None:
@@ -145,7 +142,7 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
         actor=actor.login if actor else None,
         installation_id=None if isinstance(event, Pinged) else event.installation_id,
         received_at=now,
-        body=deliveries.compress(body),
+        body=body,
         state="ignored" if ignored else "pending",
         reason=ignored.reason if ignored else "",
         # PostgreSQL has no NUL in a text.
@@ -168,7 +165,7 @@ def _refused_row(guid: str, name: str, body: bytes, *, reason: str, now: float) 
         actor=None,
         installation_id=None,
         received_at=now,
-        body=deliveries.compress(body),
+        body=body,
         state="refused",
         reason=reason,
         text="",

@@ -29,7 +29,7 @@ class DeliveryRow:
     installation_id: int | None
     received_at: float
     body: bytes
-    """Zlib-compressed (`compress`)."""
+    """Raw; kept compressed."""
     state: DeliveryState
     reason: str
     text: str
@@ -37,13 +37,11 @@ class DeliveryRow:
     thread: str | None
 
 
-def compress(body: bytes) -> bytes:
-    return zlib.compress(body, 1)
-
-
 def insert(connection: Connection, row: DeliveryRow) -> int | None:
     """The new row's id; None when the GUID is known already: a redelivery keeps it."""
     values = {name: getattr(row, name) for name in _NAMES}
+    # Here, in the writer's thread: the event loop has other deliveries to take meanwhile.
+    values["body"] = zlib.compress(row.body, 1)
     inserted: int | None = _insert(connection.dialect).run(connection, values).scalar_one_or_none()
     return inserted
 
