@@ -91,6 +91,8 @@ class WakeUps:
             "system_database_engine": engine,
             "application_version": APPLICATION_VERSION,
             "executor_id": "local",
+            # Nobody waits for a notification of DBOS: its listener would be one more connection.
+            "use_listen_notify": False,
             "notification_listener_polling_interval_sec": 1.0,
             "log_level": "WARNING",
         }
