@@ -6,11 +6,12 @@ A plain ASGI endpoint: a framework's request handling costs more than all the re
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
+from starlette.types import Receive, Scope, Send
 
 from app.engine import Queue, WakeUps
 from app.store import deliveries, inbox
@@ -24,11 +25,11 @@ from handlers.ingest import (
     BadPayload,
     action_of,
     parse,
+    reason_to_ignore,
     request_of,
     semantic_key,
     text_of,
     thread_of,
-    triage,
     verify_signature,
 )
 from handlers.view import Bot
@@ -37,10 +38,6 @@ log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 25 * 1024 * 1024
 """GitHub sends no more. https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,8 @@ class Intake:
 def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, now: float) -> DeliveryRow:
     place = thread_of(event)
     # Before the forge has told who we are nothing can be sorted out: the handler looks again.
-    ignored = triage(event, bot) if bot.id is not None or isinstance(event, Pinged | Unhandled) else None
+    can_tell = bot.id is not None or isinstance(event, Pinged | Unhandled)
+    ignored = reason_to_ignore(event, bot) if can_tell else None
     request = None if ignored else request_of(event, bot)
     actor = None if isinstance(event, Pinged) else event.actor
     repository = None if isinstance(event, Pinged) else event.repository
@@ -144,7 +142,7 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
         received_at=now,
         body=body,
         state="ignored" if ignored else "pending",
-        reason=ignored.reason if ignored else "",
+        reason=ignored or "",
         # PostgreSQL has no NUL in a text.
         text=text_of(event)[:2000].replace("\0", "") if request is not None else "",
         command=type(parse_command(request)).__name__ if request is not None else "",
@@ -155,22 +153,11 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
 def _refused_row(guid: str, name: str, body: bytes, *, reason: str, now: float) -> DeliveryRow:
     return DeliveryRow(
         guid=guid,
-        semantic_key=None,
         event=name,
-        action=None,
-        repository_id=None,
-        repository=None,
-        number=None,
-        actor_id=None,
-        actor=None,
-        installation_id=None,
         received_at=now,
         body=body,
         state="refused",
         reason=reason,
-        text="",
-        command="",
-        thread=None,
     )
 
 

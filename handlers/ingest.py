@@ -105,7 +105,7 @@ def thread_of(event: ExternalEvent) -> tuple[int, int] | None:
 
 def triage(event: ExternalEvent, bot: Bot) -> Ignore | None:
     """Why the event can be set aside by itself; None when it may matter and deserves a look at the forge."""
-    reason = _reason_to_ignore(event, bot)
+    reason = reason_to_ignore(event, bot)
     return None if reason is None else ignored(event, reason)
 
 
@@ -156,7 +156,8 @@ def request_of(event: ExternalEvent, bot: Bot) -> str | None:
     return find_request(text_of(event), bot.mention)
 
 
-def _reason_to_ignore(event: ExternalEvent, bot: Bot) -> str | None:
+def reason_to_ignore(event: ExternalEvent, bot: Bot) -> str | None:
+    """The sentence of `triage` alone, for whoever needs no effect of it: its key hashes the whole event."""
     match event:
         case Pinged():
             return reasons.PINGED

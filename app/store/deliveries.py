@@ -18,23 +18,23 @@ class DeliveryRow:
     """What intake knows of a delivery."""
 
     guid: str
-    semantic_key: str | None
+    semantic_key: str | None = None
     event: str
-    action: str | None
-    repository_id: int | None
-    repository: str | None
-    number: int | None
-    actor_id: int | None
-    actor: str | None
-    installation_id: int | None
+    action: str | None = None
+    repository_id: int | None = None
+    repository: str | None = None
+    number: int | None = None
+    actor_id: int | None = None
+    actor: str | None = None
+    installation_id: int | None = None
     received_at: float
     body: bytes
     """Raw; kept compressed."""
     state: DeliveryState
     reason: str
-    text: str
-    command: str
-    thread: str | None
+    text: str = ""
+    command: str = ""
+    thread: str | None = None
 
 
 def insert(connection: Connection, row: DeliveryRow) -> int | None:
