@@ -64,11 +64,21 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key")
     )
 
-    sandbox: Literal["auto", "bubblewrap"] = "auto"
+    sandbox: Literal["auto", "bubblewrap", "docker"] = "auto"
     sandbox_mode: Literal["read-only", "workspace-write"] = "workspace-write"
     """The widest mode any turn may have."""
     sandbox_read_only: Annotated[tuple[Path, ...], NoDecode] = ()
     """Further directories shown read-only inside (toolchains outside `/usr`), separated by `:`."""
+    sandbox_image: str = ""
+    """What the docker driver runs; empty: the image that the Dockerfile's `sandbox` stage makes."""
+    sandbox_images: Annotated[tuple[str, ...], NoDecode] = ()
+    """Images that a repository may ask for instead, separated by commas; a `*` at the end is any ending."""
+    sandbox_runtime: str = ""
+    """The docker driver's OCI runtime, such as `runsc`; empty: the Engine's own default."""
+    docker_host: str = ""
+    """The Engine's address; empty: the local socket."""
+    rules: Path | None = None
+    """A TOML file, or a folder of them, of rules that allow, ask for or forbid commands."""
 
     max_turns: int = Field(default=4, ge=1, le=256)
     """Turns running at once in this process."""
@@ -99,6 +109,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split_ids(cls, value: Any) -> Any:
         return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
+
+    @field_validator("sandbox_images", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("sandbox_read_only", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from harness.items import TurnLimits
 from harness.models import open_model
 from harness.protocols import Model
 from sandbox.base import Driver
-from sandbox.drivers import choose
+from sandbox.drivers import Setup, choose
 
 
 def model_of(settings: Settings) -> AbstractAsyncContextManager[Model]:
@@ -25,9 +25,14 @@ def api_key_of(settings: Settings) -> str:
 
 
 def driver_of(settings: Settings) -> Driver:
-    return choose(
-        settings.sandbox, extra_read_only=settings.sandbox_read_only, state=settings.home / "sandbox"
+    setup = Setup(
+        state=settings.home / "sandbox",
+        extra_read_only=settings.sandbox_read_only,
+        image=settings.sandbox_image,
+        runtime=settings.sandbox_runtime,
+        docker_host=settings.docker_host,
     )
+    return choose(settings.sandbox, setup)
 
 
 def limits_of(settings: Settings) -> TurnLimits:

@@ -45,7 +45,6 @@ from harness.protocols import Entry, Model, OwnershipLost
 from harness.tools import open_tools
 from harness.tools.context import ToolContext
 from sandbox.base import Policy, SandboxError
-from sandbox.checkout import Checkout
 from sandbox.git import GitFailed
 from sandbox.mirror import Identity, Mirror
 from sandbox.result import ChangedFile
@@ -206,7 +205,7 @@ class TurnsWorker:
         async with self._runtime.workspaces.opened(row.id, start.base_sha, mirror, policy) as workspace:
             result = await self._turn(row, start, place, request, journal, workspace)
             if not isinstance(result.outcome, Waiting):
-                left = await self._collect(row, start, mirror, await workspace.checkout())
+                left = await self._collect(row, start, mirror, workspace)
         await self._end(row, start, owner, result, left, await journal.load())
 
     async def _compose(self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror) -> str:
@@ -245,9 +244,12 @@ class TurnsWorker:
                 turn, model=self._runtime.model, tools=tools, session=session, journal=journal
             )
 
-    async def _collect(self, row: TurnRow, start: StartTurn, mirror: Mirror, checkout: Checkout) -> _Left:
+    async def _collect(
+        self, row: TurnRow, start: StartTurn, mirror: Mirror, workspace: PendingWorkspace
+    ) -> _Left:
         """The result as data, kept in the mirror: from here on the checkout is not needed."""
-        changed = await checkout.changes()
+        checkout, sandbox = await workspace.checkout(), await workspace.sandbox()
+        changed = await checkout.changes(sandbox.tree)
         proposed = tuple(_proposed(change) for change in changed)
         sound = [change for change in changed if change.problem is None]
         if not sound:

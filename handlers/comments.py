@@ -180,6 +180,7 @@ _PHASES: Final[dict[Phase, str]] = {
 _POLICIES: Final = {
     SandboxMode.READ_ONLY: "read-only",
     SandboxMode.WORKSPACE_WRITE: "may change files",
+    SandboxMode.FULL_ACCESS: "full access",
 }
 
 

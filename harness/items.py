@@ -83,6 +83,16 @@ class Reasoning:
     type: Literal["reasoning"] = "reasoning"
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program that a command started."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    exit_status: int | None = None
+    seconds: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandExecution:
     """`exec_command` or `write_stdin`."""
@@ -96,6 +106,10 @@ class CommandExecution:
     session_id: int | None = None
     """Set while the command still runs: the number `write_stdin` takes."""
     seconds: float | None = None
+    programs: tuple[Program, ...] = ()
+    """What the command started, as far as it was seen (audit)."""
+    snapshot: str | None = None
+    """The work tree after it, where it may have changed: see `Session.snapshot`."""
     answer: Answer | None = None
     type: Literal["command_execution"] = "command_execution"
 
@@ -115,6 +129,8 @@ class FileChange:
     call: Call
     changes: tuple[PathChange, ...]
     status: ItemStatus = ItemStatus.IN_PROGRESS
+    snapshot: str | None = None
+    """The work tree after it: see `Session.snapshot`."""
     answer: Answer | None = None
     type: Literal["file_change"] = "file_change"
 

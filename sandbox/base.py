@@ -39,27 +39,63 @@ class SandboxMode(StrEnum):
 
     READ_ONLY = "read-only"
     WORKSPACE_WRITE = "workspace-write"
+    FULL_ACCESS = "danger-full-access"
+    """The host's files, writable, and its network, as the sandbox's own user. Only an operator's file can
+    ask for it; limits, the environment made from nothing and the death with the turn hold all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one command (the whole process tree it starts)."""
+    """Bounds on one command (the whole process tree it starts); memory, processes, processors and disk on
+    all commands of a turn together, where the driver can."""
 
     wall_seconds: float = 600.0
     output_bytes: int = 8 * 1024 * 1024
     """Kept of one command's output (head and tail); the command is ended at sixteen times this."""
     processes: int = 512
     memory_bytes: int = 2 * 1024**3
+    cpus: float = 2.0
+    """Processors' worth of time."""
     file_bytes: int = 2 * 1024**3
+    """Of any one file."""
+    disk_bytes: int = 4 * 1024**3
+    """What a turn may add to its checkout, /tmp and home together; the command that goes beyond is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A host directory that turns of one repository and one trust level share, writable."""
+
+    source: Path
+    name: str
+    """Below `~/.cache` inside: a single name such as `pip`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a turn may do. The network is always off."""
+    """What a turn may do. Resolved once for each turn by `handlers.policy`, narrowing only."""
 
     mode: SandboxMode
     limits: Limits = field(default_factory=Limits)
     protected_paths: tuple[str, ...] = PROTECTED_PATHS
+    allowed_hosts: tuple[str, ...] = ()
+    """What the egress proxy lets through: `host`, `*.suffix`, `host:port`; empty is no network at all."""
+    caches: tuple[Cache, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Added to the fixed environment of every command."""
+    image: str | None = None
+    """For drivers that run images; None is the driver's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A checkout as overlayfs shows it: what turns share below, what this turn changed on top."""
+
+    lower: tuple[Path, ...]
+    """Host directories that nobody writes any more, topmost first."""
+    upper: Path
+    work: Path
+    """overlayfs' own, empty, on the file system of `upper`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +103,16 @@ class Workspace:
     """The host directories that make up one turn's checkout. Made by `sandbox.checkout`."""
 
     tree: Path
-    """The checkout itself, shown at `WORKSPACE`. Holds no `.git`."""
+    """The checkout itself, shown at `WORKSPACE`; holds no `.git`. With `layers` an empty directory: the files
+    are to be seen through `Sandbox.tree` only, while the sandbox is open."""
     scratch: Path
     """Private to the turn: its `tmp/` and `home/` are shown at /tmp and /home/agent to all its commands."""
     git: Path | None = None
     """A git directory shown read-only at `WORKSPACE/.git`; the host never runs git with it."""
     objects: Path | None = None
     """An object store that `git` borrows from, shown read-only at `OBJECTS`."""
+    layers: Layers | None = None
+    """For drivers whose `can_layer` says yes."""
 
 
 OBJECTS: Final = "/run/darner/objects"
@@ -101,6 +140,8 @@ class EndReason(StrEnum):
     KILLED = "killed"
     WALL_TIME = "wall_time"
     OUTPUT = "output"
+    DISK = "disk"
+    MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +153,17 @@ class Ended:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One program that a command started, as the kernel told of it: for audit, never a boundary."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    exit_status: int | None = None
+    """None while it runs, or when the kernel does not tell."""
+    seconds: float | None = None
+
+
 class Process(Protocol):
     """One confined command, running or ended. Its whole tree dies with it."""
 
@@ -121,6 +173,14 @@ class Process(Protocol):
 
     def take_output(self) -> bytes:
         """What was printed (both streams, in order) since the last call. Bounded by `Limits.output_bytes`."""
+        ...
+
+    def take_notices(self) -> tuple[str, ...]:
+        """Lines that the model should read beside the output since the last call: a host that was refused."""
+        ...
+
+    def executions(self) -> tuple[Execution, ...]:
+        """The programs started so far, oldest first; bounded. Empty where the driver cannot tell."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -183,6 +243,11 @@ class Sandbox(Protocol):
     @property
     def files(self) -> Files: ...
 
+    @property
+    def tree(self) -> int:
+        """A descriptor of the checkout as the commands see it; closed with the sandbox."""
+        ...
+
     async def start(self, command: Command) -> Process:
         """Raises `PathRefused` for a bad workdir, `CommandRefused` for words that no program can be given,
         and `SandboxUnavailable` when it cannot be confined."""
@@ -208,6 +273,10 @@ class Driver(Protocol):
     @property
     def owner_uid(self) -> int | None:
         """Who must own a checkout so that commands inside may write to it; None: whoever runs the service."""
+        ...
+
+    async def can_layer(self, directory: Path) -> bool:
+        """Whether it can show `Workspace.layers` whose upper lies on the file system of `directory`."""
         ...
 
     def open(self, workspace: Workspace, policy: Policy) -> AbstractAsyncContextManager[Sandbox]:

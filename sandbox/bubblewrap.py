@@ -110,6 +110,11 @@ class BubblewrapDriver:
         """Who a checkout must belong to: None is the service's own user, as whom commands then run."""
         return self._sandbox_uid if os.geteuid() == 0 else None
 
+    async def can_layer(self, directory: Path) -> bool:
+        """See `Driver.can_layer`."""
+        del directory
+        return False
+
     @asynccontextmanager
     async def open(self, workspace: Workspace, policy: Policy) -> AsyncIterator["BubblewrapSandbox"]:
         """See `Driver.open`. Makes what is missing in `workspace.scratch`."""
@@ -195,7 +200,7 @@ class BubblewrapSandbox:
     def __init__(self, workspace: Workspace, policy: Policy, ground: _Ground) -> None:
         self._policy = policy
         self._ground = ground
-        self._files = CheckoutFiles(workspace.tree, policy, ground.owner)
+        self._files = CheckoutFiles(ground.starter.descriptors["tree"], policy, ground.owner)
         self._fixed_options = tuple(_fixed_options(ground))
         self._processes: set[ConfinedProcess] = set()
         self._is_open = True
@@ -207,6 +212,10 @@ class BubblewrapSandbox:
     @property
     def files(self) -> CheckoutFiles:
         return self._files
+
+    @property
+    def tree(self) -> int:
+        return self._ground.starter.descriptors["tree"]
 
     async def start(self, command: Command) -> ConfinedProcess:
         """See `Sandbox.start`."""

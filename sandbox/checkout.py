@@ -82,14 +82,17 @@ class Checkout:
     directory: Path
     _mirror: Mirror = field(repr=False)
 
-    async def changes(self) -> tuple[ChangedFile, ...]:
+    async def changes(self, tree: int | None = None) -> tuple[ChangedFile, ...]:
         """What the tree holds that the commit does not, sorted by path; ignored files are left out.
+
+        `tree` is the checkout as its sandbox shows it (`Sandbox.tree`); without layers the path will do.
 
         What cannot be delivered is listed with its problem. Raises `ResultRefused` for a tree of no measure.
         """
         known = await asyncio.to_thread(_known_files, self.directory / "record")
         rules = IgnoreRules(self.directory / "ignore", self._mirror.git, self._rule_files(known))
-        return await compare(self.workspace.tree, known, rules, self._base_content)
+        with opened(self.workspace.tree if tree is None else tree) as root:
+            return await compare(root, known, rules, self._base_content)
 
     async def remove(self) -> None:
         """Delete all of it, whatever the agent did to modes and depth. Safe to call twice."""
@@ -316,26 +319,25 @@ def _write_rules(directory: Path, rule_files: Mapping[bytes, bytes]) -> None:
 
 
 async def compare(
-    tree: Path, known: Mapping[bytes, Known], rules: IgnoreRules, base_content: BaseContent
+    root: int, known: Mapping[bytes, Known], rules: IgnoreRules, base_content: BaseContent
 ) -> tuple[ChangedFile, ...]:
-    """Every difference between `tree` and the `known` files, sorted by path."""
-    with opened(tree) as root:
-        found = await _walk(root, known, rules)
-        deleted = [
-            path
-            for path, before in known.items()
-            if path not in found.seen and before.mode != GITLINK and not _is_below(path, found.unread)
+    """Every difference between the directory `root` and the `known` files, sorted by path."""
+    found = await _walk(root, known, rules)
+    deleted = [
+        path
+        for path, before in known.items()
+        if path not in found.seen and before.mode != GITLINK and not _is_below(path, found.unread)
+    ]
+    ignored = await rules.ignored(
+        [
+            *found.strangers,
+            *(path for path in (*found.suspects, *deleted) if not known[path].tracked),
         ]
-        ignored = await rules.ignored(
-            [
-                *found.strangers,
-                *(path for path in (*found.suspects, *deleted) if not known[path].tracked),
-            ]
-        )
-        touched = [path for path in (*found.suspects, *found.strangers) if path not in ignored]
-        if sum(1 for path in found.strangers if path not in ignored) > MAX_ADDED:
-            raise ResultRefused(f"the turn left more than {MAX_ADDED} new files")
-        contents = await asyncio.to_thread(_read_all, root, touched, known)
+    )
+    touched = [path for path in (*found.suspects, *found.strangers) if path not in ignored]
+    if sum(1 for path in found.strangers if path not in ignored) > MAX_ADDED:
+        raise ResultRefused(f"the turn left more than {MAX_ADDED} new files")
+    contents = await asyncio.to_thread(_read_all, root, touched, known)
     contents.update((path, None) for path in deleted if path not in ignored)
     changes = [
         _broken(path, "update" if path in known else "add", problem)

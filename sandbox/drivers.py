@@ -1,32 +1,37 @@
 """The list of drivers. Adding one is a module and a line here; nothing is found by looking around."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from sandbox.base import Driver
 from sandbox.bubblewrap import BubblewrapDriver
 
-DriverName = Literal["bubblewrap"]
+DriverName = Literal["bubblewrap", "docker"]
 
 
-class MakeDriver(Protocol):
-    """`extra_read_only`: further directories of the host that commands may read (toolchains).
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an operator can set of a driver; each takes what concerns it."""
 
-    `state`: a directory of the service's where the driver keeps what turns share.
-    """
+    state: Path | None = None
+    """A directory of the service's where the driver keeps what turns share."""
+    extra_read_only: tuple[Path, ...] = ()
+    """Further directories of the host that commands may read (toolchains)."""
+    image: str = ""
+    """What the docker driver runs; empty: the project's own."""
+    runtime: str = ""
+    """The docker driver's OCI runtime; empty: the Engine's default."""
+    docker_host: str = ""
+    """The Engine's address; empty: the local socket."""
 
-    def __call__(self, *, extra_read_only: tuple[Path, ...] = (), state: Path | None = None) -> Driver: ...
 
-
-DRIVERS: Final[Mapping[DriverName, MakeDriver]] = {
-    "bubblewrap": BubblewrapDriver,
+DRIVERS: Final[Mapping[str, Callable[[Setup], Driver]]] = {
+    "bubblewrap": lambda setup: BubblewrapDriver(extra_read_only=setup.extra_read_only, state=setup.state),
 }
 
 
-def choose(
-    name: Literal["auto"] | DriverName, *, extra_read_only: tuple[Path, ...] = (), state: Path | None = None
-) -> Driver:
+def choose(name: Literal["auto"] | DriverName, setup: Setup) -> Driver:
     """The driver of that name, `auto` the default one. Never falls back to less: opening tells what lacks."""
-    make = DRIVERS["bubblewrap" if name == "auto" else name]
-    return make(extra_read_only=extra_read_only, state=state)
+    return DRIVERS["bubblewrap" if name == "auto" else name](setup)

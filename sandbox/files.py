@@ -53,10 +53,12 @@ def is_git_name(component: str) -> bool:
 class CheckoutFiles:
     """The `Files` of one directory: a turn's checkout, or the plain directory that `darner patch` was given.
 
+    `root` is its path, or an open descriptor of it that outlives this object.
+
     `owner_uid` is who new files are given to when the service is root: the user whom commands run as.
     """
 
-    def __init__(self, root: Path, policy: Policy, owner_uid: int | None = None) -> None:
+    def __init__(self, root: Path | int, policy: Policy, owner_uid: int | None = None) -> None:
         self._root = root
         self._policy = policy
         self._owner_uid = owner_uid
@@ -89,6 +91,9 @@ class CheckoutFiles:
 
     @contextmanager
     def _open_root(self) -> Iterator[int]:
+        if isinstance(self._root, int):
+            yield self._root
+            return
         try:
             root = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:

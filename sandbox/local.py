@@ -66,7 +66,8 @@ class LocalWorkspace:
     async def changes(self) -> tuple[ChangedFile, ...]:
         """What differs from the directory as it was copied, sorted by path; without ignored new files."""
         rules = IgnoreRules(self._frame / "ignore", Git(self._frame / "rules"), self._rule_files)
-        return await compare(self.workspace.tree, self._known, rules, self._original_content)
+        with opened(self.workspace.tree) as root:
+            return await compare(root, self._known, rules, self._original_content)
 
     async def finish(self) -> tuple[ChangedFile, ...]:
         """Put what changed into the directory and tell it.

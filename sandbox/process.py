@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sandbox.base import Ended, EndReason, Limits, SandboxUnavailable, StdinClosed
+from sandbox.base import Ended, EndReason, Execution, Limits, SandboxUnavailable, StdinClosed
 from sandbox.cgroups import Group
 from sandbox.output import BoundedOutput
 from sandbox.starter import Starter
@@ -101,6 +101,12 @@ class ConfinedProcess:
 
     def take_output(self) -> bytes:
         return self._output.take()
+
+    def take_notices(self) -> tuple[str, ...]:
+        return ()
+
+    def executions(self) -> tuple[Execution, ...]:
+        return ()
 
     async def write(self, data: bytes) -> None:
         if not self._tty:
@@ -220,7 +226,7 @@ class ConfinedProcess:
         match self._reason:
             case EndReason.WALL_TIME:
                 return TIME_LIMIT_STATUS
-            case EndReason.KILLED | EndReason.OUTPUT:
+            case EndReason.KILLED | EndReason.OUTPUT | EndReason.DISK | EndReason.MEMORY:
                 return KILLED_STATUS
             case EndReason.EXITED:
                 return self._own_exit_status()

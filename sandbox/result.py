@@ -128,9 +128,13 @@ def blob_id(data: bytes) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """A descriptor of the directory at `path`, which the host made."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def opened(directory: Path | int) -> Iterator[int]:
+    """A descriptor to read a directory with: one that the host made, or has open already."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    if isinstance(directory, int):
+        descriptor = os.open(".", flags, dir_fd=directory)
+    else:
+        descriptor = os.open(directory, flags)
     try:
         yield descriptor
     finally:

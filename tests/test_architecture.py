@@ -26,7 +26,11 @@ HOMES = {
     "httpx2": {"harness"},
     "markdown_it": {"handlers"},
     "yaml": {"handlers"},
+    "docker": {"sandbox"},
+    "json5": {"sandbox"},
     "subprocess": {"sandbox"},
+    "tree_sitter": {"harness"},
+    "tree_sitter_bash": {"harness"},
     "pty": {"sandbox"},
 }
 """Package → where the product may import it."""

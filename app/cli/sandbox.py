@@ -27,6 +27,8 @@ and a pipe carries gigabytes a second."""
 REASONS: Final = {
     EndReason.WALL_TIME: "the command was ended: it ran longer than a command of a turn may.",
     EndReason.OUTPUT: "the command was ended: it printed more than a command of a turn may.",
+    EndReason.DISK: "the command was ended: it wrote more than a turn may.",
+    EndReason.MEMORY: "the command was ended: it used more memory than a turn may.",
 }
 
 
@@ -60,6 +62,8 @@ def sandbox(
     except SettingsRefused as error:
         raise complain(str(error)) from None
     ceiling = SandboxMode(settings.sandbox_mode)
+    if mode is SandboxMode.FULL_ACCESS and ceiling is not mode:
+        raise complain(f"{mode} is for an operator's file to allow; see docs/operations.md.", status=2)
     if mode is SandboxMode.WORKSPACE_WRITE and ceiling is SandboxMode.READ_ONLY:
         message = "DARNER_SANDBOX_MODE allows read-only at most. Ask with --mode read-only."
         raise complain(message, status=NOT_STARTED)

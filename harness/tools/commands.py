@@ -99,5 +99,9 @@ def _state(ended: Ended | None, session_id: int, limits: Limits) -> str:
             return f"{code} (killed: it ran longer than {limits.wall_seconds:.0f} seconds)"
         case EndReason.OUTPUT:
             return f"{code} (killed: it printed too much)"
+        case EndReason.DISK:
+            return f"{code} (killed: the turn has written more than {limits.disk_bytes // 1024**2} MiB)"
+        case EndReason.MEMORY:
+            return f"{code} (killed: out of memory, {limits.memory_bytes // 1024**2} MiB)"
         case _:
             assert_never(ended.reason)

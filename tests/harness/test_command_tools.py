@@ -13,7 +13,7 @@ from harness.items import Call, CommandExecution, FileChange, ItemId, ItemStatus
 from harness.protocols import ArgumentsRefused, Tool
 from harness.tools import ToolContext, open_tools
 from harness.tools.context import MOST_SHELLS, Shell, Shells
-from sandbox.base import Ended, Limits, StdinClosed
+from sandbox.base import Ended, Execution, Limits, StdinClosed
 from tests.harness.conftest import Confinement
 
 
@@ -205,6 +205,12 @@ class IdleProcess:
 
     def take_output(self) -> bytes:
         return b""
+
+    def take_notices(self) -> tuple[str, ...]:
+        return ()
+
+    def executions(self) -> tuple[Execution, ...]:
+        return ()
 
     async def write(self, data: bytes) -> None:
         raise StdinClosed

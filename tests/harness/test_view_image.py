@@ -21,6 +21,7 @@ class FilesOnly:
     """A sandbox in which nothing is run."""
 
     policy = Policy(SandboxMode.READ_ONLY)
+    tree = -1
 
     def __init__(self, root: Path) -> None:
         self.files: Files = CheckoutFiles(root, self.policy)
