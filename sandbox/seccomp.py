@@ -228,6 +228,12 @@ def rules() -> tuple[Rule, ...]:
     )
 
 
+def number_of(call: str, architecture: Architecture) -> int | None:
+    """The call's number; None where the architecture has no such call."""
+    on_x86_64, on_aarch64 = _NUMBERS[call]
+    return on_x86_64 if architecture == "x86_64" else on_aarch64
+
+
 def filter_program(machine: str | None = None) -> bytes:
     """The BPF program for this machine. Raises `SandboxUnavailable` on an architecture without a table."""
     match machine or platform.machine():
@@ -262,9 +268,8 @@ def _assembled(architecture: Architecture) -> bytes:
     if architecture == "x86_64":
         instructions += _answered_from(_X32_BIT)
     instructions += _answered_from(_NEWEST + 1)
-    column = 0 if architecture == "x86_64" else 1
     for rule in rules():
-        number = _NUMBERS[rule.call][column]
+        number = number_of(rule.call, architecture)
         if number is not None:
             instructions += _body(number, rule)
     instructions.append(_instruction(_RETURN, _ALLOW))
