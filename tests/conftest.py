@@ -1,3 +1,3 @@
-"""Every test session keeps a ledger of its exchanges with a forge."""
+"""Every test session keeps a ledger of its exchanges with a forge, and can have a Docker Engine."""
 
-pytest_plugins = ["tests.github.plugin"]
+pytest_plugins = ["tests.github.plugin", "tests.engine.plugin"]
