@@ -82,8 +82,9 @@ def remove(home: Path) -> None:
     """End the Engine that lives in `home` with everything it started, and delete the directory."""
     # Containers first: a daemon that ends waits ten seconds for each that takes no notice.
     groups = _cgroups_of(home)
-    for process in (word for group in groups for word in (group / "cgroup.procs").read_text().split()):
-        _end(int(process), signal.SIGKILL)
+    for group in groups:
+        for contained in (group / "cgroup.procs").read_text().split():
+            _end(int(contained), signal.SIGKILL)
     for process in _processes_of(home, program="dockerd"):
         _end(process, signal.SIGTERM)
     # Only what outlived a killed Engine is still there.
