@@ -27,6 +27,7 @@ HOMES = {
     "markdown_it": {"handlers"},
     "yaml": {"handlers"},
     "docker": {"sandbox"},
+    "h11": {"sandbox"},
     "json5": {"sandbox"},
     "subprocess": {"sandbox"},
     "tree_sitter": {"harness"},
