@@ -294,6 +294,8 @@ class _Proxy:
         except h11.RemoteProtocolError as error:
             raise _Refused(error.error_status_hint, f"not a request to a proxy: {error}") from error
         if isinstance(event, h11.Request):
+            if event.http_version not in {b"1.0", b"1.1"}:
+                raise _Refused(505, "this proxy speaks HTTP/1.1")
             return event
         raise ConnectionResetError("closed before it asked for anything")
 
@@ -458,13 +460,13 @@ def _rewritten(request: h11.Request, target: _Target, path: str) -> h11.Request:
     return h11.Request(method=request.method, target=path, headers=headers)
 
 
-def _forwarded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _forwarded(headers: h11._headers.Headers) -> list[tuple[bytes, bytes]]:
     """Without what concerns one connection only. What frames the body cannot be named away."""
     named = {
         word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")
     }
     dropped = _NOT_FORWARDED | (named - _FRAMING)
-    return [(name, value) for name, value in headers if name not in dropped]
+    return [(name, value) for name, value in headers.raw_items() if name.lower() not in dropped]
 
 
 async def _pass_on(client: _Peer, server: _Peer, request: h11.Request, target: _Target) -> None:
