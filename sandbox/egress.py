@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -454,19 +454,22 @@ def _refused_target(status: int, target: _Target, why: str) -> _Refused:
 def _rewritten(request: h11.Request, target: _Target, path: str) -> h11.Request:
     """The request as the server gets it: what the client said of the connection and the host is left out."""
     host = target.name if target.port == 80 else str(target)
-    headers = [(b"Host", host.encode()), *_forwarded(request.headers), (b"Connection", b"close")]
+    headers = [(b"Host", host.encode()), *_forwarded(request), (b"Connection", b"close")]
     if any(name == b"transfer-encoding" for name, _ in request.headers):
         headers.append((b"Transfer-Encoding", b"chunked"))
     return h11.Request(method=request.method, target=path, headers=headers)
 
 
-def _forwarded(headers: h11._headers.Headers) -> list[tuple[bytes, bytes]]:
+def _forwarded(message: h11.Request | h11.Response) -> list[tuple[bytes, bytes]]:
     """Without what concerns one connection only. What frames the body cannot be named away."""
     named = {
-        word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")
+        word.strip().lower()
+        for name, value in message.headers
+        if name == b"connection"
+        for word in value.split(b",")
     }
     dropped = _NOT_FORWARDED | (named - _FRAMING)
-    return [(name, value) for name, value in headers.raw_items() if name.lower() not in dropped]
+    return [(name, value) for name, value in message.headers.raw_items() if name.lower() not in dropped]
 
 
 async def _pass_on(client: _Peer, server: _Peer, request: h11.Request, target: _Target) -> None:
@@ -504,7 +507,7 @@ async def _response(server: _Peer) -> h11.Response:
         pass
     if not isinstance(event, h11.Response):
         raise h11.RemoteProtocolError("closed without an answer")
-    headers = [*_forwarded(event.headers), (b"Connection", b"close")]
+    headers = [*_forwarded(event), (b"Connection", b"close")]
     return h11.Response(status_code=event.status_code, headers=headers, reason=event.reason)
 
 
