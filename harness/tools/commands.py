@@ -45,6 +45,7 @@ async def outcome_of(
     """
     ended = await shell.process.wait(yield_ms / 1000)
     data = shell.process.take_output()
+    notices = shell.process.take_notices()
     seconds = context.clock() - begun
     if ended is not None:
         context.shells.forget(session_id)
@@ -57,7 +58,12 @@ async def outcome_of(
         exit_code=None if ended is None else ended.exit_status,
         session_id=session_id if ended is None else None,
         seconds=seconds,
-        answer=_answer(text, ended, session_id, seconds, limits, max_output_tokens),
+        answer=_answer(
+            text,
+            state=(f"Wall time: {seconds:.4f} seconds", _state(ended, session_id, limits)),
+            notices=notices,
+            max_output_tokens=max_output_tokens,
+        ),
     )
 
 
@@ -66,22 +72,14 @@ def refused(item: CommandExecution, why: str) -> CommandExecution:
     return replace(item, status=ItemStatus.FAILED, answer=Answer(why))
 
 
-def _answer(
-    text: str,
-    ended: Ended | None,
-    session_id: int,
-    seconds: float,
-    limits: Limits,
-    max_output_tokens: int,
-) -> Answer:
-    head = "\n".join(
-        (
-            f"Wall time: {seconds:.4f} seconds",
-            _state(ended, session_id, limits),
-            f"Original token count: {token_count(text)}",
-            OUTPUT_FOLLOWS,
-        )
-    )
+def declined(item: CommandExecution, why: str) -> CommandExecution:
+    """Nothing ran, for a rule forbids it; the model is told which."""
+    return replace(item, status=ItemStatus.DECLINED, answer=Answer(why))
+
+
+def _answer(text: str, *, state: tuple[str, ...], notices: tuple[str, ...], max_output_tokens: int) -> Answer:
+    """Notices stand above the output, where no program can write."""
+    head = "\n".join((*state, f"Original token count: {token_count(text)}", *notices, OUTPUT_FOLLOWS))
     shown = bounded(text, limit=shown_limit(max_output_tokens))
     return Answer(text=head + shown, full=None if shown == text else head + text)
 

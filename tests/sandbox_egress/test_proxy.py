@@ -488,7 +488,7 @@ async def test_silence_has_an_end(origin: Origin) -> None:
     """Of a client that never ends its request, of a host that never answers, of a tunnel that nobody uses."""
     origin.is_silent = True
     request = get(f"http://{origin.name}/")
-    async with open_proxy(origin.rule, bounds=Bounds(head_seconds=0.2, idle_seconds=0.2)) as proxy:
+    async with open_proxy(origin.rule, bounds=Bounds(head_seconds=0.5, idle_seconds=0.5)) as proxy:
         unended = await proxy.ask(request[:-2])
         unanswered = await proxy.ask(request)
         reader, writer = await proxy.tunnel(origin.name)
@@ -503,7 +503,7 @@ async def test_silence_has_an_end(origin: Origin) -> None:
 async def test_a_drip_of_bytes_has_an_end_too(origin: Origin) -> None:
     """The head of a request is bounded as a whole, and so is every connection."""
     origin.is_echo = True
-    async with open_proxy(origin.rule, bounds=Bounds(head_seconds=0.3, total_seconds=0.6)) as proxy:
+    async with open_proxy(origin.rule, bounds=Bounds(head_seconds=0.5, total_seconds=1.5)) as proxy:
         reader, writer = await proxy.connect()
 
         async def drip() -> None:
