@@ -7,8 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from app.caches import make_caches
 from sandbox.base import Driver, Policy, Sandbox, SandboxError
 from sandbox.checkout import Checkout, check_out, remove_tree, reopen
+from sandbox.layers import LayerStore
 from sandbox.mirror import Mirror
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class Workspaces:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wanted.wait(), HEAD_START_SECONDS)
             checkout = await self._checkout(turn, sha, mirror)
+            make_caches(policy, owner_uid=self._driver.owner_uid)
             sandbox = await stack.enter_async_context(self._driver.open(checkout.workspace, policy))
             return checkout, sandbox
 
@@ -81,7 +84,11 @@ class Workspaces:
     async def _checkout(self, turn: str, sha: str, mirror: Mirror) -> Checkout:
         """What the turn had before its worker died, else a new one."""
         directory = self._directory / turn
-        if kept := reopen(mirror, sha, directory):
+        self._directory.mkdir(parents=True, exist_ok=True)
+        owner = self._driver.owner_uid
+        can_layer = await self._driver.can_layer(self._directory)
+        layers = LayerStore(mirror, owner_uid=owner) if can_layer else None
+        if kept := await reopen(mirror, sha, directory, layers=layers):
             return kept
         await remove_tree(directory)
-        return await check_out(mirror, sha, directory, owner_uid=self._driver.owner_uid)
+        return await check_out(mirror, sha, directory, owner_uid=owner, layers=layers)

@@ -11,22 +11,20 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from sandbox.base import FileEdit, Policy, RemoveFile, SandboxMode, Workspace, WriteFile
-from sandbox.checkout import (
-    IgnoreRules,
-    compare,
-    make_directories,
-    remove_tree,
-    write_view,
-)
+from sandbox.checkout import make_directories
+from sandbox.compare import judge, walk_tree
 from sandbox.files import CheckoutFiles, is_git_name
 from sandbox.git import Git
+from sandbox.git_view import write_view
+from sandbox.ignored import IgnoreRules
+from sandbox.removal import remove_tree
 from sandbox.result import (
     LINK,
     MAX_ENTRIES,
@@ -65,9 +63,10 @@ class LocalWorkspace:
 
     async def changes(self) -> tuple[ChangedFile, ...]:
         """What differs from the directory as it was copied, sorted by path; without ignored new files."""
-        rules = IgnoreRules(self._frame / "ignore", Git(self._frame / "rules"), self._rule_files)
+        rules = IgnoreRules(self._frame / "ignore", Git(self._frame / "rules"), self._rule_file)
         with opened(self.workspace.tree) as root:
-            return await compare(root, self._known, rules, self._original_content)
+            found = await walk_tree(root, self._known, rules)
+            return await judge(root, found, self._original_content, self._present)
 
     async def finish(self) -> tuple[ChangedFile, ...]:
         """Put what changed into the directory and tell it.
@@ -82,18 +81,19 @@ class LocalWorkspace:
         """Delete the copy. Safe to call twice."""
         await remove_tree(self._frame)
 
-    async def _rule_files(self) -> Mapping[bytes, bytes]:
-        return await asyncio.to_thread(self._read_rule_files)
+    async def _present(self, added: Collection[bytes], gone: Collection[bytes]) -> set[bytes]:
+        del added
+        return {*self._known} - {*gone}
 
-    def _read_rule_files(self) -> Mapping[bytes, bytes]:
-        found: dict[bytes, bytes] = {}
+    async def _rule_file(self, path: bytes) -> bytes | None:
+        return await asyncio.to_thread(self._read_rule_file, path)
+
+    def _read_rule_file(self, path: bytes) -> bytes | None:
+        if path not in self._known:
+            return None
         with opened(self.source) as root:
-            for path in self._known:
-                if path.rpartition(b"/")[2] == b".gitignore":
-                    content = read_content(root, path)
-                    if content is not None and content.data is not None and content.mode != "120000":
-                        found[path] = content.data
-        return found
+            content = read_content(root, path)
+        return None if content is None or content.mode == "120000" else content.data
 
     async def _original_content(self, path: bytes, before: Known) -> bytes | None:
         del before

@@ -4,18 +4,18 @@ A mirror is bare, lies outside every sandbox, and holds no credential. Nothing h
 """
 
 import asyncio
-import fcntl
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from sandbox.base import FileTooLarge, SandboxError
 from sandbox.commits import CommitRefused, Identity, commit_stream
+from sandbox.filelock import locked
 from sandbox.git import (
     ASKPASS,
     ASKPASS_NAME,
@@ -135,7 +135,6 @@ class Mirror:
         self.directory = directory
         self._git = Git(directory, tuple(protocols))
         self._reader = ObjectReader(self._git)
-        self._fetching = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._listings: dict[tuple[str, frozenset[str]], tuple[str, ...]] = {}
 
@@ -249,6 +248,20 @@ class Mirror:
         found = await self._reader.read(_sha(object_id), limit=limit)
         return None if found is None or found[0] != "blob" else found[1]
 
+    async def read_tree(self, name: str) -> bytes:
+        """A directory of a commit as git stores it. Raises `RefUnknown` when it is not here."""
+        found = await self._reader.read(name, limit=_LISTING)
+        if found is None or found[0] != "tree":
+            raise RefUnknown(name)
+        return found[1]
+
+    async def size_of(self, object_id: str) -> int:
+        """How many bytes a blob has. Raises `RefUnknown` when it is not here."""
+        described = await self._reader.describe(_sha(object_id))
+        if described is None:
+            raise RefUnknown(object_id)
+        return described[2]
+
     async def list_paths(self, sha: str, *, names: Collection[str]) -> tuple[str, ...]:
         """Every path in a commit whose last component is one of `names`, sorted. Remembered per commit."""
         key = (_sha(sha), frozenset(names))
@@ -358,22 +371,13 @@ class Mirror:
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[None]:
         """One fetch at a time, in this process and among all that share the directory."""
-        async with self._fetching:
-            descriptor = os.open(self.directory / "darner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        async with AsyncExitStack() as stack:
             try:
-                await self._lock_file(descriptor)
-                yield
-            finally:
-                os.close(descriptor)
-
-    async def _lock_file(self, descriptor: int) -> None:
-        try:
-            async with asyncio.timeout(_NETWORK):
-                # A lock between processes has no event to wait for.
-                while not _locked(descriptor):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise GitFailed(("lock", str(self.directory)), 124, "another process holds the mirror") from None
+                await stack.enter_async_context(locked(self.directory / "darner.lock", seconds=_NETWORK))
+            except TimeoutError:
+                told = "another process holds the mirror"
+                raise GitFailed(("lock", str(self.directory)), 124, told) from None
+            yield
 
     def _check_protocol(self, remote: Remote) -> None:
         scheme = remote.url.partition("://")[0]
@@ -470,14 +474,6 @@ def _named(listing: bytes, names: frozenset[str]) -> tuple[str, ...]:
     return tuple(
         os.fsdecode(path) for path in listing.split(b"\0") if path.rpartition(b"/")[2] in wanted and path
     )
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _write_once(path: Path, text: str, mode: int) -> None:

@@ -4,6 +4,7 @@ Every path is resolved by the kernel beneath the root's descriptor, without syml
 file is looked at before it is opened.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -84,6 +85,10 @@ class Scan:
     """Files nobody knows."""
     strange_directories: list[bytes] = field(default_factory=list)
     """Directories without a known file below; not yet entered."""
+    entered: list[bytes] = field(default_factory=list)
+    """Those of them that are not ignored."""
+    stamps: dict[bytes, Stamp] = field(default_factory=dict)
+    """How suspects and strangers looked."""
     problems: dict[bytes, str] = field(default_factory=dict)
     unread: list[bytes] = field(default_factory=list)
     """Directories that could not be entered: nothing below counts as deleted."""
@@ -188,6 +193,7 @@ def scan(
                     found.seen.add(path)
                     if stamp != before.stamp:
                         found.suspects.append(path)
+                        found.stamps[path] = stamp
         finally:
             os.close(descriptor)
 
@@ -225,6 +231,8 @@ def _sort(
         if path == b".git" and _is_empty_file(entry):
             return  # the mount point of the read-only view
         found.strangers.append(path)
+        if (stamp := _stamp_of_entry(entry)) is not None:
+            found.stamps[path] = stamp
     elif is_git_name(entry.name):
         _note_git_directory(root, path, found)
     elif path.count(b"/") >= MAX_DEPTH:
@@ -244,7 +252,8 @@ def _is_empty_file(entry: os.DirEntry[str]) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size == 0
 
 
-def _is_empty_directory(root: int, path: bytes) -> bool:
+def is_empty_directory(root: int, path: bytes) -> bool:
+    """Whether there is a directory at `path` below `root`, and nothing in it."""
     try:
         descriptor = open_below(root, path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
@@ -257,7 +266,7 @@ def _is_empty_directory(root: int, path: bytes) -> bool:
 
 
 def _note_git_directory(root: int, path: bytes, found: Scan) -> None:
-    if path == b".git" and _is_empty_directory(root, path):
+    if path == b".git" and is_empty_directory(root, path):
         return  # the mount point of the read-only view
     found.problems[path] = "a git directory, or something that some systems take for one"
 
@@ -297,15 +306,22 @@ def file_mode(status: os.stat_result) -> int:
 
 
 def read_content(root: int, path: bytes) -> Content | None:
-    """The file at `path` as git would hold it; None when there is none. Opens regular files only."""
+    """The file at `path` as git would hold it; None when there is none, or a directory.
+
+    Opens regular files only.
+    """
     try:
         descriptor = open_below(root, path, os.O_PATH)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP:  # a symlink where a directory was
+            return None
         return Content("000000", None, f"cannot be read: {error.strerror or error}")
     try:
         status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            return None
         if stat.S_ISLNK(status.st_mode):
             return _link_content(path, os.fsencode(os.readlink("", dir_fd=descriptor)))
         if not stat.S_ISREG(status.st_mode):
@@ -346,7 +362,6 @@ def _file_type(mode: int) -> str:
         stat.S_IFSOCK: "a socket",
         stat.S_IFCHR: "a character device",
         stat.S_IFBLK: "a block device",
-        stat.S_IFDIR: "a directory",
     }
     return names.get(stat.S_IFMT(mode), "a special file")
 

@@ -26,11 +26,10 @@ CONTENT: dict[str, str | bytes] = {
 }
 
 
-def inside(mirror: Mirror, git: Path, tree: Path, *arguments: str) -> str:
+def inside(mirror: Mirror, git: Path, tree: Path, *arguments: str, entering: tuple[str, ...] = ()) -> str:
     """git as a command of the turn runs it, but for the place where the objects are shown."""
     finished = subprocess.run(
-        ("git", *arguments),
-        cwd=tree,
+        (*entering, "git", "-C", str(tree), *arguments),
         env={
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",

@@ -3,19 +3,23 @@
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from sandbox.checkout import Checkout, check_out
+from sandbox.checkout import check_out
+from sandbox.layers import LayerStore
 from sandbox.mirror import ChangedFile, CommitRefused, Identity, Mirror
 from sandbox.result import MAX_ADDED, ResultRefused
 from tests.sandbox_git.origin import DAY, Origin
+from tests.sandbox_git.overlay import Shown, shown
 
 
-@pytest.fixture
-async def checkout(origin: Origin, mirror: Mirror, tmp_path: Path) -> Checkout:
+@pytest.fixture(params=["layers", "all files"])
+async def checkout(
+    request: pytest.FixtureRequest, origin: Origin, mirror: Mirror, tmp_path: Path
+) -> AsyncIterator[Shown]:
     """A repository with a file, a directory, a link and rules for what to ignore."""
     base = origin.commit(
         {
@@ -27,7 +31,10 @@ async def checkout(origin: Origin, mirror: Mirror, tmp_path: Path) -> Checkout:
         links={"link": "README.md"},
     )
     await mirror.fetch(origin.remote, base)
-    return await check_out(mirror, base, tmp_path / "turn", owner_uid=None)
+    layers = LayerStore(mirror, owner_uid=None) if request.param == "layers" else None
+    made = await check_out(mirror, base, tmp_path / "turn", owner_uid=None, layers=layers)
+    with shown(made) as opened:
+        yield opened
 
 
 def plant_pipe(tree: Path) -> None:
@@ -64,6 +71,8 @@ def write_at(path: str | bytes) -> Callable[[Path], None]:
     def plant(tree: Path) -> None:
         place = tree / os.fsdecode(path)
         place.parent.mkdir(parents=True, exist_ok=True)
+        if place.is_dir():  # where the view of the history is to be shown
+            place.rmdir()
         place.write_bytes(b"x\n")
 
     return plant
@@ -103,43 +112,47 @@ def write_at(path: str | bytes) -> Callable[[Path], None]:
     ],
 )
 async def test_what_git_cannot_hold_is_a_problem(
-    checkout: Checkout, plant: Callable[[Path], None], path: str, problem: str
+    checkout: Shown, plant: Callable[[Path], None], path: str, problem: str
 ) -> None:
     """Each is named, with the reason; none is opened, followed or read."""
-    plant(checkout.workspace.tree)
+    plant(checkout.tree)
 
     changes = await checkout.changes()
 
     assert changes == (ChangedFile(path, "add", "000000", None, problem=problem),)
 
 
-async def test_a_device_is_a_problem(checkout: Checkout) -> None:
+async def test_a_device_is_a_problem(checkout: Shown) -> None:
     """A device is looked at and left alone; who is not root cannot even make one."""
     expected: tuple[ChangedFile, ...] = ()
     if os.geteuid() == 0:
-        plant_device(checkout.workspace.tree)
+        plant_device(checkout.tree)
         expected = (ChangedFile("thing", "add", "000000", None, "a character device, not a regular file"),)
 
     assert await checkout.changes() == expected
 
 
-async def test_a_problem_cannot_be_committed(mirror: Mirror, checkout: Checkout) -> None:
+async def test_a_problem_cannot_be_committed(mirror: Mirror, checkout: Shown) -> None:
     """The commit gate does not rely on anyone having looked."""
-    plant_pipe(checkout.workspace.tree)
+    plant_pipe(checkout.tree)
     changes = await checkout.changes()
     someone = Identity("a", "a@example.org")
 
     with pytest.raises(CommitRefused, match="named pipe"):
-        await mirror.commit(parent=checkout.sha, changes=changes, message="m", author=someone, date=DAY)
+        await mirror.commit(
+            parent=checkout.checkout.sha, changes=changes, message="m", author=someone, date=DAY
+        )
     for path in ("../up", "/abs", ".git/config", "a//b", "./a", ""):
         change = ChangedFile(path, "add", "100644", b"x")
         with pytest.raises(CommitRefused):
-            await mirror.commit(parent=checkout.sha, changes=[change], message="m", author=someone, date=DAY)
+            await mirror.commit(
+                parent=checkout.checkout.sha, changes=[change], message="m", author=someone, date=DAY
+            )
 
 
-async def test_links_inside_are_links(checkout: Checkout) -> None:
+async def test_links_inside_are_links(checkout: Shown) -> None:
     """A relative link that stays in the tree is delivered as a link, not as what it points at."""
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     (tree / "src" / "readme").symlink_to("../README.md")
     (tree / "link").unlink()
     (tree / "link").symlink_to("src")
@@ -151,13 +164,13 @@ async def test_links_inside_are_links(checkout: Checkout) -> None:
 
 
 async def test_a_directory_swapped_for_a_link_shows_nothing_of_its_target(
-    checkout: Checkout, tmp_path: Path
+    checkout: Shown, tmp_path: Path
 ) -> None:
     """What lies behind the link is not read; the files that were there are gone."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "app.py").write_text("the host's secret\n")
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     (tree / "src" / "app.py").unlink()
     (tree / "src").rmdir()
     (tree / "src").symlink_to(outside)
@@ -168,9 +181,9 @@ async def test_a_directory_swapped_for_a_link_shows_nothing_of_its_target(
     )
 
 
-async def test_a_hard_link_is_its_content(checkout: Checkout) -> None:
+async def test_a_hard_link_is_its_content(checkout: Shown) -> None:
     """Two names of one file are two files."""
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     (tree / "copy.md").hardlink_to(tree / "README.md")
 
     assert await checkout.changes() == (
@@ -178,9 +191,9 @@ async def test_a_hard_link_is_its_content(checkout: Checkout) -> None:
     )
 
 
-async def test_an_edit_that_hides_its_traces_is_seen(checkout: Checkout) -> None:
+async def test_an_edit_that_hides_its_traces_is_seen(checkout: Shown) -> None:
     """Same size, same modification time, same inode: the change time tells."""
-    path = checkout.workspace.tree / "README.md"
+    path = checkout.tree / "README.md"
     before = path.stat()
     with path.open("r+b") as file:
         file.write(b"ONE\nTWO\n")
@@ -191,22 +204,22 @@ async def test_an_edit_that_hides_its_traces_is_seen(checkout: Checkout) -> None
     )
 
 
-async def test_touched_files_are_no_changes(checkout: Checkout) -> None:
+async def test_touched_files_are_no_changes(checkout: Shown) -> None:
     """A new time, or the same bytes written again, is nothing to deliver."""
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     (tree / "README.md").touch()
     content = (tree / "src/app.py").read_bytes()
     (tree / "src/app.py").unlink()
     (tree / "src/app.py").write_bytes(content)
     (tree / "empty" / "directory").mkdir(parents=True)
-    (tree / ".git").mkdir()
+    (tree / ".git").mkdir(exist_ok=True)
 
     assert await checkout.changes() == ()
 
 
-async def test_ignored_files_stay_behind(checkout: Checkout) -> None:
+async def test_ignored_files_stay_behind(checkout: Shown) -> None:
     """The base's rules hold for new files, whatever the agent makes of them; tracked files always count."""
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     for name in (
         "noise.log",
         "build/out.o",
@@ -230,10 +243,10 @@ async def test_ignored_files_stay_behind(checkout: Checkout) -> None:
     ]
 
 
-async def test_a_flood_of_files_is_no_result(checkout: Checkout) -> None:
+async def test_a_flood_of_files_is_no_result(checkout: Shown) -> None:
     """Reading them all would cost the service its memory; as many that are ignored cost nothing."""
     for name in ("build", "src"):
-        directory = checkout.workspace.tree / name / "deep"
+        directory = checkout.tree / name / "deep"
         directory.mkdir(parents=True)
         for number in range(MAX_ADDED + 1):
             os.mknod(directory / str(number))
@@ -244,9 +257,9 @@ async def test_a_flood_of_files_is_no_result(checkout: Checkout) -> None:
         await checkout.changes()
 
 
-async def test_a_planted_repository_runs_nothing(checkout: Checkout, mirror: Mirror, tmp_path: Path) -> None:
+async def test_a_planted_repository_runs_nothing(checkout: Shown, mirror: Mirror, tmp_path: Path) -> None:
     """Configuration, hooks, filters and attributes in the tree are bytes like any others."""
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     witness = tmp_path / "witness"
     run = f"touch {witness}"
     config = (
@@ -270,9 +283,9 @@ async def test_a_planted_repository_runs_nothing(checkout: Checkout, mirror: Mir
 
     changes = await checkout.changes()
     sound = [change for change in changes if change.problem is None]
-    diff = await mirror.diff_of(checkout.sha, sound, limit=10_000)
+    diff = await mirror.diff_of(checkout.checkout.sha, sound, limit=10_000)
     sha = await mirror.commit(
-        parent=checkout.sha, changes=sound, message="m", author=Identity("a", "a@b"), date=DAY
+        parent=checkout.checkout.sha, changes=sound, message="m", author=Identity("a", "a@b"), date=DAY
     )
 
     assert not witness.exists()
@@ -281,9 +294,9 @@ async def test_a_planted_repository_runs_nothing(checkout: Checkout, mirror: Mir
     assert [change.path for change in changes if change.problem is not None] == [".git", "src/.git"]
 
 
-async def test_an_unreadable_directory_deletes_nothing(checkout: Checkout) -> None:
+async def test_an_unreadable_directory_deletes_nothing(checkout: Shown) -> None:
     """What cannot be seen is not taken for gone."""
-    source = checkout.workspace.tree / "src"
+    source = checkout.tree / "src"
     source.chmod(0)
 
     changes = await checkout.changes()
@@ -292,9 +305,9 @@ async def test_an_unreadable_directory_deletes_nothing(checkout: Checkout) -> No
     assert not [change for change in changes if change.kind == "delete"]
 
 
-async def test_a_file_in_place_of_a_directory_and_the_other_way(checkout: Checkout, mirror: Mirror) -> None:
+async def test_a_file_in_place_of_a_directory_and_the_other_way(checkout: Shown, mirror: Mirror) -> None:
     """Both turn into commits that git takes."""
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     (tree / "src" / "app.py").unlink()
     (tree / "src").rmdir()
     (tree / "src").write_text("a file\n")
@@ -303,7 +316,7 @@ async def test_a_file_in_place_of_a_directory_and_the_other_way(checkout: Checko
 
     changes = await checkout.changes()
     sha = await mirror.commit(
-        parent=checkout.sha, changes=changes, message="m", author=Identity("a", "a@b"), date=DAY
+        parent=checkout.checkout.sha, changes=changes, message="m", author=Identity("a", "a@b"), date=DAY
     )
 
     assert await mirror.read(sha, "src", limit=10) == b"a file\n"
@@ -311,12 +324,12 @@ async def test_a_file_in_place_of_a_directory_and_the_other_way(checkout: Checko
     assert await mirror.read(sha, "src/app.py", limit=10) is None
 
 
-async def test_removal_takes_everything(checkout: Checkout, tmp_path: Path) -> None:
+async def test_removal_takes_everything(checkout: Shown, tmp_path: Path) -> None:
     """Neither modes, nor depth, nor links keep a checkout alive, and nothing outside goes with it."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("stays\n")
-    tree = checkout.workspace.tree
+    tree = checkout.tree
     (tree / "way-out").symlink_to(outside)
     deep = os.open(tree, os.O_RDONLY)
     for _ in range(2000):
@@ -327,8 +340,8 @@ async def test_removal_takes_everything(checkout: Checkout, tmp_path: Path) -> N
     os.fchmod(deep, 0)
     os.close(deep)
 
-    await checkout.remove()
-    await checkout.remove()
+    await checkout.checkout.remove()
+    await checkout.checkout.remove()
 
-    assert not checkout.directory.exists()
+    assert not checkout.checkout.directory.exists()
     assert (outside / "file").read_text() == "stays\n"

@@ -1,0 +1,61 @@
+"""Deletes directories that an agent wrote in: renamed at once, removed when there is time."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from sandbox.base import SandboxError
+from sandbox.git import end
+
+_ASIDE: Final = ".gone-"
+_PATIENCE: Final = 900.0
+
+
+def set_aside(directory: Path) -> Path | None:
+    """Give up the name at once, whatever is below; what to remove is told. None: there was nothing."""
+    aside = directory.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+    try:
+        directory.rename(aside)
+    except FileNotFoundError:
+        return None
+    return aside
+
+
+def is_aside(directory: Path) -> bool:
+    """Whether the directory only waits for its removal."""
+    return directory.name.startswith(_ASIDE)
+
+
+def left_aside(parent: Path) -> Iterator[Path]:
+    """What a process that was killed had not removed yet."""
+    with suppress(FileNotFoundError):
+        yield from parent.glob(f"{_ASIDE}*")
+
+
+async def remove_tree(directory: Path) -> None:
+    """Delete a directory that an agent wrote in. `rm` follows no symlink and is not stopped by depth."""
+    if await _tool("rm", "-rf", "--", str(directory)) == 0:
+        return
+    await _tool("chmod", "-R", "u+rwX", "--", str(directory))
+    if await _tool("rm", "-rf", "--", str(directory)) != 0:
+        raise SandboxError(f"{directory} cannot be removed")
+
+
+async def _tool(*argv: str) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await process.wait()
+    finally:
+        await end(process)
