@@ -11,6 +11,7 @@ from app.cli.doctor import doctor
 from app.cli.exec import exec_
 from app.cli.forge import forge
 from app.cli.patch import patch
+from app.cli.rules import rules
 from app.cli.sandbox import sandbox
 from app.cli.serve import serve
 from app.cli.why import why
@@ -31,6 +32,7 @@ cli.command("patch")(patch)
 # From its first word on the line is the command's: `darner sandbox ls -l` works without `--`.
 cli.command("sandbox", context_settings={"allow_interspersed_args": False})(sandbox)
 cli.command("doctor")(doctor)
+cli.add_typer(rules, name="rules")
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.store import inbox, turns
 from app.store.database import Database
 from app.store.turns import SqlJournal, TurnRow
-from app.turn_parts import driver_of, limits_of, model_of
+from app.turn_parts import driver_of, limits_of, model_of, rules_of
 from harness.instructions import INSTRUCTIONS, PROJECT_BYTES, PROJECT_FILE
 from harness.items import Item, Life, Stopped, ThreadId, Turn, TurnId, TurnResult, Usage, Waiting
 from harness.loop import run_turn
@@ -75,12 +75,13 @@ class Ended:
 
 
 class LocalTurn:
-    """One turn, which can be stopped from outside while it runs."""
+    """One turn, which can be stopped from outside while it runs. Raises `SettingsRefused` for its rules."""
 
     def __init__(self, asked: Asked, settings: Settings, watcher: Watcher) -> None:
         self._asked = asked
         self._settings = settings
         self._watcher = watcher
+        self._rules = rules_of(settings)
         self._session = PlainSession(show=watcher.item)
         self._stopped = asyncio.Event()
         self._phase: Literal["before", "at work", "after"] = "before"
@@ -163,7 +164,7 @@ class LocalTurn:
         async def ready() -> Sandbox:
             return sandbox
 
-        async with open_tools(ToolContext(sandbox=ready)) as tools:
+        async with open_tools(ToolContext(sandbox=ready, rules=self._rules)) as tools:
             while True:
                 result = await run_turn(
                     turn, model=model, tools=tools, session=self._session, journal=started.journal

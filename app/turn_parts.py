@@ -2,10 +2,11 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from app.settings import Settings
+from app.settings import Settings, SettingsRefused
 from harness.items import TurnLimits
 from harness.models import open_model
 from harness.protocols import Model
+from harness.rules import Rules, RulesRefused, read_rules
 from sandbox.base import Driver
 from sandbox.drivers import Setup, choose
 
@@ -33,6 +34,15 @@ def driver_of(settings: Settings) -> Driver:
         docker_host=settings.docker_host,
     )
     return choose(settings.sandbox, setup)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Raises `SettingsRefused` when the operator's rules cannot be used."""
+    try:
+        return read_rules(settings.rules)
+    except RulesRefused as error:
+        msg = f"DARNER_RULES cannot be used. {error}"
+        raise SettingsRefused(msg) from None
 
 
 def limits_of(settings: Settings) -> TurnLimits:

@@ -81,6 +81,7 @@ def _run(
     from app.local_sandbox import DirectoryRefused
     from app.local_turn import Asked, LocalTurn, ThreadUnknown
     from app.log import configure_logging
+    from app.settings import SettingsRefused
     from harness.items import ThreadId
     from harness.protocols import OwnershipLost
     from sandbox.base import SandboxError, SandboxUnavailable
@@ -93,12 +94,12 @@ def _run(
         if as_json
         else Transcript(Console(stderr=True))
     )
-    turn = LocalTurn(asked, settings, watcher)
     try:
+        turn = LocalTurn(asked, settings, watcher)
         ended = asyncio.run(_interruptible(turn))
     except asyncio.CancelledError:
         raise _complain(f"Interrupted; {repo} is as it was.", Exit.INTERRUPTED, as_json=as_json) from None
-    except (ThreadUnknown, DirectoryRefused) as error:
+    except (SettingsRefused, ThreadUnknown, DirectoryRefused) as error:
         raise _complain(str(error), Exit.USAGE, as_json=as_json) from None
     except SandboxUnavailable as error:
         raise _complain(f"The turn was refused. {error}", Exit.REFUSED, as_json=as_json) from None

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from harness.rules import Asks, Rules
 from sandbox.base import Process, Sandbox
 
 UTF8: Final = codecs.getincrementaldecoder("utf-8")
@@ -59,12 +60,22 @@ class Shells:
         await asyncio.gather(*(shell.process.kill() for shell in shells))
 
 
+async def nobody_allows(asked: Asks) -> bool:
+    """The answer where there is no person to ask."""
+    del asked
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     sandbox: Callable[[], Awaitable[Sandbox]]
     """The turn's sandbox, always the same one. The first tool call waits for it: the checkout is made ready
     while the model already reads its first request."""
     shells: Shells = field(default_factory=Shells)
+    rules: Rules = field(default_factory=Rules)
+    """What the operator decided about command lines."""
+    approve: Callable[[Asks], Awaitable[bool]] = nobody_allows
+    """Asks a person whether a command may run that a rule wants to be asked about."""
     clock: Callable[[], float] = time.monotonic
 
     async def close(self) -> None:

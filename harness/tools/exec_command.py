@@ -3,12 +3,13 @@
 import asyncio
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
 from pydantic import Field
 
 from harness.items import Call, CommandExecution, FileChange, ItemId, ToolItem
 from harness.protocols import ToolSpec
+from harness.rules import Allowed, Asks, Forbidden, Undecided, Unreadable, Verdict, judge
 from harness.tools.apply_patch import ApplyPatch
 from harness.tools.arguments import Arguments, read_arguments, schema_of
 from harness.tools.commands import (
@@ -17,6 +18,7 @@ from harness.tools.commands import (
     MOST_OUTPUT_TOKENS,
     MOST_YIELD_MS,
     OUTPUT_TOKENS_TOLD,
+    declined,
     outcome_of,
     refused,
 )
@@ -68,6 +70,9 @@ class ExecCommand:
         asked = read_arguments(ExecCommandArguments, item.call.arguments)
         if not isinstance(item, CommandExecution):
             return await self._run_patch(item, asked.cmd)
+        objection = await self._objection(judge(self._context.rules, asked.cmd))
+        if objection is not None:
+            return declined(item, f"The command was not run. {objection}")
         sandbox = await self._context.sandbox()
         begun = self._context.clock()
         argv = ("bash", "-lc" if asked.login else "-c", asked.cmd)
@@ -88,6 +93,20 @@ class ExecCommand:
             yield_ms=min(max(asked.yield_time_ms, LEAST_YIELD_MS), MOST_YIELD_MS),
             max_output_tokens=asked.max_output_tokens,
         )
+
+    async def _objection(self, verdict: Verdict) -> str | None:
+        """What the model is told instead of running the command; None when it may run."""
+        match verdict:
+            case Forbidden(rule=rule, command=command):
+                return f"`{command}` is forbidden ({rule}). {rule.justification}".rstrip()
+            case Asks(rule=rule, command=command) if not await self._context.approve(verdict):
+                return f"`{command}` needs a person's leave ({rule}). {rule.justification}".rstrip()
+            case Unreadable():
+                return "It is too long to be compared with the rules. Put it into a file and run that."
+            case Allowed() | Undecided() | Asks():
+                return None
+            case _:
+                assert_never(verdict)
 
     async def _run_patch(self, item: ToolItem, cmd: str) -> ToolItem:
         heredoc = PATCH_HEREDOC.fullmatch(cmd)
