@@ -42,6 +42,7 @@ from harness.items import (
 )
 from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
+from harness.rules import Rules
 from harness.tools import open_tools
 from harness.tools.context import ToolContext
 from sandbox.base import Policy, SandboxError
@@ -73,6 +74,7 @@ class Runtime:
     workspaces: Workspaces
     model: Model
     limits: TurnLimits
+    rules: Rules
     bot: Callable[[], Bot]
     now: Callable[[], float]
 
@@ -238,7 +240,7 @@ class TurnsWorker:
         )
         async with (
             self._progress.follow(row, start, place) as session,
-            open_tools(ToolContext(sandbox=workspace.sandbox)) as tools,
+            open_tools(ToolContext(sandbox=workspace.sandbox, rules=self._runtime.rules)) as tools,
         ):
             return await run_turn(
                 turn, model=self._runtime.model, tools=tools, session=session, journal=journal

@@ -28,7 +28,7 @@ from app.store import backlog
 from app.store.database import Database
 from app.store.keys import key
 from app.tokens import AppTokens, PersonalToken, Tokens
-from app.turn_parts import api_key_of, driver_of, limits_of, model_of
+from app.turn_parts import api_key_of, driver_of, limits_of, model_of, rules_of
 from app.turns_worker import Runtime, TurnsWorker
 from app.workspaces import Workspaces
 from handlers.view import Bot
@@ -81,6 +81,7 @@ class Server:
         self._watcher = watcher
         self._tokens = tokens_of(settings)
         self._driver = driver_of(settings)
+        self._rules = rules_of(settings)
         self.database = Database(settings.sql_url)
         self.wake_ups = WakeUps(self.database, max_turns=settings.max_turns)
         self.github = GitHub(api_url=settings.api_url, web_url=settings.github_url, tokens=self._tokens)
@@ -133,6 +134,7 @@ class Server:
             workspaces=Workspaces(self._settings.home, self._driver),
             model=model,
             limits=limits_of(self._settings),
+            rules=self._rules,
             bot=bot,
             now=time.time,
         )
