@@ -57,6 +57,10 @@ _NETLINK: Final = 16
 _NETLINK_ROUTE: Final = 0
 _TERMINAL_INJECTION: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
+_LINE_DISCIPLINE: Final = 0x5423
+"""TIOCSETD: loads modules of the kernel that nobody needs."""
+_LEASE: Final = 1024
+"""F_SETLEASE: makes whoever opens the file wait, the service too."""
 _PERSONALITIES: Final = (0, 0xFFFFFFFF)
 """Linux, and asking."""
 
@@ -204,7 +208,7 @@ def rules() -> tuple[Rule, ...]:
     ]
     terminals = [
         Rule("ioctl", errno.EPERM, (Condition(1, Test.EQUALS, (request,)),))
-        for request in _TERMINAL_INJECTION
+        for request in (*_TERMINAL_INJECTION, _LINE_DISCIPLINE)
     ]
     families = [
         Rule(call, errno.EAFNOSUPPORT, (Condition(0, Test.NOT_IN, _SOCKET_FAMILIES),))
@@ -223,6 +227,7 @@ def rules() -> tuple[Rule, ...]:
         *terminals,
         *families,
         netlink,
+        Rule("fcntl", errno.EPERM, (Condition(1, Test.EQUALS, (_LEASE,)),)),
         Rule("clone", errno.EPERM, (Condition(0, Test.ANY_BIT, (_NEW_NAMESPACE,)),)),
         Rule("personality", errno.EPERM, (Condition(0, Test.NOT_IN, _PERSONALITIES),)),
     )
@@ -343,6 +348,7 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
+    "fcntl": (72, 25),
     "finit_module": (313, 273),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),

@@ -67,6 +67,9 @@ def error(number: int) -> int:
         (16, (0, 0x5401), ALLOW),  # ioctl, TCGETS
         (16, (0, 0x5412), error(errno.EPERM)),  # TIOCSTI
         (16, (0, 0xFFFFFFFF00005412), error(errno.EPERM)),  # the kernel looks at the low half only
+        (16, (0, 0x5423), error(errno.EPERM)),  # TIOCSETD
+        (72, (0, 1), ALLOW),  # fcntl, F_GETFD
+        (72, (0, 1024), error(errno.EPERM)),  # F_SETLEASE
         (90, (0, 0o755), ALLOW),
         (90, (0, 0o4755), error(errno.EPERM)),
         (2, (0, 0, 0o4755), ALLOW),  # open that creates nothing
