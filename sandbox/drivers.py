@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from sandbox.base import Driver
 from sandbox.bubblewrap import BubblewrapDriver
+from sandbox.container import DockerDriver
 
 DriverName = Literal["bubblewrap", "docker"]
 
@@ -29,6 +30,13 @@ class Setup:
 
 DRIVERS: Final[Mapping[str, Callable[[Setup], Driver]]] = {
     "bubblewrap": lambda setup: BubblewrapDriver(extra_read_only=setup.extra_read_only, state=setup.state),
+    "docker": lambda setup: DockerDriver(
+        address=setup.docker_host,
+        image=setup.image,
+        runtime=setup.runtime,
+        state=setup.state,
+        extra_read_only=setup.extra_read_only,
+    ),
 }
 
 

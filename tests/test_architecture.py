@@ -150,7 +150,7 @@ def test_registries_list_what_the_folders_hold() -> None:
 
     assert set(WIRES) == {"responses", "chat"}
     assert set(TOOLS) == {"exec_command", "write_stdin", "apply_patch", "update_plan", "view_image"}
-    assert set(DRIVERS) == {"bubblewrap"}
+    assert set(DRIVERS) == {"bubblewrap", "docker"}
 
 
 @pytest.mark.parametrize("lock", ["runtime.lock", "dev.lock", "engine.lock"])
