@@ -7,7 +7,7 @@ from app.github import GitHub, PostedComment, SubjectText
 from app.store.places import RepositoryRef
 from app.view import CONFIG_PATH
 from handlers.briefing import BriefedComment, InstructionFile, Material
-from handlers.config import ConfigRefused, parse_config
+from handlers.config import parse_config
 from handlers.effects import StartTurn
 from handlers.view import RepositoryConfig
 from harness.instructions import PROJECT_BYTES, PROJECT_FILE
@@ -63,12 +63,12 @@ async def _diff(mirror: Mirror, start: StartTurn) -> str | None:
 
 
 async def pinned_config(mirror: Mirror, start: StartTurn) -> RepositoryConfig:
-    """The repository's file at the commit the turn is pinned to; the defaults where it cannot be used."""
+    """The repository's file at the commit the turn is pinned to.
+
+    Raises `ConfigRefused`: a file that cannot be read may have narrowed what the turn may do.
+    """
     text = await _read_beginning(mirror, start.config_sha or start.instructions_sha, CONFIG_PATH)
-    try:
-        return parse_config(text) if text is not None else RepositoryConfig()
-    except ConfigRefused:
-        return RepositoryConfig()
+    return parse_config(text) if text is not None else RepositoryConfig()
 
 
 def _material(

@@ -21,7 +21,8 @@ from app.forge_error import RAISED, ForgeError, forge_error
 from app.store.places import RepositoryRef
 from app.tokens import API_VERSION, TIMEOUT_SECONDS, Tokens
 from handlers.effects import ReactionTarget
-from handlers.view import Branch, Permission, PullFacts
+from handlers.permissions import Permission
+from handlers.view import Branch, PullFacts
 
 T = TypeVar("T")
 

@@ -1,7 +1,9 @@
 """The settings of the process: environment, then `.env`, then `darner.toml`. Reads nothing at import."""
 
+import difflib
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -9,13 +11,30 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from app.scope import (
+    CacheName,
+    OperatorsHost,
+    OwnerName,
+    RepositoryName,
+    Scope,
+    VariableName,
+    VariablePattern,
+    VariableValue,
+)
+from handlers.wishes import Ceiling
+from handlers.written import WrittenLimits, WrittenPath
+from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
+
 GITHUB = "https://github.com"
+FULL_ACCESS = SandboxMode.FULL_ACCESS.value
 _SYSTEM = Path("/usr")
 """Shown in every sandbox."""
 
@@ -65,8 +84,10 @@ class Settings(BaseSettings):
     )
 
     sandbox: Literal["auto", "bubblewrap", "docker"] = "auto"
-    sandbox_mode: Literal["read-only", "workspace-write"] = "workspace-write"
-    """The widest mode any turn may have."""
+    sandbox_mode: Literal["read-only", "workspace-write", "danger-full-access"] = "workspace-write"
+    """The widest mode any turn may have; the last one by `darner.toml` only."""
+    sandbox_limits: WrittenLimits = WrittenLimits()
+    """The most that a command may use."""
     sandbox_read_only: Annotated[tuple[Path, ...], NoDecode] = ()
     """Further directories shown read-only inside (toolchains outside `/usr`), separated by `:`."""
     sandbox_image: str = ""
@@ -77,6 +98,22 @@ class Settings(BaseSettings):
     """The docker driver's OCI runtime, such as `runsc`; empty: the Engine's own default."""
     docker_host: str = ""
     """The Engine's address; empty: the local socket."""
+    allowed_hosts: Annotated[tuple[OperatorsHost, ...], NoDecode] = ()
+    """What turns may reach, by the egress proxy; none: no network."""
+    fork_network: bool = False
+    """Let turns on a fork's code reach the allowed hosts, too."""
+    protected_paths: Annotated[tuple[WrittenPath, ...], NoDecode] = ()
+    """Added to the built-in ones."""
+    caches: Annotated[tuple[CacheName, ...], NoDecode] = ()
+    """Names below `~/.cache` that turns of one repository and one trust level share."""
+    environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
+    """Variables of every command. Every turn can read them: no place for secrets."""
+    repository_environment: Annotated[tuple[VariablePattern, ...], NoDecode] = ()
+    """Variables that a repository may set; a `*` at the end is any ending."""
+    organisation: dict[OwnerName, Scope] = Field(default_factory=dict)
+    """Narrower settings for the repositories of one owner."""
+    repository: dict[RepositoryName, Scope] = Field(default_factory=dict)
+    """Narrower settings for one repository."""
     rules: Path | None = None
     """A TOML file, or a folder of them, of rules that allow, ask for or forbid commands."""
 
@@ -110,7 +147,14 @@ class Settings(BaseSettings):
     def _split_ids(cls, value: Any) -> Any:
         return [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
 
-    @field_validator("sandbox_images", mode="before")
+    @field_validator(
+        "sandbox_images",
+        "allowed_hosts",
+        "protected_paths",
+        "caches",
+        "repository_environment",
+        mode="before",
+    )
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return (
@@ -145,6 +189,18 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _full_access_is_for_few(self) -> "Settings":
+        if self.sandbox_mode != "danger-full-access":
+            return self
+        if self.admit_readers:
+            msg = f"{FULL_ACCESS} and admit_readers do not go together; take one of them away"
+            raise ValueError(msg)
+        if self.sandbox == "docker":
+            msg = f"the docker driver has no {FULL_ACCESS}; set sandbox to bubblewrap, or change sandbox_mode"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _nothing_of_ours_is_shown(self) -> "Settings":
         """What is shown inside the sandbox must not hold the database, nor a key."""
         key = self.github_app_key.get_secret_value() if self.github_app_key else ""
@@ -168,7 +224,36 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         del file_secret_settings
-        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+        for source in (env_settings, dotenv_settings):
+            if (
+                isinstance(source, EnvSettingsSource)
+                and source.env_vars.get("darner_sandbox_mode") == FULL_ACCESS
+            ):
+                msg = (
+                    f"DARNER_SANDBOX_MODE: {FULL_ACCESS} is never taken from the environment. Who means it "
+                    f'writes sandbox_mode = "{FULL_ACCESS}" into darner.toml.'
+                )
+                raise SettingsRefused(msg)
+        return init_settings, env_settings, dotenv_settings, _OperatorsFile(settings_cls)
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """What any turn may have at most."""
+        scopes = {**self.organisation, **self.repository}
+        images = (self.sandbox_image, *self.sandbox_images) if self.sandbox_image else self.sandbox_images
+        return Ceiling(
+            mode=SandboxMode(self.sandbox_mode),
+            admits_readers=self.admit_readers,
+            limits=replace(Limits(), **self.sandbox_limits.by_field),
+            protected_paths=tuple(dict.fromkeys((*PROTECTED_PATHS, *self.protected_paths))),
+            allowed_hosts=self.allowed_hosts,
+            forks_reach_hosts=self.fork_network,
+            caches=self.caches,
+            environment=self.environment,
+            open_names=self.repository_environment,
+            images=images,
+            scopes={name: scope.wishes for name, scope in scopes.items()},
+        )
 
     @property
     def sql_url(self) -> str:
@@ -211,6 +296,20 @@ class Settings(BaseSettings):
         )
 
 
+class _OperatorsFile(TomlConfigSettingsSource):
+    """`darner.toml`. A word that is no setting is refused: it could be a ceiling that nobody would miss."""
+
+    def __call__(self) -> dict[str, Any]:
+        known = self.settings_cls.model_fields
+        for key in self.toml_data:
+            if key.lower() not in known:
+                near = difflib.get_close_matches(key.lower().removeprefix("darner_"), list(known), n=1)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                msg = f"darner.toml: {key} is not a setting.{hint}"
+                raise SettingsRefused(msg)
+        return super().__call__()
+
+
 class EnvironmentSettings(Settings):
     """From the environment alone: where the files around are what a turn works on, and may have written."""
 
@@ -235,16 +334,21 @@ def load_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings
     try:
         return kind(**overrides)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)
-        )
+        faults = "; ".join(_told(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False))
         msg = f"The settings cannot be used. {faults}"
+        raise SettingsRefused(msg) from None
+    except SettingsError as error:
+        msg = f"The settings cannot be used: {error}. In a variable, a table is written as JSON."
         raise SettingsRefused(msg) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         msg = f"darner.toml or .env cannot be read: {error}"
         raise SettingsRefused(msg) from None
 
 
-def _name(location: tuple[int | str, ...]) -> str:
-    name = str(location[0]) if location else "settings"
-    return name.upper() if name.lower().startswith("openai") else f"DARNER_{name.upper()}"
+def _told(location: tuple[int | str, ...], message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    if not location:
+        return said
+    name = str(location[0])
+    setting = name.upper() if name.lower().startswith("openai") else f"DARNER_{name.upper()}"
+    return f"{'.'.join((setting, *map(str, location[1:])))}: {said}"

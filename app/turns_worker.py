@@ -7,12 +7,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection
 
-from app.briefing import gather, pinned_config
+from app.briefing import gather
+from app.caches import caches_of
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.github import GitHub
@@ -22,10 +24,12 @@ from app.store import inbox, turns
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
+from app.turn_policy import TurnRefused, policy_of
 from app.turn_report import last_plan, tests_run
 from app.workspaces import PendingWorkspace, Workspaces
 from handlers.briefing import compose
 from handlers.broker import protected_among
+from handlers.config import ConfigRefused
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
@@ -76,6 +80,7 @@ class Runtime:
     limits: TurnLimits
     rules: Rules
     bot: Callable[[], Bot]
+    home: Path
     now: Callable[[], float]
 
 
@@ -152,7 +157,7 @@ class TurnsWorker:
             await self._let_go(row, owner, delay=delay, is_fault=False, why=str(error))
         except GitFailed as error:
             await self._put_off(row, start, owner, str(error))
-        except SandboxError as error:
+        except (SandboxError, ConfigRefused, TurnRefused) as error:
             await self._give_up(row, start, owner, str(error))
         except Exception:
             log.exception("turn.crashed", extra={"fields": {"turn": row.id, "thread": row.thread}})
@@ -202,20 +207,28 @@ class TurnsWorker:
         mirror = await self._runtime.mirrors.fetched(
             place, start.base_sha, start.instructions_sha, start.config_sha or start.instructions_sha
         )
-        request = row.request or await self._compose(row, start, place, mirror)
-        policy = Policy(mode=start.mode)
+        policy = await policy_of(
+            start,
+            mirror,
+            ceiling=self._runtime.bot().ceiling,
+            repository=place.full_name,
+            caches=caches_of(self._runtime.home, str(place.id)),
+        )
+        request = row.request or await self._compose(row, start, place, mirror, policy)
         async with self._runtime.workspaces.opened(row.id, start.base_sha, mirror, policy) as workspace:
             result = await self._turn(row, start, place, request, journal, workspace)
             if not isinstance(result.outcome, Waiting):
-                left = await self._collect(row, start, mirror, workspace)
+                left = await self._collect(row, start, mirror, workspace, policy)
         await self._end(row, start, owner, result, left, await journal.load())
 
-    async def _compose(self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror) -> str:
+    async def _compose(
+        self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror, policy: Policy
+    ) -> str:
         """The briefing, stored before it is used: a resumed turn is told the very same."""
         material = await gather(
             start, github=self._runtime.github, place=place, mirror=mirror, bot=self._runtime.bot().id
         )
-        briefing = compose(material, nonce=secrets.token_hex(4))
+        briefing = compose(replace(material, policy=policy), nonce=secrets.token_hex(4))
         log.info("turn.briefed", extra={"fields": {"turn": row.id, "report": str(briefing.report)}})
         await self._runtime.database.write(
             lambda connection: turns.set_request(connection, row.id, briefing.text)
@@ -247,7 +260,7 @@ class TurnsWorker:
             )
 
     async def _collect(
-        self, row: TurnRow, start: StartTurn, mirror: Mirror, workspace: PendingWorkspace
+        self, row: TurnRow, start: StartTurn, mirror: Mirror, workspace: PendingWorkspace, policy: Policy
     ) -> _Left:
         """The result as data, kept in the mirror: from here on the checkout is not needed."""
         checkout, sandbox = await workspace.checkout(), await workspace.sandbox()
@@ -263,8 +276,7 @@ class TurnsWorker:
             author=Identity("Darner", "darner@localhost"),
             date=int(row.created_at),
         )
-        config = await pinned_config(mirror, start)
-        to_hold = protected_among(proposed, config.protected_paths)
+        to_hold = protected_among(proposed, policy.protected_paths)
         held = [change for change in sound if change.path in to_hold]
         shown = sound if start.is_fork else []
         return _Left(

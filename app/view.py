@@ -16,7 +16,8 @@ from handlers.events import (
     Unhandled,
     ended_of,
 )
-from handlers.view import Bot, Branch, Permission, PullFacts, RepositoryConfig, View
+from handlers.permissions import Permission
+from handlers.view import Bot, Branch, PullFacts, RepositoryConfig, View
 
 CONFIG_PATH = ".github/darner.yml"
 

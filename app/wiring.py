@@ -34,7 +34,6 @@ from app.workspaces import Workspaces
 from handlers.view import Bot
 from harness.models.probe import endpoint_fault
 from harness.protocols import Model
-from sandbox.base import SandboxMode
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +135,7 @@ class Server:
             limits=limits_of(self._settings),
             rules=self._rules,
             bot=bot,
+            home=self._settings.home,
             now=time.time,
         )
         progress = Progress(self.database, performer, watcher=self._watcher)
@@ -250,8 +250,7 @@ def _unknown_bot(settings: Settings) -> Bot:
         login="darner",
         mention=settings.mention or "darner",
         allowed_bots=settings.allowed_bots,
-        admits_readers=settings.admit_readers,
-        ceiling=SandboxMode(settings.sandbox_mode),
+        ceiling=settings.ceiling,
     )
 
 

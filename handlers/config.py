@@ -1,12 +1,13 @@
 """Reads `.github/darner.yml`: a repository's wishes narrow what the operator allows, and never widen it."""
 
 import difflib
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -15,8 +16,13 @@ from pydantic import (
 )
 
 from handlers.view import RepositoryConfig
-from sandbox.base import PROTECTED_PATHS, SandboxMode
+from handlers.wishes import Wishes
+from handlers.written import WrittenHost, WrittenLimits, WrittenPath
+from sandbox.base import SandboxMode
 
+PLACE: Final = ".github/darner.yml"
+DEVCONTAINERS: Final = (".devcontainer/devcontainer.json", ".devcontainer.json")
+"""Where such a file may lie. https://containers.dev/implementors/spec/#devcontainerjson"""
 LARGEST: Final = 16 * 1024
 _DEEPEST: Final = 8
 
@@ -39,8 +45,14 @@ def parse_config(text: str | bytes) -> RepositoryConfig:
         raise ConfigRefused(f"`{where}`: {_said(first['type'], first['msg'])}") from error
     return RepositoryConfig(
         enabled=wished.enabled,
-        mode=wished.mode,
-        protected_paths=tuple(dict.fromkeys((*PROTECTED_PATHS, *wished.protected_paths))),
+        wishes=Wishes(
+            mode=wished.mode,
+            allowed_hosts=wished.network,
+            protected_paths=wished.protected_paths,
+            limits=wished.limits.by_field,
+            image=wished.image,
+        ),
+        devcontainer=wished.devcontainer,
         instructions=wished.instructions.strip(),
     )
 
@@ -95,22 +107,31 @@ _OPENING: Final = (
 _CLOSING: Final = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
-def _plain_path(path: str) -> str:
-    plain = path.removeprefix("./").rstrip("/")
-    if not plain or plain.startswith("/") or any(part in ("", ".", "..") for part in plain.split("/")):
-        raise ValueError("must be a path inside the repository, such as `deploy` or `deploy/keys.yml`")
-    return plain
+def _named_mode(mode: SandboxMode | None) -> SandboxMode | None:
+    if mode is SandboxMode.FULL_ACCESS:
+        raise ValueError("must be `read-only` or `workspace-write`")
+    return mode
 
 
-_Path = Annotated[str, StringConstraints(strict=True, max_length=300), AfterValidator(_plain_path)]
+def _hosts(value: Any) -> Any:
+    # YAML reads the word off as false.
+    if value is False:
+        return ()
+    if value is True:
+        raise ValueError("must be `off`, or a list of hosts such as `pypi.org`")
+    return value
 
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: StrictBool = True
-    mode: SandboxMode = SandboxMode.WORKSPACE_WRITE
-    protected_paths: Annotated[tuple[_Path, ...], Field(max_length=200)] = ()
+    mode: Annotated[SandboxMode | None, AfterValidator(_named_mode)] = None
+    protected_paths: Annotated[tuple[WrittenPath, ...], Field(max_length=200)] = ()
+    network: Annotated[tuple[WrittenHost, ...], Field(max_length=200), BeforeValidator(_hosts)] | None = None
+    limits: WrittenLimits = WrittenLimits()
+    image: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=300)] | None = None
+    devcontainer: StrictBool = False
     instructions: Annotated[str, StringConstraints(strict=True, max_length=8000)] = ""
 
 
@@ -124,5 +145,8 @@ def _unknown_key(key: str) -> str:
 def _said(kind: str, message: str) -> str:
     if kind == "enum":
         return "must be `read-only` or `workspace-write`."
-    message = message.removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        # Of the file's own keys `_unknown_key` has told.
+        return f"is not a limit. Known are {', '.join(f'`{name}`' for name in WrittenLimits.model_fields)}."
+    message = message.removeprefix("Value error, ").removesuffix(".")
     return f"{message[:1].lower()}{message[1:]}."

@@ -28,7 +28,8 @@ from handlers.grammar import (
     parse_command,
 )
 from handlers.ingest import act_of, ignored, request_of, triage
-from handlers.permissions import Refusal, mode_for
+from handlers.permissions import Refusal
+from handlers.policy import resolve, situation_of
 from handlers.view import View
 from sandbox.base import SandboxMode
 
@@ -42,8 +43,8 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
     if set_aside is not None or text is None:
         return [set_aside or ignored(event, reasons.NO_MENTION)]
     is_fork = view.pull is not None and view.pull.is_fork
-    mode = mode_for(view.permission, is_fork=is_fork, bot=view.bot, config=view.config)
-    if isinstance(mode, Refusal):
+    resolved = resolve(situation_of(view, repository=event.repository.full_name, is_fork=is_fork))
+    if isinstance(resolved, Refusal):
         return _refused(event, view)
     if view.config_error:
         return answered(event, comments.config_broken(view.config_error), "confused")
@@ -53,7 +54,7 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
     command = parse_command(text)
     match command:
         case Request(text=request):
-            return _start(event, view, request=request, mode=mode)
+            return _start(event, view, request=request, mode=resolved.policy.mode)
         case Help():
             return answered(event, comments.help_text(mention), "+1")
         case Empty():

@@ -6,7 +6,8 @@ from handlers import comments, reasons
 from handlers.broker import Judgement, Refused
 from handlers.effects import EditComment, Effect, PushResult, StartTurn
 from handlers.events import TurnEnded
-from handlers.permissions import Refusal, mode_for
+from handlers.permissions import Refusal
+from handlers.policy import resolve, situation_of
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 from harness.items import Completed, Exhausted, Waiting
@@ -53,10 +54,10 @@ def own_branch(start: StartTurn) -> str:
 
 def _why_not_deliver(start: StartTurn, view: View) -> str:
     """The rules are looked at again before a write: rights and settings can change while a turn runs."""
-    mode = mode_for(view.permission, is_fork=start.is_fork, bot=view.bot, config=view.config)
-    if isinstance(mode, Refusal):
+    resolved = resolve(situation_of(view, repository=start.repository, is_fork=start.is_fork))
+    if isinstance(resolved, Refusal):
         return reasons.RIGHT_LOST
-    if start.mode is SandboxMode.READ_ONLY or mode is SandboxMode.READ_ONLY:
+    if SandboxMode.READ_ONLY in (start.mode, resolved.policy.mode):
         return reasons.READ_ONLY
     if view.config_error or not view.config.enabled:
         return reasons.SETTINGS_CHANGED

@@ -1,11 +1,17 @@
-"""Who may ask for what: the policy table as data. Decides; never asks GitHub."""
+"""Who may ask for what: the table as data. Decides; never asks GitHub."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from handlers.view import Bot, Permission, RepositoryConfig
 from sandbox.base import SandboxMode
+
+Permission = Literal["none", "read", "triage", "write", "maintain", "admin"]
+"""GitHub's `role_name`, custom roles mapped to their base."""
+TriggerKind = Literal["mention", "review", "ci_fix"]
+"""A person's words, or what Darner begins by itself: a review, the repair of a failed check."""
+Code = Literal["own", "fork"]
+"""Whose code a turn works on."""
 
 Standing = Literal["writer", "reader"]
 STANDING: Final[dict[Permission, Standing]] = {
@@ -23,38 +29,39 @@ class Refusal(StrEnum):
 
     NEEDS_WRITE = "needs_write"
     FORK_NEEDS_WRITE = "fork_needs_write"
+    NOT_ON_FORKS = "not_on_forks"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one kind of person may start on one kind of code."""
+    """The widest mode that one kind of asker may have on one kind of code."""
 
     grants: SandboxMode | Refusal
     grants_admitted: SandboxMode | Refusal
     """The same where the operator admits readers."""
 
 
-_WRITE: Final = Rule(SandboxMode.WORKSPACE_WRITE, SandboxMode.WORKSPACE_WRITE)
-TABLE: Final[dict[tuple[Standing, Literal["own", "fork"]], Rule]] = {
-    ("writer", "own"): _WRITE,
-    ("writer", "fork"): _WRITE,
+def _always(grants: SandboxMode | Refusal) -> Rule:
+    return Rule(grants, grants)
+
+
+TABLE: Final[dict[tuple[Standing | Literal["review", "ci_fix"], Code], Rule]] = {
+    # On code of its own a writer may have what the operator allows, whatever that is.
+    ("writer", "own"): _always(SandboxMode.FULL_ACCESS),
+    ("writer", "fork"): _always(SandboxMode.WORKSPACE_WRITE),
     ("reader", "own"): Rule(Refusal.NEEDS_WRITE, SandboxMode.READ_ONLY),
-    ("reader", "fork"): Rule(Refusal.FORK_NEEDS_WRITE, Refusal.FORK_NEEDS_WRITE),
+    ("reader", "fork"): _always(Refusal.FORK_NEEDS_WRITE),
+    ("review", "own"): _always(SandboxMode.READ_ONLY),
+    ("review", "fork"): _always(SandboxMode.READ_ONLY),
+    ("ci_fix", "own"): _always(SandboxMode.WORKSPACE_WRITE),
+    ("ci_fix", "fork"): _always(Refusal.NOT_ON_FORKS),
 }
 
 
-def mode_for(
-    permission: Permission, *, is_fork: bool, bot: Bot, config: RepositoryConfig
+def granted(
+    trigger: TriggerKind, permission: Permission, code: Code, *, admits_readers: bool
 ) -> SandboxMode | Refusal:
-    """The mode of a turn that a person with `permission` asks for: only ever narrowed, or refused."""
-    rule = TABLE[STANDING[permission], "fork" if is_fork else "own"]
-    granted = rule.grants_admitted if bot.admits_readers else rule.grants
-    if isinstance(granted, Refusal):
-        return granted
-    return _narrowest(granted, bot.ceiling, config.mode)
-
-
-def _narrowest(*modes: SandboxMode) -> SandboxMode:
-    if SandboxMode.READ_ONLY in modes:
-        return SandboxMode.READ_ONLY
-    return SandboxMode.WORKSPACE_WRITE
+    """The widest mode that the table has for a turn, before anybody narrows it; or why there is none."""
+    asker = STANDING[permission] if trigger == "mention" else trigger
+    rule = TABLE[asker, code]
+    return rule.grants_admitted if admits_readers else rule.grants

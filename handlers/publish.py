@@ -7,13 +7,15 @@ from handlers.broker import Judgement, judge
 from handlers.comments import Publication, Published, Unpublished
 from handlers.effects import EditComment, Effect, PostComment, StartTurn, WriteCheckRun
 from handlers.events import TurnEnded
+from handlers.policy import protected_paths, situation_of
 from handlers.view import View
 from harness.items import Completed, Stopped
 
 
 def judgement_of(ended: TurnEnded, view: View) -> Judgement:
     """What of the turn's changes may go out under the repository's rules as they are now."""
-    return judge(ended.changes, view.config.protected_paths)
+    situation = situation_of(view, repository=ended.start.repository, is_fork=ended.start.is_fork)
+    return judge(ended.changes, protected_paths(situation))
 
 
 def last_words(

@@ -1,12 +1,9 @@
 """What a handler may look at besides the event: fetched by the worker, pinned, immutable."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from sandbox.base import PROTECTED_PATHS, SandboxMode
-
-Permission = Literal["none", "read", "triage", "write", "maintain", "admin"]
-"""GitHub's `role_name`, custom roles mapped to their base."""
+from handlers.permissions import Permission
+from handlers.wishes import Ceiling, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +17,8 @@ class Bot:
     """The name people write after `@`."""
     allowed_bots: frozenset[int] = frozenset()
     """Numeric ids of bots that are listened to."""
-    admits_readers: bool = False
-    """Whether the operator lets people without write permission start read-only turns."""
-    ceiling: SandboxMode = SandboxMode.WORKSPACE_WRITE
-    """The operator's widest mode."""
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    """What its operator allows at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +26,9 @@ class RepositoryConfig:
     """`.github/darner.yml` at the default branch's SHA."""
 
     enabled: bool = True
-    mode: SandboxMode = SandboxMode.WORKSPACE_WRITE
-    protected_paths: tuple[str, ...] = PROTECTED_PATHS
+    wishes: Wishes = field(default_factory=Wishes)
+    devcontainer: bool = False
+    """Whether the repository's `devcontainer.json` may say image and variables."""
     instructions: str = ""
     """Added to the briefing, labelled as the repository's."""
 

@@ -16,7 +16,8 @@ nobody can answer questions while you work. The people who asked see your plan a
 message and your changes.
 
 # Your place
-- Commands run in the checkout (/workspace). Only it and /tmp are writable; there is no network.
+- Commands run in the checkout (/workspace). Only it and /tmp are writable; there is no network
+  unless the task below names hosts.
 - You cannot commit or push: .git is read-only. Leave your changes in the work tree; the runtime checks
   them, commits them and opens the pull request. Leave no build products, logs or scratch files behind.
 - Changes to CI workflows, CODEOWNERS or instruction files are held back until a person approves them: make

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.config import LARGEST, ConfigRefused, parse_config
+from handlers.policy import Situation, protected_paths
 from handlers.view import RepositoryConfig
+from handlers.wishes import Wishes
 from sandbox.base import PROTECTED_PATHS, SandboxMode
 
 
@@ -19,14 +21,24 @@ def test_every_setting_narrows() -> None:
         enabled: false
         mode: read-only
         protected_paths: [deploy/, ./keys/prod.yml, AGENTS.md]
+        network: [PyPI.org, "*.example.com:8443"]
+        limits: {wall_time: 10m, memory: 1GiB, cpus: 0.5, processes: 64}
+        image: registry.example/acme/ruby:3
+        devcontainer: true
         instructions: |
           Run `make test`.
     """
 
     assert parse_config(text) == RepositoryConfig(
         enabled=False,
-        mode=SandboxMode.READ_ONLY,
-        protected_paths=(*PROTECTED_PATHS, "deploy", "keys/prod.yml"),
+        wishes=Wishes(
+            mode=SandboxMode.READ_ONLY,
+            allowed_hosts=("pypi.org", "*.example.com:8443"),
+            protected_paths=("deploy", "keys/prod.yml", "AGENTS.md"),
+            limits={"wall_seconds": 600.0, "memory_bytes": 2**30, "cpus": 0.5, "processes": 64},
+            image="registry.example/acme/ruby:3",
+        ),
+        devcontainer=True,
         instructions="Run `make test`.",
     )
 
@@ -37,9 +49,23 @@ def test_every_setting_narrows() -> None:
         ("modee: read-only", "`modee` is not a setting. Did you mean `mode`?"),
         (
             "xyz: 1",
-            "`xyz` is not a setting. Known are `enabled`, `mode`, `protected_paths`, `instructions`.",
+            (
+                "`xyz` is not a setting. Known are `enabled`, `mode`, `protected_paths`, `network`, `limits`, "
+                "`image`, `devcontainer`, `instructions`."
+            ),
         ),
         ("mode: danger-full-access", "`mode`: must be `read-only` or `workspace-write`."),
+        ("mode: full", "`mode`: must be `read-only` or `workspace-write`."),
+        ("network: on", "`network`: must be `off`, or a list of hosts such as `pypi.org`."),
+        ("network: ['*']", "`network.0`: '*' is not a host of an allow-list"),
+        (
+            "network: ['db.internal:5432@10.0.0.0/8']",
+            "`network.0`: 'db.internal:5432@10.0.0.0/8': only the operator's settings may open a private",
+        ),
+        ("limits: {memory: lots}", "`limits.memory`: could not parse value and unit from byte string."),
+        ("limits: {wall_time: 1 week}", "`limits.wall_time`: must be a duration such as `90s`, `10m` or"),
+        ("limits: {cpu: 1}", "`limits.cpu`: is not a limit. Known are `wall_time`, `output`, `processes`, "),
+        ("limits: {processes: yes}", "`limits.processes`: must be an amount."),
         ("enabled: 1", "`enabled`: input should be a valid boolean."),
         ("instructions: 3", "`instructions`: input should be a valid string."),
         (
@@ -73,4 +99,11 @@ def test_any_file_is_read_or_refused(text: str | bytes) -> None:
         config = parse_config(text)
     except ConfigRefused:
         return
-    assert set(PROTECTED_PATHS) <= set(config.protected_paths)
+    assert set(PROTECTED_PATHS) <= set(protected_paths(Situation(file=config.wishes)))
+
+
+@pytest.mark.parametrize("written", ["off", "false", "[]"])
+def test_no_network_can_be_said_in_plain_words(written: str) -> None:
+    """YAML's `off` is false; both mean none, which is not the same as no opinion."""
+    assert parse_config(f"network: {written}").wishes.allowed_hosts == ()
+    assert parse_config("").wishes.allowed_hosts is None

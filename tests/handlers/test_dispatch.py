@@ -34,6 +34,7 @@ from handlers.events import (
     Unhandled,
 )
 from handlers.view import Branch, RepositoryConfig, View
+from handlers.wishes import Ceiling
 from harness.items import Declined, Exhausted, Failed, Stopped, Waiting
 from sandbox.base import SandboxMode
 from tests.handlers.people import (
@@ -236,7 +237,7 @@ def test_a_collaborator_without_write_access_is_told_the_one_thing_that_helps(
 
 
 def test_a_reader_may_ask_for_a_read_only_turn_where_the_operator_admits_it() -> None:
-    view = replace(WRITER_VIEW, permission="read", bot=replace(DARNER, admits_readers=True))
+    view = replace(WRITER_VIEW, permission="read", bot=replace(DARNER, ceiling=Ceiling(admits_readers=True)))
 
     assert turn_of(dispatch(said("@darner explain", by=EVE), view)).mode is SandboxMode.READ_ONLY
 

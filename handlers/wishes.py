@@ -1,0 +1,52 @@
+"""What the layers of a policy can say: the operator's ceiling, and the wishes of all below it. Data only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What one layer says; None or empty where it has no opinion. It can narrow, and never widens."""
+
+    mode: SandboxMode | None = None
+    allowed_hosts: tuple[str, ...] | None = None
+    """Of those that the layers above allow; `()` is no network."""
+    protected_paths: tuple[str, ...] = ()
+    """Added to those of the layers above."""
+    limits: Mapping[str, float] = field(default_factory=lambda: _NO_LIMITS)
+    """Fields of `sandbox.base.Limits`."""
+    caches: tuple[str, ...] | None = None
+    """Of those that the layers above share; `()` is none."""
+    environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What the operator allows at most; with no settings at all, the defaults."""
+
+    mode: SandboxMode = SandboxMode.WORKSPACE_WRITE
+    admits_readers: bool = False
+    """Whether people without write permission may start read-only turns."""
+    limits: Limits = field(default_factory=Limits)
+    protected_paths: tuple[str, ...] = PROTECTED_PATHS
+    allowed_hosts: tuple[str, ...] = ()
+    forks_reach_hosts: bool = False
+    """Whether code of a fork may reach the allowed hosts, too."""
+    caches: tuple[str, ...] = ()
+    """Names below `~/.cache` that turns of one repository share."""
+    environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Given to every command."""
+    open_names: tuple[str, ...] = ()
+    """Variables that a repository may set; a `*` at the end is any ending."""
+    images: tuple[str, ...] = ()
+    """Images that a repository may ask for; a `*` at the end is any ending."""
+    scopes: Mapping[str, Wishes] = field(default_factory=lambda: MappingProxyType({}))
+    """The operator's words about one `owner` or one `owner/name`, in lower case."""

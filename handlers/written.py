@@ -1,0 +1,97 @@
+"""Limits, paths and hosts as people write them, in settings and in `.github/darner.yml`."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+from sandbox.egress_rules import parse_host
+
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(s|m|min|h)")
+_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600}
+_KIB: Final = 1024
+_MIB: Final = 1024**2
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("must be a duration such as `90s`, `10m` or `1h`")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _not_yes_or_no(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be an amount")  # noqa: TRY004  pydantic tells the person of a ValueError
+    return value
+
+
+_Amount = BeforeValidator(_not_yes_or_no)
+
+
+class WrittenLimits(BaseModel):
+    """Any of the limits; the least values are those that a command can still run with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wall_time: Annotated[float, Field(ge=1, le=24 * 3600), BeforeValidator(_seconds), _Amount] | None = None
+    output: Annotated[ByteSize, Field(ge=_KIB), _Amount] | None = None
+    processes: Annotated[int, Field(ge=16), _Amount] | None = None
+    memory: Annotated[ByteSize, Field(ge=64 * _MIB), _Amount] | None = None
+    cpus: Annotated[float, Field(ge=0.1, allow_inf_nan=False), _Amount] | None = None
+    file_size: Annotated[ByteSize, Field(ge=_MIB), _Amount] | None = None
+    disk: Annotated[ByteSize, Field(ge=_MIB), _Amount] | None = None
+
+    @property
+    def by_field(self) -> Mapping[str, Any]:
+        """What is set, by the names of `sandbox.base.Limits`."""
+        written = self.model_dump(exclude_none=True)
+        return {FIELDS[name]: value for name, value in written.items()}
+
+
+FIELDS: Final = {
+    "wall_time": "wall_seconds",
+    "output": "output_bytes",
+    "processes": "processes",
+    "memory": "memory_bytes",
+    "cpus": "cpus",
+    "file_size": "file_bytes",
+    "disk": "disk_bytes",
+}
+"""What people write → the field of `sandbox.base.Limits`."""
+
+
+def shown(field: str, value: float) -> str:
+    """An amount of that field as a person would write it."""
+    if field.endswith("_bytes"):
+        return ByteSize(value).human_readable(separator=" ").replace(".0 ", " ")
+    if field.endswith("_seconds"):
+        return f"{value / 60:g} min" if value >= 60 else f"{value:g} s"
+    return f"{value:g}"
+
+
+def _plain_path(path: str) -> str:
+    plain = path.removeprefix("./").rstrip("/")
+    if not plain or plain.startswith("/") or any(part in ("", ".", "..") for part in plain.split("/")):
+        raise ValueError("must be a path inside the repository, such as `deploy` or `deploy/keys.yml`")
+    return plain
+
+
+WrittenPath = Annotated[str, StringConstraints(strict=True, max_length=300), AfterValidator(_plain_path)]
+"""Of a file or directory inside the repository."""
+
+WrittenHost = Annotated[
+    str, StringConstraints(strict=True, max_length=260), AfterValidator(lambda text: str(parse_host(text)))
+]
+"""A rule of the allow-list that opens no private network; see `sandbox.egress_rules`."""
