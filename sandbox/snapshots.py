@@ -2,8 +2,8 @@
 
 A snapshot is a list of the paths that differ from the commit, with the content of each in a store of the
 host's, outside of every sandbox. Left out, and left alone when one is brought back: files that are ignored
-(what builds leave behind), what git could not hold anyway (devices, `.git` look-alikes), and of directories
-that the commit has their modes, and whether an empty one was still there. A file larger than `MAX_FILE_BYTES`, or that would make the store larger than
+(what builds leave behind), what git could not hold anyway (devices, `.git` look-alikes), and the modes of
+directories that the commit has. A file larger than `MAX_FILE_BYTES`, or that would make the store larger than
 `MAX_STORE_BYTES`, is noted but not kept; bringing back leaves it as it is then.
 """
 
@@ -25,7 +25,7 @@ from sandbox.base import SandboxError
 from sandbox.checkout import Checkout
 from sandbox.compare import Differences
 from sandbox.full_tree import CHECKED_OUT_AT
-from sandbox.result import GITLINK, LINK, MAX_FILE_BYTES, Known, Stamp, open_below, opened
+from sandbox.result import GITLINK, LINK, MAX_FILE_BYTES, Known, Stamp, directories_of, open_below, opened
 
 MAX_STORE_BYTES: Final = 1_000_000_000
 _CLOCK_REALTIME_COARSE: Final = 5
@@ -129,7 +129,9 @@ class Snapshots:
         begun = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         states = {path: self._state_of(root, path, found, begun) for path in _files_of(found)}
         self._seen = {path: seen for path, seen in self._seen.items() if path in states}
-        for path in found.directories:
+        # Of the directories that the commit has, those that lost a file may be gone as well.
+        emptied = directories_of(path for path, state in states.items() if state == _GONE) - {b""}
+        for path in (*found.directories, *(emptied - states.keys())):
             states[path] = _state_at(root, path, self._store)
         text = b"".join(
             f"{state.kind} {state.mode:o} {state.content or '-'} ".encode() + path + b"\0"
@@ -188,14 +190,14 @@ class _Restoring:
 
     def make_room(self, found: Differences, states: Mapping[bytes, _State]) -> None:
         """Remove what was not there then, and what stands where something else was; make directories."""
+        gone = {path for path, state in states.items() if state == _GONE}
         for path in _files_of(found):
             if path not in states and path not in found.suspects:
                 self._noting(path, self._remove)
-        for path in states:
-            if states[path] == _GONE:
-                self._noting(path, self._remove)
-        for path in sorted(found.directories, key=len, reverse=True):
-            if path not in states:
+        for path in gone:
+            self._noting(path, self._remove)
+        for path in sorted({*found.directories, *gone}, key=len, reverse=True):
+            if path in gone or path not in states:
                 with suppress(OSError), self._parent(path) as (parent, name):
                     os.rmdir(name, dir_fd=parent)  # stays if something ignored is in it
         for path in sorted(path for path, state in states.items() if state.kind == "directory"):

@@ -69,7 +69,7 @@ def own(tree: Path) -> None:
 def work(tree: Path) -> None:
     """Everything that a step can do to a tree."""
     (tree / "README.md").write_text("two\n")
-    (tree / "src/app.py").write_text("print(2)\n")
+    (tree / "src/app.py").unlink()
     shutil.rmtree(tree / "src/deep")
     (tree / "run").chmod(0o644)
     (tree / "link").unlink()
