@@ -91,6 +91,7 @@ class Program:
     cwd: str
     exit_status: int | None = None
     seconds: float | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

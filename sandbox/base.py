@@ -162,6 +162,8 @@ class Execution:
     exit_status: int | None = None
     """None while it runs, or when the kernel does not tell."""
     seconds: float | None = None
+    path: str = ""
+    """The file as it was named: `argv[0]` may say something else."""
 
 
 class Process(Protocol):

@@ -135,13 +135,11 @@ def test_a_hostile_line_costs_little(fragment: str) -> None:
     assert time.process_time() - begun < 2
 
 
-SHELL = st.lists(
-    st.sampled_from(
-        "a git push = ( ) { } $ \" ' ` | & < <<A > ; [ [[ \n if fi case in esac do ${a # ! $( (( + * :- \\ "
-        "sudo env bash -c eval xargs timeout find -exec -- \ud800 \0 é".split(" ")  # noqa: SIM905
-    ),
-    max_size=40,
+PIECES = (
+    "a git push = ( ) { } $ \" ' ` | & < <<A > ; [ [[ \n if fi case in esac do ${a # ! $( (( + * :- \\ "
+    "sudo env bash -c eval xargs timeout find -exec -- \ud800 \0 é"
 )
+SHELL = st.lists(st.sampled_from(PIECES.split(" ")), max_size=40)
 
 
 @given(st.one_of(SHELL.map("".join), SHELL.map(" ".join), st.text(max_size=200)))

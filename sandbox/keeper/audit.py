@@ -1,0 +1,240 @@
+"""Notes which programs a command starts. An audit, not a boundary: every program is let go on, always.
+
+The kernel holds each execve until the supervisor, the command's first process, has looked at it: a seccomp
+filter with a listener, which the whole tree inherits. What is noted is what the caller's memory said at that
+moment; another thread of it can change that before the kernel looks itself. Programs that need no execve to
+run (a script's own interpreter, `ld.so program`) are seen as what was executed.
+https://docs.kernel.org/userspace-api/seccomp_filter.html#userspace-notification
+
+When the supervisor is gone, no execve succeeds any more; but the tree dies with it, too.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import select
+import struct
+import time
+from typing import Any, Final, NamedTuple
+
+from sandbox import syscalls
+
+MOST_PROGRAMS: Final = 500
+"""Of one command; further ones are only counted."""
+MOST_WORDS: Final = 32
+LONGEST_WORD: Final = 512
+"""Bytes; what is longer is cut, and so is the number of words."""
+_LONGEST_PATH: Final = 4096
+_MOST_FOLLOWED: Final = 128
+"""Whose end is waited for at once."""
+CUT: Final = "…"
+
+# linux/audit.h, arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h
+_ARCHITECTURES: Final = {"x86_64": (0xC000003E, 59, 322), "aarch64": (0xC00000B7, 221, 281)}
+"""The machine's number in filters, those of execve and execveat."""
+# linux/bpf_common.h, linux/seccomp.h
+_LOAD: Final = 0x20
+_JUMP_EQUAL: Final = 0x15
+_RETURN: Final = 0x06
+_TELL: Final = 0x7FC00000
+_ALLOW: Final = 0x7FFF0000
+_NUMBER_AT: Final = 0
+_ARCHITECTURE_AT: Final = 4
+_RECEIVE: Final = 0xC0502100
+_SEND: Final = 0xC0182101
+_IS_VALID: Final = 0x40082102
+_GO_ON: Final = 1
+_CALL: Final = struct.Struct("=QIIiIQ6Q")
+_ANSWER: Final = struct.Struct("=QqiI")
+# linux/pidfd.h: told since Linux 6.15 of a process that has been waited for.
+_PIDFD_GET_INFO: Final = 0xC040FF0B
+_PIDFD_INFO_EXIT: Final = 1 << 3
+_PIDFD_INFO: Final = struct.Struct("=QQ11Ii")
+_POINTER: Final = 8
+
+
+def install() -> int:
+    """From here on each execve of this thread and of what it starts is told. Raises `OSError`.
+
+    The descriptor is for a `Supervisor`. Needs `no_new_privs`, as every filter does.
+    """
+    return syscalls.install_listener(filter_program(os.uname().machine))
+
+
+def filter_program(machine: str) -> bytes:
+    """Which calls are told, as a BPF program."""
+    architecture, execve, execveat = _ARCHITECTURES[machine]
+    steps = (
+        (_LOAD, 0, 0, _ARCHITECTURE_AT),
+        # Another architecture's calls are the other filter's to refuse.
+        (_JUMP_EQUAL, 0, 4, architecture),
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_JUMP_EQUAL, 1, 0, execve),
+        (_JUMP_EQUAL, 0, 1, execveat),
+        (_RETURN, 0, 0, _TELL),
+        (_RETURN, 0, 0, _ALLOW),
+    )
+    return b"".join(struct.pack("=HBBI", *step) for step in steps)
+
+
+class _Running(NamedTuple):
+    number: int
+    argv: list[str]
+    began: float
+
+
+class Supervisor:
+    """Answers the listener and writes a journal: one JSON object a line.
+
+    `{"n": 0, "argv": […], "path": …, "cwd": …}` when a program starts, `{"n": 0, "status": …, "seconds": …}`
+    when it is over or another takes its place, `{"more": …}` for programs beyond the bound. `skip` leaves
+    out the first ones, which are ours.
+    """
+
+    def __init__(self, listener: int, journal: int, *, skip: int = 0) -> None:
+        self._listener = listener
+        self._journal = journal
+        self._skip = skip
+        self._noted = 0
+        self._more = 0
+        self._execve = _ARCHITECTURES[os.uname().machine][1]
+        self._running: dict[int, _Running] = {}
+        self._followed: dict[int, int] = {}
+        self._epoll = select.epoll()
+        self._epoll.register(listener, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        """Readable when `serve` has something to do."""
+        return self._epoll.fileno()
+
+    def serve(self) -> None:
+        """Answer what waits. Never blocks, never raises for what a command does."""
+        for descriptor, _ in self._epoll.poll(0):
+            if descriptor == self._listener:
+                self._answer()
+            else:
+                self._ended(descriptor)
+
+    def finish(self) -> None:
+        """The command is over: note the ends that have not been."""
+        self.serve()
+        if self._more:
+            self._write({"more": self._more})
+
+    def _answer(self) -> None:
+        call = bytearray(_CALL.size)
+        try:
+            fcntl.ioctl(self._listener, _RECEIVE, call, True)  # noqa: FBT003
+        except OSError as error:
+            # Whoever asked was killed meanwhile; or nobody is left who could ask.
+            if error.errno not in {errno.ENOENT, errno.EINTR}:
+                self._epoll.unregister(self._listener)
+            return
+        number, pid, _, what, _, _, *arguments = _CALL.unpack(call)
+        try:
+            self._look_at(number, pid, arguments, has_directory=what != self._execve)
+        except OSError:
+            # It is gone, or its memory cannot be read: noted is only what is known.
+            pass
+        finally:
+            self._go_on(number)
+
+    def _go_on(self, number: int) -> None:
+        try:
+            fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(number, 0, 0, _GO_ON))
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.EINTR}:
+                raise
+
+    def _look_at(self, number: int, pid: int, arguments: list[int], *, has_directory: bool) -> None:
+        if self._skip:
+            self._skip -= 1
+            return
+        if self._noted >= MOST_PROGRAMS:
+            self._more += 1
+            return
+        at = 1 if has_directory else 0
+        memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            path = _text(memory, arguments[at], _LONGEST_PATH)
+            argv = _words(memory, arguments[at + 1])
+        finally:
+            os.close(memory)
+        if has_directory and not path:
+            path = os.readlink(f"/proc/{pid}/fd/{arguments[0]}")
+        cwd = os.readlink(f"/proc/{pid}/cwd")
+        # Only now is it certain that all this was read from the process that asked.
+        fcntl.ioctl(self._listener, _IS_VALID, struct.pack("=Q", number))
+        self._note(pid, argv, path, cwd)
+
+    def _note(self, pid: int, argv: list[str], path: str, cwd: str) -> None:
+        earlier = self._running.get(pid)
+        if earlier is not None and earlier.argv == argv:
+            # The next directory of PATH: the one before held no such program.
+            self._write({"n": earlier.number, "path": path})
+            return
+        if earlier is not None:
+            self._write({"n": earlier.number, "seconds": time.monotonic() - earlier.began})
+        else:
+            self._follow(pid)
+        self._running[pid] = _Running(self._noted, argv, time.monotonic())
+        self._write({"n": self._noted, "argv": argv, "path": path, "cwd": cwd})
+        self._noted += 1
+
+    def _follow(self, pid: int) -> None:
+        if len(self._followed) >= _MOST_FOLLOWED:
+            return
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            # A thread that is not its process's first one becomes that by executing something.
+            return
+        self._followed[pidfd] = pid
+        # Nothing but the hang-up that comes when it has been waited for: only then the kernel tells more.
+        self._epoll.register(pidfd, 0)
+
+    def _ended(self, pidfd: int) -> None:
+        status = _exit_status(pidfd)
+        os.close(pidfd)
+        pid = self._followed.pop(pidfd)
+        running = self._running.pop(pid)
+        seconds = time.monotonic() - running.began
+        self._write({"n": running.number, "status": status, "seconds": seconds})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        os.write(self._journal, json.dumps(entry).encode() + b"\n")
+
+
+def _words(memory: int, address: int) -> list[str]:
+    if not address:
+        return []
+    pointers = os.pread(memory, _POINTER * (MOST_WORDS + 1), address)
+    words = []
+    for (pointer,) in struct.iter_unpack("=Q", pointers[: len(pointers) // _POINTER * _POINTER]):
+        if not pointer:
+            break
+        words.append(CUT if len(words) == MOST_WORDS else _text(memory, pointer, LONGEST_WORD))
+    return words
+
+
+def _text(memory: int, address: int, most: int) -> str:
+    if not address:
+        return ""
+    data, end, _ = os.pread(memory, most, address).partition(b"\0")
+    return data.decode(errors="replace") + ("" if end else CUT)
+
+
+def _exit_status(pidfd: int) -> int | None:
+    """As a shell tells it; None where the kernel does not."""
+    info = bytearray(_PIDFD_INFO.size)
+    struct.pack_into("=Q", info, 0, _PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info, True)  # noqa: FBT003
+    except OSError:
+        return None
+    mask, *_, status = _PIDFD_INFO.unpack(info)
+    if not mask & _PIDFD_INFO_EXIT:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
