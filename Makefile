@@ -29,7 +29,7 @@ serve: install ## Run the server with the settings of the environment, .env or d
 	$(BIN)/darner serve $(ARGS)
 
 test: install ## Run all tests
-	@tools/system-packages git bwrap rg chromium initdb dockerd debootstrap
+	@tools/system-packages git bwrap rg chromium initdb npm dockerd debootstrap
 	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
 
 check: install ## Lint, types and architecture
