@@ -33,7 +33,7 @@ from sandbox.container_layout import (
 )
 from sandbox.container_orphans import Ownership, remove
 from sandbox.container_processes import ControlGroup, Keepers, doomed, end_doomed
-from sandbox.egress import PROXY_PORT, Egress, egress, proxy_environment
+from sandbox.egress import PROXY_PORT, Egress, Resolve, egress, proxy_environment
 from sandbox.etc import laid_out
 from sandbox.files import CheckoutFiles
 from sandbox.inside import (
@@ -57,7 +57,8 @@ _NOT_FOUND: Final = 404
 class DockerDriver:
     """The `Driver` for images, and with `runtime="runsc"` for a kernel of their own.
 
-    `state` is a directory of the service's, by which containers of its earlier lives are known.
+    `state` is a directory of the service's, by which containers of its earlier lives are known. `resolve`
+    looks names of allowed hosts up; the machine's own resolver does unless given.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class DockerDriver:
         state: Path | None = None,
         extra_read_only: tuple[Path, ...] = (),
         sandbox_uid: int = DEFAULT_SANDBOX_UID,
+        resolve: Resolve | None = None,
     ) -> None:
         if sandbox_uid == 0:
             raise ValueError("a sandbox never runs as root")
@@ -78,6 +80,7 @@ class DockerDriver:
         self._state = state
         self._extra_read_only = extra_read_only
         self._sandbox_uid = sandbox_uid
+        self._resolve = resolve
         self._prepared: _Prepared | None = None
         self._swept = -_SECONDS_BETWEEN_SWEEPS
         self._preparing = asyncio.Lock()
@@ -113,6 +116,7 @@ class DockerDriver:
                 state=self._state,
                 extra_read_only=self._extra_read_only,
                 owner=self.owner_uid,
+                resolve=self._resolve,
             )
             sandbox = DockerSandbox(ground)
             try:
@@ -157,6 +161,7 @@ class _Ground:
     state: Path | None
     extra_read_only: tuple[Path, ...]
     owner: int | None
+    resolve: Resolve | None
 
     @property
     def uid(self) -> int:
@@ -342,8 +347,9 @@ async def _running(ground: _Ground) -> AsyncIterator[_Container]:
         others = await _keepers_of(engine, name, first)
         listening = None
         if ground.policy.allowed_hosts:
+            listener = await asyncio.to_thread(_listener_in, first, group)
             listening = await stack.enter_async_context(
-                egress(await asyncio.to_thread(_listener_in, first, group), ground.policy.allowed_hosts)
+                egress(listener, ground.policy.allowed_hosts, resolve=ground.resolve)
             )
         yield _Container(name, Keepers(first, others), group, image_environment, listening)
 
