@@ -5,6 +5,7 @@ What only the model's provider can read (encrypted reasoning) and image data are
 """
 
 import json
+from dataclasses import asdict
 from typing import Any, assert_never
 
 from harness.items import (
@@ -112,7 +113,7 @@ def _fields(item: Item) -> Event:
                 "session_id": item.session_id,
                 "seconds": item.seconds,
                 "status": item.status,
-            }
+            } | ({"programs": [asdict(program) for program in item.programs]} if item.programs else {})
         case FileChange():
             changes = [
                 {"path": change.path, "kind": change.kind}

@@ -92,6 +92,7 @@ class Program:
     exit_status: int | None = None
     seconds: float | None = None
     path: str = ""
+    """The file, as it was named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

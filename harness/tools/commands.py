@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import replace
 from typing import Final, assert_never
 
-from harness.items import Answer, CommandExecution, ItemStatus
+from harness.items import Answer, CommandExecution, ItemStatus, Program
 from harness.output import (
     BYTES_PER_TOKEN,
     OUTPUT_FOLLOWS,
@@ -18,7 +18,7 @@ from harness.output import (
     token_count,
 )
 from harness.tools.context import Shell, ToolContext
-from sandbox.base import Ended, EndReason, Limits
+from sandbox.base import Ended, EndReason, Execution, Limits
 
 DEFAULT_YIELD_MS: Final = 10_000
 LEAST_YIELD_MS: Final = 250
@@ -58,6 +58,7 @@ async def outcome_of(
         exit_code=None if ended is None else ended.exit_status,
         session_id=session_id if ended is None else None,
         seconds=seconds,
+        programs=tuple(map(_program, shell.process.executions())),
         answer=_answer(
             text,
             state=(f"Wall time: {seconds:.4f} seconds", _state(ended, session_id, limits)),
@@ -75,6 +76,10 @@ def refused(item: CommandExecution, why: str) -> CommandExecution:
 def declined(item: CommandExecution, why: str) -> CommandExecution:
     """Nothing ran, for a rule forbids it; the model is told which."""
     return replace(item, status=ItemStatus.DECLINED, answer=Answer(why))
+
+
+def _program(told: Execution) -> Program:
+    return Program(told.argv, told.cwd, told.exit_status, told.seconds, told.path)
 
 
 def _answer(text: str, *, state: tuple[str, ...], notices: tuple[str, ...], max_output_tokens: int) -> Answer:

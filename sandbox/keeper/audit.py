@@ -26,6 +26,8 @@ MOST_WORDS: Final = 32
 LONGEST_WORD: Final = 512
 """Bytes; what is longer is cut, and so is the number of words."""
 _LONGEST_PATH: Final = 4096
+MOST_BYTES: Final = 1 << 18
+"""Of a journal; what does not fit is only counted."""
 _MOST_FOLLOWED: Final = 128
 """Whose end is waited for at once."""
 CUT: Final = "…"
@@ -98,6 +100,7 @@ class Supervisor:
         self._skip = skip
         self._noted = 0
         self._more = 0
+        self._written = 0
         self._execve = _ARCHITECTURES[os.uname().machine][1]
         self._running: dict[int, _Running] = {}
         self._followed: dict[int, int] = {}
@@ -125,7 +128,7 @@ class Supervisor:
     def _answer(self) -> None:
         call = bytearray(_CALL.size)
         try:
-            fcntl.ioctl(self._listener, _RECEIVE, call, True)  # noqa: FBT003
+            fcntl.ioctl(self._listener, _RECEIVE, call, True)
         except OSError as error:
             # Whoever asked was killed meanwhile; or nobody is left who could ask.
             if error.errno not in {errno.ENOENT, errno.EINTR}:
@@ -151,7 +154,7 @@ class Supervisor:
         if self._skip:
             self._skip -= 1
             return
-        if self._noted >= MOST_PROGRAMS:
+        if self._noted >= MOST_PROGRAMS or self._written >= MOST_BYTES:
             self._more += 1
             return
         at = 1 if has_directory else 0
@@ -162,8 +165,8 @@ class Supervisor:
         finally:
             os.close(memory)
         if has_directory and not path:
-            path = os.readlink(f"/proc/{pid}/fd/{arguments[0]}")
-        cwd = os.readlink(f"/proc/{pid}/cwd")
+            path = os.readlink(f"/proc/{pid}/fd/{arguments[0]}")  # noqa: PTH115
+        cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
         # Only now is it certain that all this was read from the process that asked.
         fcntl.ioctl(self._listener, _IS_VALID, struct.pack("=Q", number))
         self._note(pid, argv, path, cwd)
@@ -203,7 +206,7 @@ class Supervisor:
         self._write({"n": running.number, "status": status, "seconds": seconds})
 
     def _write(self, entry: dict[str, Any]) -> None:
-        os.write(self._journal, json.dumps(entry).encode() + b"\n")
+        self._written += os.write(self._journal, json.dumps(entry).encode() + b"\n")
 
 
 def _words(memory: int, address: int) -> list[str]:
@@ -230,7 +233,7 @@ def _exit_status(pidfd: int) -> int | None:
     info = bytearray(_PIDFD_INFO.size)
     struct.pack_into("=Q", info, 0, _PIDFD_INFO_EXIT)
     try:
-        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info, True)  # noqa: FBT003
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info, True)
     except OSError:
         return None
     mask, *_, status = _PIDFD_INFO.unpack(info)
