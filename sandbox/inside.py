@@ -57,8 +57,8 @@ ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Beside PATH and TERM, and what the policy and the command add."""
 
-_LONGEST_ARGUMENT: Final = 128 * 1024
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LONGEST_ARGUMENT: Final = 128 * 1024
+VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PINNED: Final = BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 
 
@@ -77,12 +77,12 @@ def refuse_unspeakable(argv: Sequence[str], environment: Mapping[str, str]) -> N
     if not argv or not argv[0]:
         raise CommandRefused("there is no program to run")
     for name, value in environment.items():
-        if _VARIABLE.fullmatch(name) is None or "\0" in value:
+        if VARIABLE.fullmatch(name) is None or "\0" in value:
             raise CommandRefused(f"{name!r} cannot be set in the environment")
     for argument in argv:
         if "\0" in argument:
             raise CommandRefused("an argument contains a NUL character")
-        if len(os.fsencode(argument)) >= _LONGEST_ARGUMENT:
+        if len(os.fsencode(argument)) >= LONGEST_ARGUMENT:
             raise CommandRefused("an argument is longer than 128 KiB; put the text into a file")
 
 
