@@ -11,6 +11,7 @@ from app.cli.doctor import doctor
 from app.cli.exec import exec_
 from app.cli.forge import forge
 from app.cli.patch import patch
+from app.cli.policy import policy
 from app.cli.rules import rules
 from app.cli.sandbox import sandbox
 from app.cli.serve import serve
@@ -32,6 +33,7 @@ cli.command("patch")(patch)
 # From its first word on the line is the command's: `darner sandbox ls -l` works without `--`.
 cli.command("sandbox", context_settings={"allow_interspersed_args": False})(sandbox)
 cli.command("doctor")(doctor)
+cli.command("policy")(policy)
 cli.add_typer(rules, name="rules")
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from app.caches import make_caches
 from sandbox.base import Driver, Policy, Sandbox, SandboxMode
 from sandbox.checkout import remove_tree
 from sandbox.local import ChangedFile, LocalWorkspace, adopt
@@ -59,6 +60,7 @@ async def local_sandbox(
     with _held(frame):
         try:
             workspace = await adopt(directory, frame / "copy", owner_uid=getattr(driver, "owner_uid", None))
+            make_caches(policy, owner_uid=driver.owner_uid)
             async with driver.open(workspace.workspace, policy) as sandbox:
                 yield Local(workspace, policy), sandbox
         finally:

@@ -20,6 +20,7 @@ from app.store import inbox, turns
 from app.store.database import Database
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_parts import driver_of, limits_of, model_of, rules_of
+from handlers.briefing import told_of_policy
 from harness.instructions import INSTRUCTIONS, PROJECT_BYTES, PROJECT_FILE
 from harness.items import Item, Life, Stopped, ThreadId, Turn, TurnId, TurnResult, Usage, Waiting
 from harness.loop import run_turn
@@ -46,7 +47,7 @@ class Asked:
 
     directory: Path
     prompt: str
-    mode: SandboxMode
+    policy: Policy
     resume: ThreadId | None = None
 
 
@@ -124,7 +125,7 @@ class LocalTurn:
     async def _sandbox(self) -> AsyncIterator[tuple[Local, Sandbox]]:
         async with local_sandbox(
             self._asked.directory,
-            Policy(self._asked.mode),
+            self._asked.policy,
             driver=driver_of(self._settings),
             home=self._settings.home,
         ) as opened:
@@ -182,7 +183,7 @@ class LocalTurn:
         return True
 
     def _request(self, *, was_left_out: bool) -> str:
-        parts = [PLACE]
+        parts = [part for part in (PLACE, told_of_policy(self._asked.policy)) if part]
         if instructions := _instructions_in(self._asked.directory):
             parts.append(f"# {PROJECT_FILE} of the directory\n\n{instructions}")
         if was_left_out:

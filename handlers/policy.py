@@ -13,7 +13,7 @@ from typing import Any, Final
 from handlers.permissions import Permission, Refusal, TriggerKind, granted
 from handlers.view import View
 from handlers.wishes import Ceiling, Wishes
-from handlers.written import shown
+from handlers.written import NAMES, shown
 from sandbox.base import PROTECTED_PATHS, Cache, Limits, Policy, SandboxMode
 from sandbox.egress_rules import narrowed
 
@@ -45,7 +45,7 @@ class NotGranted:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.field} {self.wish} ({self.layer}): {self.why}"
+        return f"{NAMES.get(self.field, self.field)} {self.wish} ({self.layer}): {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,13 @@ FIELDS: Final = {
 """What people write → the field of `sandbox.base.Limits`."""
 
 
+NAMES: Final = {field: name for name, field in FIELDS.items()} | {
+    "allowed_hosts": "network",
+    "protected_paths": "protected paths",
+}
+"""Field of a policy or of its limits → the word that people use for it, where it is another."""
+
+
 def shown(field: str, value: float) -> str:
     """An amount of that field as a person would write it."""
     if field.endswith("_bytes"):

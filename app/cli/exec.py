@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.local_turn import Ended, LocalTurn
     from app.settings import Settings
     from harness.items import Outcome
+    from sandbox.base import Policy
 
 
 class Exit(IntEnum):
@@ -62,16 +63,27 @@ def exec_(
     if not settings.model:
         message = "No model is set. Give --model, or set DARNER_MODEL (and OPENAI_BASE_URL, OPENAI_API_KEY)."
         raise _complain(message, Exit.USAGE, as_json=as_json)
-    ceiling = SandboxMode(settings.sandbox_mode)
-    if sandbox is SandboxMode.WORKSPACE_WRITE and ceiling is SandboxMode.READ_ONLY:
-        message = "DARNER_SANDBOX_MODE allows read-only turns at most. Ask with --sandbox read-only."
-        raise _complain(message, Exit.REFUSED, as_json=as_json)
-    status = _run(settings, repo=repo, prompt=prompt, mode=sandbox or ceiling, as_json=as_json, resume=resume)
+    policy = _policy(settings, repo=repo, mode=sandbox, as_json=as_json)
+    status = _run(settings, repo=repo, prompt=prompt, policy=policy, as_json=as_json, resume=resume)
     raise typer.Exit(status)
 
 
+def _policy(settings: "Settings", *, repo: Path, mode: SandboxMode | None, as_json: bool) -> "Policy":
+    from app.local_policy import NOT_CONFINED, WishRefused, local_policy
+    from handlers.config import ConfigRefused
+    from handlers.wishes import Wishes
+
+    try:
+        policy = local_policy(repo, settings, Wishes(mode=mode)).policy
+    except (ConfigRefused, WishRefused) as error:
+        raise _complain(f"The turn was refused. {error}", Exit.REFUSED, as_json=as_json) from None
+    if policy.mode is SandboxMode.FULL_ACCESS:
+        typer.echo(f"darner: {NOT_CONFINED}", err=True)
+    return policy
+
+
 def _run(
-    settings: "Settings", *, repo: Path, prompt: str, mode: SandboxMode, as_json: bool, resume: str | None
+    settings: "Settings", *, repo: Path, prompt: str, policy: "Policy", as_json: bool, resume: str | None
 ) -> Exit:
     import logging
 
@@ -88,7 +100,7 @@ def _run(
 
     configure_logging(secrets=lambda: settings.secrets, level=logging.ERROR)
     text = prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    asked = Asked(repo, text, mode, ThreadId(resume) if resume else None)
+    asked = Asked(repo, text, policy, ThreadId(resume) if resume else None)
     watcher = (
         JsonLines(on_closed=lambda: turn.stop("the reader of its output"))
         if as_json

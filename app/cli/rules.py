@@ -60,7 +60,7 @@ def _in_force(place: Path | None) -> "Rules":
     from app.turn_parts import rules_of
 
     try:
-        return rules_of(load_settings(**({"rules": place} if place else {})))
+        return rules_of(load_settings(rules=place) if place else load_settings())
     except SettingsRefused as error:
         raise complain(str(error)) from None
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,8 +17,9 @@ from sandbox.base import EndReason, SandboxMode
 
 if TYPE_CHECKING:
     from app.settings import Settings
-    from sandbox.base import Ended, Process
+    from sandbox.base import Ended, Policy, Process
 
+USAGE: Final = 2
 NOT_STARTED: Final = 125
 INTERRUPTED: Final = 128 + signal.SIGINT
 READER_GONE: Final = 128 + signal.SIGPIPE
@@ -35,6 +37,7 @@ REASONS: Final = {
 class DriverName(StrEnum):
     AUTO = "auto"
     BUBBLEWRAP = "bubblewrap"
+    DOCKER = "docker"
 
 
 def sandbox(
@@ -47,6 +50,14 @@ def sandbox(
     ] = None,
     mode: Annotated[
         SandboxMode | None, typer.Option("--mode", help="What it may write (default: the most allowed).")
+    ] = None,
+    allow_domain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-domain",
+            metavar="NAME",
+            help="Reach this host and no other, of those that DARNER_ALLOWED_HOSTS allows; may be repeated.",
+        ),
     ] = None,
     repo: Repo = Path(),
 ) -> None:
@@ -61,21 +72,39 @@ def sandbox(
         settings = settings_beside(repo, **({"sandbox": driver.value} if driver else {}))
     except SettingsRefused as error:
         raise complain(str(error)) from None
-    ceiling = SandboxMode(settings.sandbox_mode)
-    if mode is SandboxMode.FULL_ACCESS and ceiling is not mode:
-        raise complain(f"{mode} is for an operator's file to allow; see docs/operations.md.", status=2)
-    if mode is SandboxMode.WORKSPACE_WRITE and ceiling is SandboxMode.READ_ONLY:
-        message = "DARNER_SANDBOX_MODE allows read-only at most. Ask with --mode read-only."
-        raise complain(message, status=NOT_STARTED)
-    raise typer.Exit(_run(settings, tuple(command), repo=repo, mode=mode or ceiling))
+    policy = _policy(settings, repo=repo, mode=mode, hosts=allow_domain)
+    raise typer.Exit(_run(settings, tuple(command), repo=repo, policy=policy))
 
 
-def _run(settings: "Settings", argv: tuple[str, ...], *, repo: Path, mode: SandboxMode) -> int:
+def _policy(
+    settings: "Settings", *, repo: Path, mode: SandboxMode | None, hosts: Sequence[str] | None
+) -> "Policy":
+    from app.local_policy import NOT_CONFINED, WishRefused, local_policy
+    from handlers.config import ConfigRefused
+    from handlers.wishes import Wishes
+    from sandbox.egress_rules import HostRefused, parse_host
+
+    if mode is SandboxMode.FULL_ACCESS and SandboxMode(settings.sandbox_mode) is not mode:
+        raise complain(f"{mode} is for an operator's file to allow; see docs/operations.md.", status=USAGE)
+    try:
+        allowed = tuple(str(parse_host(host)) for host in hosts) if hosts else None
+    except HostRefused as error:
+        raise complain(str(error), status=USAGE) from None
+    try:
+        policy = local_policy(repo, settings, Wishes(mode=mode, allowed_hosts=allowed)).policy
+    except (ConfigRefused, WishRefused) as error:
+        raise complain(str(error), status=NOT_STARTED) from None
+    if policy.mode is SandboxMode.FULL_ACCESS:
+        typer.echo(f"darner: {NOT_CONFINED}", err=True)
+    return policy
+
+
+def _run(settings: "Settings", argv: tuple[str, ...], *, repo: Path, policy: "Policy") -> int:
     from app.local_sandbox import DirectoryRefused
     from sandbox.base import SandboxError
 
     try:
-        return asyncio.run(_interruptible(settings, argv, repo=repo, mode=mode))
+        return asyncio.run(_interruptible(settings, argv, repo=repo, policy=policy))
     except asyncio.CancelledError:
         return INTERRUPTED
     except BrokenPipeError:
@@ -86,26 +115,24 @@ def _run(settings: "Settings", argv: tuple[str, ...], *, repo: Path, mode: Sandb
         raise complain(str(error), status=NOT_STARTED) from None
 
 
-async def _interruptible(
-    settings: "Settings", argv: tuple[str, ...], *, repo: Path, mode: SandboxMode
-) -> int:
-    task = asyncio.ensure_future(_confined(settings, argv, repo=repo, mode=mode))
+async def _interruptible(settings: "Settings", argv: tuple[str, ...], *, repo: Path, policy: "Policy") -> int:
+    task = asyncio.ensure_future(_confined(settings, argv, repo=repo, policy=policy))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await task
 
 
-async def _confined(settings: "Settings", argv: tuple[str, ...], *, repo: Path, mode: SandboxMode) -> int:
+async def _confined(settings: "Settings", argv: tuple[str, ...], *, repo: Path, policy: "Policy") -> int:
     from app.local_sandbox import local_sandbox
     from app.turn_parts import driver_of
-    from sandbox.base import Command, Policy
+    from sandbox.base import Command
 
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with local_sandbox(repo, Policy(mode), driver=driver_of(settings), home=settings.home) as (
-        local,
-        opened,
-    ):
-        ended = await _passed_through(await opened.start(Command(argv)))
+    async with local_sandbox(repo, policy, driver=driver_of(settings), home=settings.home) as (local, opened):
+        process = await opened.start(Command(argv))
+        ended = await _passed_through(process)
+        for notice in process.take_notices():
+            typer.echo(f"darner: {notice}", err=True)
         for change in await local.finish():
             if change.problem is not None:
                 typer.echo(f"darner: {change.path} was not put into {repo}: {change.problem}", err=True)

@@ -174,7 +174,7 @@ async def test_a_thread_is_resumed_with_its_history(home: Path, repo: Path) -> N
             ["exec", "--sandbox", "workspace-write", "x"],
             {"DARNER_SANDBOX_MODE": "read-only"},
             3,
-            "allows read-only turns at most",
+            "mode workspace-write (read-only at most, says the operator)",
         ),
         (["exec", "x"], {"PATH": "/nonexistent"}, 3, "bubblewrap"),
         (

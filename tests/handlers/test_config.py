@@ -50,8 +50,8 @@ def test_every_setting_narrows() -> None:
         (
             "xyz: 1",
             (
-                "`xyz` is not a setting. Known are `enabled`, `mode`, `protected_paths`, `network`, `limits`, "
-                "`image`, `devcontainer`, `instructions`."
+                "`xyz` is not a setting. Known are `enabled`, `mode`, `protected_paths`, `network`, "
+                "`limits`, `image`, `devcontainer`, `instructions`."
             ),
         ),
         ("mode: danger-full-access", "`mode`: must be `read-only` or `workspace-write`."),

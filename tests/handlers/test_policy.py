@@ -150,11 +150,11 @@ def test_a_wish_for_more_changes_nothing_and_is_told_with_its_reason() -> None:
     assert found.policy == replace(plain.policy, allowed_hosts=hosts, caches=plain.policy.caches[:1])
     assert [str(one) for one in found.not_granted] == [
         "mode danger-full-access (repository file): workspace-write at most, by default",
-        "memory_bytes 1 TiB (repository file): 2 GiB at most, by default",
+        "memory 1 TiB (repository file): 2 GiB at most, by default",
         "cpus 64 (repository file): 2 at most, by default",
-        "allowed_hosts evil.example (repository file): not allowed, says the operator",
-        "allowed_hosts *.pypi.org (repository file): not allowed, says the operator",
-        "allowed_hosts *.evil.example (repository file): not allowed, says the operator",
+        "network evil.example (repository file): not allowed, says the operator",
+        "network *.pypi.org (repository file): not allowed, says the operator",
+        "network *.evil.example (repository file): not allowed, says the operator",
         "caches cargo (repository file): not among those that the operator shares",
         "environment TZ (repository file): the operator has set it",
         "environment LD_PRELOAD (repository file): not among those that the operator lets others set",
