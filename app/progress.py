@@ -7,7 +7,7 @@ written by an effect.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -29,6 +29,9 @@ EDIT_SECONDS: Final = 10.0
 Watcher = Callable[[str, Life, Item], None]
 """Called with the turn's id; must not block."""
 
+Keeper = Callable[[], Awaitable[str | None]]
+"""Keeps the turn's work tree; see `Session.snapshot`."""
+
 
 class Progress:
     """Makes the session of a turn, and keeps its comment in step."""
@@ -40,10 +43,10 @@ class Progress:
 
     @asynccontextmanager
     async def follow(
-        self, row: TurnRow, start: StartTurn, place: RepositoryRef
+        self, row: TurnRow, start: StartTurn, place: RepositoryRef, *, snapshot: Keeper
     ) -> AsyncIterator["TurnSession"]:
         """The session of one turn; its comment is edited until the context ends."""
-        session = TurnSession(row.id, self._watcher)
+        session = TurnSession(row.id, self._watcher, snapshot)
         editing = asyncio.create_task(self._keep_edited(session, start, place))
         try:
             yield session
@@ -79,9 +82,10 @@ class Progress:
 class TurnSession:
     """`harness.protocols.Session` of a turn that a comment asked for."""
 
-    def __init__(self, turn: str, watcher: Watcher | None) -> None:
+    def __init__(self, turn: str, watcher: Watcher | None, keeper: Keeper) -> None:
         self._turn = turn
         self._watcher = watcher
+        self._keeper = keeper
         self.plan: tuple[PlanStep, ...] = ()
 
     def now(self) -> float:
@@ -95,6 +99,9 @@ class TurnSession:
 
     async def stop_requested(self) -> str | None:
         return None
+
+    async def snapshot(self) -> str | None:
+        return await self._keeper()
 
     def emit(self, life: Life, item: Item) -> None:
         if isinstance(item, PlanUpdate) and life is Life.COMPLETED:

@@ -1,11 +1,12 @@
-"""What a turn's journal tells of it when it is over: the plan as it stood, the tests that were run."""
+"""What a turn's journal tells of it: its plan, the tests that were run, the state of its files."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from handlers import comments
-from harness.items import CommandExecution, Life, PlanStep, PlanUpdate
+from harness.items import CommandExecution, FileChange, ItemStatus, Life, PlanStep, PlanUpdate
 from harness.protocols import Entry
 
 TEST_COMMAND: Final = re.compile(
@@ -35,3 +36,25 @@ def tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:
         if item.exit_code is not None and TEST_COMMAND.search(item.command):
             found[item.command] = comments.checked(item.command, exit_code=item.exit_code)
     return tuple(found.values())[-MOST_TESTS:]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeState:
+    """What the files of a turn that goes on must be."""
+
+    snapshot: str | None
+    """None: as the commit has them."""
+
+
+def last_state(entries: Sequence[Entry]) -> TreeState | None:
+    """The state after the last step whose end is known; None when that one was not kept.
+
+    What a command had half done when its worker died is not part of it.
+    """
+    for entry in reversed(entries):
+        item = entry.item
+        if entry.life is not Life.COMPLETED or not isinstance(item, CommandExecution | FileChange):
+            continue
+        if item.status is not ItemStatus.INTERRUPTED:
+            return None if item.snapshot is None else TreeState(item.snapshot)
+    return TreeState(None)

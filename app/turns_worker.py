@@ -25,7 +25,7 @@ from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_policy import TurnRefused, policy_of
-from app.turn_report import last_plan, tests_run
+from app.turn_report import last_plan, last_state, tests_run
 from app.workspaces import PendingWorkspace, Workspaces
 from handlers.briefing import compose
 from handlers.broker import protected_among
@@ -104,6 +104,7 @@ class TurnsWorker:
 
     async def remove_abandoned(self) -> None:
         """Remove the checkouts of turns that have ended: what a crash between outcome and removal left."""
+        self._runtime.workspaces.sweep()
         for turn in self._runtime.workspaces.kept():
             if not await self._is_unfinished(turn):
                 await self._runtime.workspaces.remove(turn)
@@ -215,7 +216,9 @@ class TurnsWorker:
             caches=caches_of(self._runtime.home, str(place.id)),
         )
         request = row.request or await self._compose(row, start, place, mirror, policy)
-        async with self._runtime.workspaces.opened(row.id, start.base_sha, mirror, policy) as workspace:
+        state = last_state(await journal.load())
+        opening = self._runtime.workspaces.opened(row.id, start.base_sha, mirror, policy, state)
+        async with opening as workspace:
             result = await self._turn(row, start, place, request, journal, workspace)
             if not isinstance(result.outcome, Waiting):
                 left = await self._collect(row, start, mirror, workspace, policy)
@@ -252,7 +255,7 @@ class TurnsWorker:
             limits=self._runtime.limits,
         )
         async with (
-            self._progress.follow(row, start, place) as session,
+            self._progress.follow(row, start, place, snapshot=workspace.snapshot) as session,
             open_tools(ToolContext(sandbox=workspace.sandbox, rules=self._runtime.rules)) as tools,
         ):
             return await run_turn(

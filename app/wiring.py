@@ -99,7 +99,9 @@ class Server:
             marker_key = await self.database.write(lambda connection: key(connection, "markers", fresh=fresh))
             stack.push_async_callback(self.mirrors.close)
             model = await stack.enter_async_context(model_of(self._settings))
-            events, turns = self._workers(model, marker_key)
+            workspaces = Workspaces(self._settings.home, self._driver)
+            stack.push_async_callback(workspaces.close)
+            events, turns = self._workers(model, marker_key, workspaces)
             await turns.remove_abandoned()
             introducing = asyncio.create_task(self._introduce())
             stack.push_async_callback(_end, introducing)
@@ -114,7 +116,9 @@ class Server:
             log.info("server.started", extra={"fields": {"bot": self.bot.login, "mention": self.bot.mention}})
             yield
 
-    def _workers(self, model: Model, marker_key: bytes) -> tuple[EventsWorker, TurnsWorker]:
+    def _workers(
+        self, model: Model, marker_key: bytes, workspaces: Workspaces
+    ) -> tuple[EventsWorker, TurnsWorker]:
         def bot() -> Bot:
             return self.bot
 
@@ -130,7 +134,7 @@ class Server:
             database=self.database,
             github=self.github,
             mirrors=self.mirrors,
-            workspaces=Workspaces(self._settings.home, self._driver),
+            workspaces=workspaces,
             model=model,
             limits=limits_of(self._settings),
             rules=self._rules,

@@ -4,14 +4,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from app.caches import make_caches
-from sandbox.base import Driver, Policy, Sandbox, SandboxError
-from sandbox.checkout import Checkout, check_out, remove_tree, reopen
+from app.turn_report import TreeState
+from sandbox.base import Driver, Policy, Sandbox, SandboxError, SandboxMode
+from sandbox.checkout import Checkout, check_out, reopen
 from sandbox.layers import LayerStore
 from sandbox.mirror import Mirror
+from sandbox.removal import is_aside, left_aside, remove_tree, set_aside
+from sandbox.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -20,20 +24,37 @@ HEAD_START_SECONDS: Final = 0.1
 of files makes the journal wait for the disk (measured: 60 ms), and a model takes longer to answer anyway."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    checkout: Checkout
+    sandbox: Sandbox
+    snapshots: Snapshots | None
+    """None where nothing can change."""
+
+
 class PendingWorkspace:
     """A workspace that may still be in the making."""
 
-    def __init__(self, task: asyncio.Task[tuple[Checkout, Sandbox]], wanted: asyncio.Event) -> None:
+    def __init__(self, task: asyncio.Task[_Made], wanted: asyncio.Event) -> None:
         self._task = task
         self._wanted = wanted
 
     async def sandbox(self) -> Sandbox:
-        return (await self._made())[1]
+        return (await self._made()).sandbox
 
     async def checkout(self) -> Checkout:
-        return (await self._made())[0]
+        return (await self._made()).checkout
 
-    async def _made(self) -> tuple[Checkout, Sandbox]:
+    async def snapshot(self) -> str | None:
+        """See `harness.protocols.Session.snapshot`."""
+        try:
+            made = await self._made()
+            return None if made.snapshots is None else await made.snapshots.take(made.sandbox.tree)
+        except (SandboxError, OSError) as error:
+            log.warning("snapshot.not_taken", extra={"fields": {"error": str(error)}})
+            return None
+
+    async def _made(self) -> _Made:
         self._wanted.set()
         return await asyncio.shield(self._task)
 
@@ -44,22 +65,32 @@ class Workspaces:
     def __init__(self, home: Path, driver: Driver) -> None:
         self._directory = home / "checkouts"
         self._driver = driver
+        self._stores: dict[Path, LayerStore] = {}
+        self._removing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def opened(
-        self, turn: str, sha: str, mirror: Mirror, policy: Policy
+        self, turn: str, sha: str, mirror: Mirror, policy: Policy, state: TreeState | None = None
     ) -> AsyncIterator[PendingWorkspace]:
-        """The turn's checkout and sandbox, being made ready. The sandbox ends here; the checkout stays."""
+        """The turn's checkout and sandbox, being made ready. The sandbox ends here; the checkout stays.
+
+        `state` is what the files of a checkout that is there already are brought to; None: as they are.
+        """
         stack = AsyncExitStack()
         wanted = asyncio.Event()
 
-        async def prepare() -> tuple[Checkout, Sandbox]:
+        async def prepare() -> _Made:
             with suppress(TimeoutError):
                 await asyncio.wait_for(wanted.wait(), HEAD_START_SECONDS)
-            checkout = await self._checkout(turn, sha, mirror)
+            checkout, is_kept = await self._checkout(turn, sha, mirror)
             make_caches(policy, owner_uid=self._driver.owner_uid)
             sandbox = await stack.enter_async_context(self._driver.open(checkout.workspace, policy))
-            return checkout, sandbox
+            if policy.mode is SandboxMode.READ_ONLY:
+                return _Made(checkout, sandbox, None)
+            snapshots = Snapshots(checkout, self._driver.owner_uid)
+            if is_kept and state is not None:
+                await _bring_back(snapshots, state, sandbox, turn)
+            return _Made(checkout, sandbox, snapshots)
 
         task = asyncio.create_task(prepare())
         try:
@@ -72,23 +103,67 @@ class Workspaces:
 
     def kept(self) -> list[str]:
         """The turns that have a checkout now."""
-        return sorted(path.name for path in self._directory.iterdir()) if self._directory.is_dir() else []
+        found = self._directory.iterdir() if self._directory.is_dir() else ()
+        return sorted(path.name for path in found if not is_aside(path))
 
     async def remove(self, turn: str) -> None:
+        """Give up the turn's checkout at once; its files go in the background."""
         try:
-            await remove_tree(self._directory / turn)
-        except (SandboxError, OSError, TimeoutError) as error:
+            await asyncio.to_thread(set_aside, self._directory / turn)
+        except OSError as error:
             # Only room on the disk; the next start tries again.
             log.warning("checkout.kept", extra={"fields": {"turn": turn, "error": str(error)}})
+        self.sweep()
 
-    async def _checkout(self, turn: str, sha: str, mirror: Mirror) -> Checkout:
-        """What the turn had before its worker died, else a new one."""
+    def sweep(self) -> None:
+        """Begin to remove what is given up, by this process or one before it."""
+        task = asyncio.create_task(self._remove_aside())
+        self._removing.add(task)
+        task.add_done_callback(self._removing.discard)
+
+    async def close(self) -> None:
+        """Stop removing; the next start goes on with it."""
+        for task in self._removing:
+            task.cancel()
+        await asyncio.gather(*self._removing, return_exceptions=True)
+
+    async def _remove_aside(self) -> None:
+        for directory in left_aside(self._directory):
+            try:
+                await remove_tree(directory)
+            except (SandboxError, TimeoutError) as error:
+                log.warning(
+                    "checkout.left", extra={"fields": {"directory": str(directory), "error": str(error)}}
+                )
+        for store in list(self._stores.values()):
+            try:
+                await store.tidy()
+            except (SandboxError, OSError) as error:
+                log.warning("layers.not_tidied", extra={"fields": {"error": str(error)}})
+
+    async def _checkout(self, turn: str, sha: str, mirror: Mirror) -> tuple[Checkout, bool]:
+        """What the turn had before its worker died (then True), else a new one."""
         directory = self._directory / turn
         self._directory.mkdir(parents=True, exist_ok=True)
-        owner = self._driver.owner_uid
-        can_layer = await self._driver.can_layer(self._directory)
-        layers = LayerStore(mirror, owner_uid=owner) if can_layer else None
+        layers = await self._layers(mirror)
         if kept := await reopen(mirror, sha, directory, layers=layers):
-            return kept
+            return kept, True
         await remove_tree(directory)
-        return await check_out(mirror, sha, directory, owner_uid=owner, layers=layers)
+        return await check_out(mirror, sha, directory, owner_uid=self._driver.owner_uid, layers=layers), False
+
+    async def _layers(self, mirror: Mirror) -> LayerStore | None:
+        """None where the driver can show none."""
+        if not await self._driver.can_layer(self._directory):
+            return None
+        if mirror.directory not in self._stores:
+            self._stores[mirror.directory] = LayerStore(mirror, owner_uid=self._driver.owner_uid)
+        return self._stores[mirror.directory]
+
+
+async def _bring_back(snapshots: Snapshots, state: TreeState, sandbox: Sandbox, turn: str) -> None:
+    """What the turn's steps had made of its files; half of a step that was cut off is gone."""
+    try:
+        await snapshots.restore(state.snapshot, sandbox.tree)
+    except (SandboxError, OSError) as error:
+        # The files are as they were found: better than none, and the model is told to look.
+        log.warning("snapshot.not_restored", extra={"fields": {"turn": turn, "error": str(error)}})

@@ -15,9 +15,11 @@ from harness.items import (
     AgentMessage,
     Answer,
     Call,
+    CommandExecution,
     Completed,
     Exhausted,
     Failed,
+    FileChange,
     Item,
     ItemId,
     ItemStatus,
@@ -311,7 +313,10 @@ class _RunningTurn:
         tasks = [asyncio.create_task(step.tool.run(step.item)) for step in group]
         try:
             for task in tasks:
-                await self.record((Life.COMPLETED, await self.look_after(task)))
+                item = await self.look_after(task)
+                if isinstance(item, CommandExecution | FileChange):
+                    item = replace(item, snapshot=await self.session.snapshot())
+                await self.record((Life.COMPLETED, item))
         finally:
             await _cancelled(tasks)
 

@@ -63,5 +63,8 @@ class PlainSession:
     async def stop_requested(self) -> str | None:
         return self._stopped_by
 
+    async def snapshot(self) -> str | None:
+        return None
+
     def emit(self, life: Life, item: Item) -> None:
         self.show(life, item)

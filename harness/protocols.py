@@ -202,6 +202,13 @@ class Session(Protocol):
         """Who asked the turn to stop, if someone did."""
         ...
 
+    async def snapshot(self) -> str | None:
+        """Keep the work tree as it is, after a step that may have changed it; tell the name of what was kept.
+
+        None where nothing is kept. Never raises: a turn goes on without.
+        """
+        ...
+
     def emit(self, life: Life, item: Item) -> None:
         """Show an item to whoever watches. Never blocks, never raises; called after the journal has it."""
         ...
