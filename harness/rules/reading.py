@@ -75,9 +75,11 @@ def _files(place: Path) -> list[Path]:
 def _read(path: Path) -> tuple[_File, str]:
     try:
         text = path.read_bytes().decode()
-        return _File.model_validate(tomllib.loads(text)), text
+        table = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RulesRefused(f"{path}: not a TOML file: {error}") from error
+    try:
+        return _File.model_validate(table), text
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise RulesRefused(_told(path, text, first["loc"], first["msg"])) from error

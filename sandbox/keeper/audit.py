@@ -213,7 +213,7 @@ def _words(memory: int, address: int) -> list[str]:
     if not address:
         return []
     pointers = os.pread(memory, _POINTER * (MOST_WORDS + 1), address)
-    words = []
+    words: list[str] = []
     for (pointer,) in struct.iter_unpack("=Q", pointers[: len(pointers) // _POINTER * _POINTER]):
         if not pointer:
             break
