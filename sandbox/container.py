@@ -10,6 +10,7 @@ that run at once takes a service that is root there; another one ends the whole 
 
 import asyncio
 import os
+import secrets
 import socket
 import threading
 import time
@@ -330,20 +331,18 @@ async def _running(ground: _Ground) -> AsyncIterator[_Container]:
     engine = ground.prepared.engine
     image_environment = await _environment_of_image(engine, ground.image)
     settings = await asyncio.to_thread(_settings, ground)
-    try:
-        made = await engine.ask(
-            lambda api: api.create_container_from_config(settings), seconds=SECONDS_TO_BUILD
-        )
-    except EngineRefused as error:
-        raise _unavailable(error) from error
-    name: str = made["Id"]
+    name = f"darner-{secrets.token_hex(8)}"
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove, engine, name)
+        await engine.ask(
+            lambda api: api.create_container_from_config(settings, name), seconds=SECONDS_TO_BUILD
+        )
         # Before the start: should the service die now, so will the container.
         await stack.enter_async_context(closing(await engine.attach(name)))
         await engine.ask(lambda api: api.start(name), seconds=SECONDS_TO_BUILD)
-        first: int = (await engine.ask(lambda api: api.inspect_container(name)))["State"]["Pid"]
-        group = ControlGroup.of(first, name)
+        found = await engine.ask(lambda api: api.inspect_container(name))
+        first: int = found["State"]["Pid"]
+        group = ControlGroup.of(first, found["Id"])
         others = await _keepers_of(engine, name, first)
         listening = None
         if ground.policy.allowed_hosts:

@@ -167,8 +167,8 @@ class ContainerProcess:
             state = await self._state()
             if not state["Running"]:
                 status: int = state["ExitCode"]
-                if status == KILLED_STATUS and await self._was_out_of_memory():
-                    self.end(EndReason.MEMORY)
+                if status == KILLED_STATUS:
+                    await self._find_out_who_killed()
                 return status
             pause = _SHORTEST_PAUSE if self._reading.done() else min(pause * 2, _LONGEST_PAUSE)
 
@@ -190,6 +190,12 @@ class ContainerProcess:
     async def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = await self._around.engine.ask(lambda api: api.exec_inspect(self._execution))
         return state
+
+    async def _find_out_who_killed(self) -> None:
+        if await self._was_out_of_memory():
+            self.end(EndReason.MEMORY)
+        # Answers with an error when the whole container was ended.
+        await self._around.engine.ask(lambda api: api.top(self._around.container))
 
     async def _was_out_of_memory(self) -> bool:
         """Whether the kernel ended a process of the container for want of memory since the command began."""

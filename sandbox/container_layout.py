@@ -121,7 +121,7 @@ def make_cache_places(home: Path, caches: Sequence[Cache], *, owner: int | None)
         _give(directory, owner)
         for cache in caches:
             with suppress(FileExistsError):
-                os.mkdir(cache.name, 0o700, dir_fd=directory)
+                os.mkdir(cache.name, 0o755, dir_fd=directory)
     finally:
         os.close(directory)
 
