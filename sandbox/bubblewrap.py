@@ -1,9 +1,12 @@
-"""Confines commands with bubblewrap: each a process tree in fresh namespaces. Never runs one without.
+"""Confines commands with bubblewrap: built once for a turn, then each command in a process tree of its own.
 
 What a command sees: /usr and a small /etc read-only, the checkout at `WORKSPACE`, the turn's own /tmp and
-home, its own /proc and /dev, no network, an environment made from nothing. What bounds it: a system call
-filter, resource limits, control groups where the service may make them, and its death with the sandbox, the
-service or the time limit.
+home, its own processes in /proc, no network or a proxy's port, an environment made from nothing. What bounds
+it: a system call filter, resource limits, control groups where the service may make them, and its death with
+the sandbox, the service or the time limit. Never runs one without.
+
+bubblewrap makes the namespaces and mounts of the turn; a keeper (`sandbox.keeper`) stays in them and starts
+each command in a further mount and PID namespace, with the protected paths of that moment read-only.
 """
 
 import asyncio
@@ -12,14 +15,16 @@ import os
 import posixpath
 import re
 import shutil
-import stat
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sandbox import cgroups, doctor, syscalls
+from sandbox import cgroups, doctor
 from sandbox.base import (
     OBJECTS,
     WORKSPACE,
@@ -33,11 +38,13 @@ from sandbox.base import (
     SandboxUnavailable,
     Workspace,
 )
+from sandbox.egress import PROXY_PORT, Resolve, egress, proxy_environment
 from sandbox.etc import EtcFile, etc_snapshot, laid_out
-from sandbox.files import BENEATH, CheckoutFiles, open_beneath
+from sandbox.files import CheckoutFiles, open_beneath
+from sandbox.keeper import wire
+from sandbox.keepers import Keeper, Zygote, open_keeper, start_zygote
 from sandbox.process import ConfinedProcess, Launch, launch, until_gone
 from sandbox.seccomp import filter_program
-from sandbox.starter import Starter, open_starter, system_links
 
 HOME: Final = "/home/agent"
 INNER_UID: Final = 1000
@@ -52,10 +59,8 @@ _RUN_BYTES: Final = 16 * 1024**2
 _LONGEST_ARGUMENT: Final = 128 * 1024
 _PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PINNED: Final = BENEATH | syscalls.RESOLVE_NO_SYMLINKS
-# bubblewrap's --new-session makes its own first process the leader, without a terminal. Only in a session
-# with one does Ctrl-C reach the command.
-_IN_TERMINAL: Final = ("/usr/bin/setsid", "--ctty", "--")
+# Beside /usr; on most systems links into it.
+_SYSTEM_NAMES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ENVIRONMENT: Final = {
     "CI": "1",
     "EDITOR": "false",
@@ -82,7 +87,8 @@ class BubblewrapDriver:
     `extra_read_only` are further directories of the host to show at their own paths, for tools outside of
     /usr; their `bin` is put on the search path. `state` is a directory of the service's, made when needed,
     that keeps what all sandboxes share; without it each turn's scratch gets its own. `sandbox_uid` matters
-    only to a service that is root.
+    only to a service that is root. `interpreter` runs the keepers. `resolve` looks names of
+    allowed hosts up; the machine's own resolver does unless given.
     """
 
     def __init__(
@@ -92,6 +98,8 @@ class BubblewrapDriver:
         state: Path | None = None,
         sandbox_uid: int = DEFAULT_SANDBOX_UID,
         program: str = "bwrap",
+        interpreter: str = sys.executable,
+        resolve: Resolve | None = None,
     ) -> None:
         if sandbox_uid == 0:
             raise ValueError("a sandbox never runs as root")
@@ -99,7 +107,12 @@ class BubblewrapDriver:
         self.program = program
         self._state = state
         self._sandbox_uid = sandbox_uid
+        self._interpreter = interpreter
+        self._resolve = resolve
         self._prepared: _Prepared | None = None
+        self._zygote: Zygote | None = None
+        self._preparing = asyncio.Lock()
+        self._layerable: dict[int, bool] = {}
 
     @property
     def name(self) -> str:
@@ -111,30 +124,41 @@ class BubblewrapDriver:
         return self._sandbox_uid if os.geteuid() == 0 else None
 
     async def can_layer(self, directory: Path) -> bool:
-        """See `Driver.can_layer`."""
-        del directory
-        return False
+        """See `Driver.can_layer`. Tried once for each file system."""
+        device = directory.stat().st_dev
+        if device not in self._layerable:
+            self._layerable[device] = await self._try_overlay(directory)
+        return self._layerable[device]
 
     @asynccontextmanager
     async def open(self, workspace: Workspace, policy: Policy) -> AsyncIterator["BubblewrapSandbox"]:
         """See `Driver.open`. Makes what is missing in `workspace.scratch`."""
-        if self._prepared is None:
-            self._prepared = await asyncio.to_thread(_prepared, self.program)
+        prepared, zygote = await self._ready()
         owner = self.owner_uid
         _refuse_wrong_owner(workspace, policy, owner=owner)
-        sources = await asyncio.to_thread(self._sources, workspace, self._prepared)
-        group = _limited_group(self._prepared.hierarchies, policy)
+        sources = await asyncio.to_thread(self._sources, workspace, policy, prepared)
+        group = _limited_group(prepared.hierarchies, policy)
+        request = self._request(workspace, policy, prepared, sources)
+        request["groups"] = [str(directory) for directory in group.directories]
         try:
-            with open_starter(sources, user=owner, group=group) as starter:
+            async with AsyncExitStack() as stack:
+                keeper = await stack.enter_async_context(open_keeper(zygote, request))
+                take_notices: Callable[[], tuple[str, ...]] = tuple
+                if keeper.listener is not None:
+                    listener = socket.socket(fileno=os.dup(keeper.listener))
+                    proxy = await stack.enter_async_context(
+                        egress(listener, policy.allowed_hosts, resolve=self._resolve)
+                    )
+                    take_notices = proxy.take_refusals
                 ground = _Ground(
-                    program=self._prepared.program,
-                    starter=starter,
-                    shown_extras={_extra(n): str(path) for n, path in enumerate(self.extra_read_only)},
-                    filter_program=self._prepared.filter_program,
+                    keeper=keeper,
+                    environment=self._environment(policy),
+                    has_git_view=workspace.git is not None,
                     group=group,
                     owner=owner,
+                    take_notices=take_notices,
                 )
-                sandbox = BubblewrapSandbox(workspace, policy, ground)
+                sandbox = BubblewrapSandbox(policy, ground)
                 try:
                     yield sandbox
                 finally:
@@ -150,7 +174,27 @@ class BubblewrapDriver:
         limits = doctor.limits_check(cgroups.writable_hierarchies())
         return (program, limits, *await doctor.inside_checks(self, owner_uid=self.owner_uid))
 
-    def _sources(self, workspace: Workspace, prepared: "_Prepared") -> dict[str, Path]:
+    async def _ready(self) -> tuple["_Prepared", Zygote]:
+        async with self._preparing:
+            if self._prepared is None:
+                self._prepared = await asyncio.to_thread(_prepared, self.program)
+            if self._zygote is None or not self._zygote.is_alive:
+                self._zygote = await start_zygote(self._interpreter)
+            return self._prepared, self._zygote
+
+    async def _try_overlay(self, directory: Path) -> bool:
+        _, zygote = await self._ready()
+        with tempfile.TemporaryDirectory(prefix=".overlay-", dir=directory) as name:
+            places = {part: str(Path(name, part)) for part in ("lower", "upper", "work", "tree")}
+            for place in places.values():
+                Path(place).mkdir()
+            try:
+                async with open_keeper(zygote, {"overlay": places}):
+                    return True
+            except SandboxUnavailable:
+                return False
+
+    def _sources(self, workspace: Workspace, policy: Policy, prepared: "_Prepared") -> dict[str, Path]:
         """The directories to show, by the names they go by here; what is missing is made."""
         _make_missing(workspace, owner=self.owner_uid)
         sources = {
@@ -163,7 +207,40 @@ class BubblewrapDriver:
             sources["git"] = workspace.git
         if workspace.objects is not None:
             sources["objects"] = workspace.objects
+        if policy.mode is not SandboxMode.READ_ONLY:
+            sources |= {_cache(number): cache.source for number, cache in enumerate(policy.caches)}
         return sources | {_extra(number): path.resolve() for number, path in enumerate(self.extra_read_only)}
+
+    def _request(
+        self, workspace: Workspace, policy: Policy, prepared: "_Prepared", sources: Mapping[str, Path]
+    ) -> wire.Message:
+        """What `sandbox.keeper.ground` is to build."""
+        layers = workspace.layers
+        return {
+            "sources": {name: str(path) for name, path in sources.items()},
+            "layers": None
+            if layers is None
+            else {
+                "lower": [str(path) for path in layers.lower],
+                "upper": str(layers.upper),
+                "work": str(layers.work),
+            },
+            "user": self.owner_uid,
+            "system": _system_links(),
+            "whole": _top_level() if policy.mode is SandboxMode.FULL_ACCESS else (),
+            "program": prepared.program,
+            "options": tuple(_options(policy, sources, self.extra_read_only)),
+            "shares_network": policy.mode is SandboxMode.FULL_ACCESS,
+            "listen": PROXY_PORT if _is_proxied(policy) else None,
+            "filter": prepared.filter_program.hex(),
+        }
+
+    def _environment(self, policy: Policy) -> dict[str, str]:
+        """What every command of a turn finds in its environment."""
+        path = ":".join((*(f"{extra}/bin" for extra in self.extra_read_only), *_PATH))
+        proxy = proxy_environment() if _is_proxied(policy) else {}
+        home = {"HOME": _home(policy)}
+        return {"PATH": path, **_ENVIRONMENT, **home, **proxy, **policy.environment}
 
     def _shared(self) -> Path | None:
         """Where turns share what is the same for all of them."""
@@ -186,22 +263,22 @@ class _Prepared:
 class _Ground:
     """Made once for each sandbox."""
 
-    program: str
-    starter: Starter
-    shown_extras: Mapping[str, str]
-    filter_program: bytes
+    keeper: Keeper
+    environment: Mapping[str, str]
+    has_git_view: bool
     group: cgroups.Group
     owner: int | None
+    take_notices: Callable[[], tuple[str, ...]]
 
 
 class BubblewrapSandbox:
     """The `Sandbox` that `BubblewrapDriver.open` gives."""
 
-    def __init__(self, workspace: Workspace, policy: Policy, ground: _Ground) -> None:
+    def __init__(self, policy: Policy, ground: _Ground) -> None:
         self._policy = policy
         self._ground = ground
-        self._files = CheckoutFiles(ground.starter.descriptors["tree"], policy, ground.owner)
-        self._fixed_options = tuple(_fixed_options(ground))
+        self._files = CheckoutFiles(ground.keeper.tree, policy, ground.owner)
+        self._protected = _protected(policy, has_git_view=ground.has_git_view)
         self._processes: set[ConfinedProcess] = set()
         self._is_open = True
 
@@ -215,15 +292,14 @@ class BubblewrapSandbox:
 
     @property
     def tree(self) -> int:
-        return self._ground.starter.descriptors["tree"]
+        return self._ground.keeper.tree
 
     async def start(self, command: Command) -> ConfinedProcess:
         """See `Sandbox.start`."""
         if not self._is_open:
             raise SandboxUnavailable("The sandbox is closed.", remedy="Open another one.")
         _refuse_unspeakable(command)
-        with self._tree_options(command) as (tree_options, descriptors):
-            process = await launch(self._launch(command, tree_options, descriptors))
+        process = await launch(self._launch(command, _workdir_in(self.tree, command.workdir)))
         if not self._is_open:
             await process.kill()
         self._processes = {known for known in self._processes if not known.is_over} | {process}
@@ -236,74 +312,24 @@ class BubblewrapSandbox:
             process.end(EndReason.KILLED)
         await until_gone(self._processes)
 
-    def _launch(
-        self, command: Command, tree_options: tuple[str, ...], descriptors: tuple[int, ...]
-    ) -> Launch:
+    def _launch(self, command: Command, workdir: str) -> Launch:
         limits = self._policy.limits
         wall_seconds = limits.wall_seconds
         if command.wall_seconds is not None:
             wall_seconds = min(wall_seconds, command.wall_seconds)
+        shown = {"PWD": workdir, "TERM": "xterm-256color" if command.tty else "dumb"}
         return Launch(
-            starter=self._ground.starter,
-            program=self._ground.program,
-            options=(*self._fixed_options, *tree_options, *_environment_options(command, self._ground)),
-            argv=(*_IN_TERMINAL, *command.argv) if command.tty else command.argv,
-            descriptors=(*self._ground.starter.descriptors.values(), *descriptors),
-            filter_program=self._ground.filter_program,
+            keeper=self._ground.keeper.channel,
+            argv=command.argv,
+            environment={**shown, **self._ground.environment, **command.environment},
+            workdir=workdir,
+            protected=self._protected,
             limits=limits,
             wall_seconds=wall_seconds,
             tty=command.tty,
-            terminal_owner=self._ground.owner,
-            group=self._ground.group,
+            memory_kills=self._ground.group.memory_kills,
+            take_notices=self._ground.take_notices,
         )
-
-    @contextmanager
-    def _tree_options(self, command: Command) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
-        """The checkout as it is now. What earlier commands made of it is never followed as a link."""
-        found = self._ground.starter.descriptors
-        tree = found["tree"]
-        workdir = _workdir_in(tree, command.workdir)
-        bind = "--ro-bind-fd" if self._policy.mode is SandboxMode.READ_ONLY else "--bind-fd"
-        options = [bind, str(tree), WORKSPACE]
-        with ExitStack() as stack:
-            opened: list[int] = []
-            if self._policy.mode is SandboxMode.WORKSPACE_WRITE:
-                for protection in self._protections(tree):
-                    stack.callback(os.close, protection.descriptor)
-                    opened.append(protection.descriptor)
-                    bind = "--ro-bind-fd" if protection.is_read_only else "--bind-fd"
-                    options += [bind, str(protection.descriptor), f"{WORKSPACE}/{protection.path}"]
-            if "git" in found:
-                options += ["--ro-bind-fd", str(found["git"]), f"{WORKSPACE}/.git"]
-            options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", workdir]
-            yield tuple(options), tuple(opened)
-
-    def _protections(self, tree: int) -> Iterator["_Protection"]:
-        """Protected paths that are there, each after its parents.
-
-        A parent is mounted on itself, which pins it: else `mv .github x; mkdir .github` would do.
-        """
-        seen: set[str] = set()
-        has_git_view = "git" in self._ground.starter.descriptors
-        for path in self._policy.protected_paths:
-            if path == ".git" and has_git_view:
-                continue
-            descriptor = _open_plain(tree, path)
-            if descriptor is None:
-                continue
-            for parent in _parents(path):
-                pinned = None if parent in seen else _open_plain(tree, parent)
-                if pinned is not None:
-                    seen.add(parent)
-                    yield _Protection(parent, pinned, is_read_only=False)
-            yield _Protection(path, descriptor, is_read_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Protection:
-    path: str
-    descriptor: int
-    is_read_only: bool
 
 
 def _prepared(program: str) -> _Prepared:
@@ -324,6 +350,26 @@ def _prepared(program: str) -> _Prepared:
 
 def _extra(number: int) -> str:
     return f"extra{number}"
+
+
+def _cache(number: int) -> str:
+    return f"cache{number}"
+
+
+def _home(policy: Policy) -> str:
+    # With the host's /home there, no directory can be added to it.
+    return "/agent" if policy.mode is SandboxMode.FULL_ACCESS else HOME
+
+
+def _is_proxied(policy: Policy) -> bool:
+    return bool(policy.allowed_hosts) and policy.mode is not SandboxMode.FULL_ACCESS
+
+
+def _protected(policy: Policy, *, has_git_view: bool) -> tuple[str, ...]:
+    """What is made read-only inside a writable checkout; the view of `.git` is so already."""
+    if policy.mode is SandboxMode.READ_ONLY:
+        return ()
+    return tuple(path for path in policy.protected_paths if not (path == ".git" and has_git_view))
 
 
 def _refuse_wrong_owner(workspace: Workspace, policy: Policy, *, owner: int | None) -> None:
@@ -362,43 +408,65 @@ def _limited_group(hierarchies: tuple[cgroups.Hierarchy, ...], policy: Policy) -
         ) from error
 
 
-def _fixed_options(ground: _Ground) -> Iterator[str]:
-    found = ground.starter.descriptors
-    yield from ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")
-    yield from ("--unshare-cgroup-try", "--disable-userns", "--die-with-parent", "--new-session")
-    yield from (
-        "--hostname",
-        "sandbox",
-        "--uid",
-        str(INNER_UID),
-        "--gid",
-        str(INNER_UID),
-        "--cap-drop",
-        "ALL",
-    )
-    yield from ("--ro-bind", "/usr", "/usr")
-    for name, target in system_links().items():
-        yield from (("--ro-bind", f"/{name}") if target is None else ("--symlink", target))
-        yield f"/{name}"
-    yield from ("--ro-bind-fd", str(found["etc"]), "/etc")
+def _options(policy: Policy, sources: Mapping[str, Path], extras: tuple[Path, ...]) -> Iterator[object]:
+    """bubblewrap's. A source is named as an object; the keeper puts its descriptor there."""
+    yield from ("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")
+    yield from ("--disable-userns", "--die-with-parent", "--new-session", "--hostname", "sandbox")
+    yield from ("--uid", str(INNER_UID), "--gid", str(INNER_UID), "--cap-drop", "ALL")
+    if policy.mode is SandboxMode.FULL_ACCESS:
+        for name in _top_level():
+            yield from ("--bind", name, name)
+        for name, target in _system_links().items():
+            if target is not None:
+                yield from ("--symlink", target, f"/{name}")
+    else:
+        yield "--unshare-net"
+        yield from ("--ro-bind", "/usr", "/usr")
+        for name, target in _system_links().items():
+            yield from (("--ro-bind", f"/{name}") if target is None else ("--symlink", target))
+            yield f"/{name}"
+        yield from _shown("--ro-bind-fd", "etc", "/etc")
+        yield from ("--size", str(_RUN_BYTES), "--tmpfs", "/run")
+        yield from ("--dir", "/var", "--symlink", "../tmp", "/var" + _TEMPORARY)
     yield from ("--proc", "/proc", "--dev", "/dev")
     yield from ("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", _SHARED_MEMORY)
-    yield from ("--size", str(_RUN_BYTES), "--tmpfs", "/run")
-    yield from ("--dir", "/var", "--symlink", "../tmp", "/var" + _TEMPORARY)
-    yield from ("--bind-fd", str(found["temporary"]), _TEMPORARY)
-    yield from ("--bind-fd", str(found["home"]), HOME)
-    if "objects" in found:
-        yield from ("--ro-bind-fd", str(found["objects"]), OBJECTS)
-    for name, path in ground.shown_extras.items():
-        yield from ("--ro-bind-fd", str(found[name]), path)
+    yield from _shown("--bind-fd", "temporary", _TEMPORARY)
+    yield from _shown("--bind-fd", "home", _home(policy))
+    for number, cache in enumerate(policy.caches):
+        if _cache(number) in sources:
+            yield from _shown("--bind-fd", _cache(number), f"{_home(policy)}/.cache/{cache.name}")
+    if "objects" in sources:
+        yield from _shown("--ro-bind-fd", "objects", OBJECTS)
+    for number, path in enumerate(extras):
+        yield from _shown("--ro-bind-fd", _extra(number), str(path))
+    is_writable = policy.mode is not SandboxMode.READ_ONLY
+    yield from _shown("--bind-fd" if is_writable else "--ro-bind-fd", "tree", WORKSPACE)
+    if "git" in sources:
+        yield from _shown("--ro-bind-fd", "git", f"{WORKSPACE}/.git")
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
-def _environment_options(command: Command, ground: _Ground) -> Iterator[str]:
-    path = ":".join((*(f"{extra}/bin" for extra in ground.shown_extras.values()), *_PATH))
-    term = "xterm-256color" if command.tty else "dumb"
-    yield "--clearenv"
-    for name, value in ({"PATH": path, "TERM": term} | _ENVIRONMENT | dict(command.environment)).items():
-        yield from ("--setenv", name, value)
+def _shown(option: str, source: str, place: str) -> Iterator[object]:
+    yield from (option, {"source": source}, place)
+
+
+def _system_links() -> Mapping[str, str | None]:
+    """`/bin` and the like: what it links to, or None for a directory of its own."""
+    found: dict[str, str | None] = {}
+    for name in _SYSTEM_NAMES:
+        path = Path("/", name)
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        elif path.is_dir():
+            found[name] = None
+    return found
+
+
+def _top_level() -> tuple[str, ...]:
+    """The host's own directories, without those that every sandbox has for itself."""
+    own = {"proc", "dev", "tmp", *WORKSPACE.split("/"), "agent"}
+    found = (path for path in sorted(Path("/").iterdir()) if path.name not in own)
+    return tuple(str(path) for path in found if path.is_dir() and not path.is_symlink())
 
 
 def _refuse_unspeakable(command: Command) -> None:
@@ -430,22 +498,3 @@ def _workdir_in(tree: int, workdir: str) -> str:
         raise PathRefused(workdir, why) from error
     os.close(found)
     return shown
-
-
-def _open_plain(tree: int, path: str) -> int | None:
-    """The file or directory itself; None for nothing, or for something that a mount must not touch."""
-    try:
-        descriptor = open_beneath(tree, path, os.O_PATH | os.O_NOFOLLOW, resolve=_PINNED)
-    except OSError:
-        return None
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def _parents(path: str) -> Iterator[str]:
-    parts = path.split("/")
-    for depth in range(1, len(parts)):
-        yield "/".join(parts[:depth])

@@ -5,7 +5,6 @@ Never required: without them each process is still bounded, and the service's ow
 
 import itertools
 import os
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -35,24 +34,21 @@ class Hierarchy:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The control groups of one turn.
+    """The control groups of one turn. Its keeper joins them once; what it starts is born in them.
 
-    Moving a process makes every processor wait for the others, some milliseconds. Version 1 lets a single
-    thread be moved, once for the turn: what it starts is born in the group. Version 2 knows processes only.
+    That is why: moving a process makes every processor wait for the others, some milliseconds.
     """
 
-    of_threads: tuple[Path, ...] = ()
-    of_processes: tuple[Path, ...] = ()
+    directories: tuple[Path, ...] = ()
 
-    def take_this_thread(self) -> None:
-        """Move the calling thread, where that is possible. Raises `OSError`."""
-        for directory in self.of_threads:
-            (directory / "tasks").write_text(str(threading.get_native_id()), encoding="ascii")
-
-    def take_process(self, pid: int) -> None:
-        """Move a process where its starter could not be moved. Raises `OSError`."""
-        for directory in self.of_processes:
-            (directory / "cgroup.procs").write_text(str(pid), encoding="ascii")
+    def memory_kills(self) -> int:
+        """How many processes the kernel has ended here for want of memory, where it tells."""
+        for directory in self.directories:
+            for name in ("memory.events", "memory.oom_control"):
+                with suppress(FileNotFoundError):
+                    counts = dict(line.split() for line in (directory / name).read_text().splitlines())
+                    return int(counts.get("oom_kill", 0))
+        return 0
 
 
 def writable_hierarchies(proc: Path = Path("/proc/self")) -> tuple[Hierarchy, ...]:
@@ -75,23 +71,23 @@ def writable_hierarchies(proc: Path = Path("/proc/self")) -> tuple[Hierarchy, ..
 
 def make_group(hierarchies: Sequence[Hierarchy], limits: Limits) -> Group:
     """New groups for one turn. Raises `OSError` when one cannot be made; then none is left."""
-    by_version: dict[Literal[1, 2], list[Path]] = {1: [], 2: []}
+    made: list[Path] = []
     try:
         for hierarchy in hierarchies:
             directory = _new_directory(hierarchy.directory)
-            by_version[hierarchy.version].append(directory)
+            made.append(directory)
             _bound(hierarchy, directory, limits)
     except OSError:
-        for directory in (*by_version[1], *by_version[2]):
+        for directory in made:
             with suppress(OSError):
                 directory.rmdir()
         raise
-    return Group(of_threads=tuple(by_version[1]), of_processes=tuple(by_version[2]))
+    return Group(tuple(made))
 
 
 def remove_group(group: Group) -> None:
     """Remove the groups of a turn that is over. May wait: the kernel tells of an end before it is one."""
-    for directory in (*group.of_threads, *group.of_processes):
+    for directory in group.directories:
         for _ in range(_REMOVAL_TRIES):
             try:
                 directory.rmdir()
@@ -138,7 +134,6 @@ def _bound(hierarchy: Hierarchy, directory: Path, limits: Limits) -> None:
     _write(directory / "memory.max", limits.memory_bytes)
     with suppress(FileNotFoundError):
         _write(directory / "memory.swap.max", 0)
-    _write(directory / "memory.oom.group", 1)
 
 
 def _v2(point: Path, own: PurePosixPath) -> Iterator[Hierarchy]:

@@ -44,7 +44,8 @@ INVARIANTS: Final = (
     ("no further namespaces can be made", "! unshare --user true"),
     (
         "the service's environment is not there",
-        '[ "$(tr "\\0" "\\n" </proc/1/environ)" = PATH=/usr/bin:/bin ]',
+        '! cat /proc/[0-9]*/environ | tr "\\0" "\\n" | grep -q '
+        '"^[A-Z_]*\\(TOKEN\\|SECRET\\|PASSWORD\\|GITHUB\\|DARNER\\|OPENAI\\)"',
     ),
     ("the service's processes are not there", '[ "$(ls -d /proc/[0-9]* | wc -l)" -le 16 ]'),
     ("there is no network", '[ "$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d " ")" = lo ]'),

@@ -20,7 +20,9 @@ async def main() -> int:
         os.setgroups([])
         os.setresgid(ORDINARY, ORDINARY, ORDINARY)
         os.setresuid(ORDINARY, ORDINARY, ORDINARY)
-    driver = BubblewrapDriver()
+    # This interpreter may lie in a folder of root's.
+    interpreter = sys.executable if os.access(sys.executable, os.X_OK) else "/usr/bin/python3"
+    driver = BubblewrapDriver(interpreter=interpreter)
     assert driver.owner_uid is None
     for check in await driver.check():
         sys.stdout.write(f"{check.result} {check.name}: {check.detail}\n")

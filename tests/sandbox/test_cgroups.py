@@ -53,13 +53,9 @@ def test_a_turn_has_its_own_group(tmp_path: Path) -> None:
     hierarchies = (Hierarchy(2, frozenset({"memory", "pids"}), tmp_path),)
     directory = tmp_path / f"darner-{os.getpid()}-0"
     group = make_group(hierarchies, limits)
-    assert group == Group(of_processes=(directory,))
-    group.take_this_thread()
-    group.take_process(12)
+    assert group == Group((directory,))
     assert {path.name: path.read_text() for path in directory.iterdir()} == {
-        "cgroup.procs": "12",
         "memory.max": "4096",
-        "memory.oom.group": "1",
         "memory.swap.max": "0",
         "pids.max": "7",
     }
@@ -69,7 +65,7 @@ def test_turns_at_the_same_time_have_different_groups() -> None:
     """On this machine, with the real thing; and nothing remains of them."""
     hierarchies = writable_hierarchies()
     groups = [make_group(hierarchies, Limits()) for _ in range(2)]
-    made = [directory for group in groups for directory in (*group.of_threads, *group.of_processes)]
+    made = [directory for group in groups for directory in group.directories]
     for group in groups:
         remove_group(group)
     assert len(set(made)) == 2 * len(hierarchies)

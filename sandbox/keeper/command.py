@@ -1,0 +1,188 @@
+"""One command: a process tree in a PID and a mount namespace of its own. All in a child of the keeper.
+
+The first process mounts what belongs to this command, gives up every right, and only then starts the program.
+It stays to reap and to tell the exit status; when it ends, by itself or by a kill, the kernel ends the rest.
+
+It is still this interpreter. So nothing may reach it from inside: it is not dumpable, which closes its memory
+and its /proc/PID/exe, and the program is executed by way of `setsid` of the sandbox's own /usr. A script
+whose interpreter is /proc/self/exe then finds that one and not the host's Python.
+https://github.com/opencontainers/runc/security/advisories/GHSA-gxmr-w5mj-v8hh tells what could happen else.
+"""
+
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from sandbox import syscalls
+from sandbox.keeper import wire
+
+_STARTER: Final = "/usr/bin/setsid"
+_NO_STARTER_STATUS: Final = 127
+_PROC_FLAGS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+_READ_ONLY: Final = (
+    syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
+)
+_PLAIN: Final = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_SYMLINKS
+_REGULAR: Final = 0o100000
+_DIRECTORY: Final = 0o040000
+_FILE_TYPE: Final = 0o170000
+# More than a keeper ever has open.
+_ALL_DESCRIPTORS: Final = 1 << 16
+
+
+class Ground(NamedTuple):
+    """What all commands of a sandbox have in common."""
+
+    filter_program: bytes
+    lifeline: int
+    """Closed on the other side when the keeper is gone."""
+
+
+def start(request: wire.Message, channel: int, output: int, ground: Ground) -> tuple[int, int]:
+    """The first process of a new command and its pidfd; what becomes of it is told through `channel`.
+
+    `ready` comes when everything holds and the program is about to run, `exit` when it is over, `failed`
+    when the command could not be confined: nothing of it has run then. Raises `OSError`.
+    """
+    flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
+    pid, pidfd = syscalls.fork_into(flags, signal=signal.SIGCHLD)
+    if pid == 0:
+        _be_first(request, channel, output, ground)
+    return pid, pidfd
+
+
+def _be_first(request: wire.Message, channel: int, output: int, ground: Ground) -> None:
+    """Never returns."""
+    try:
+        syscalls.die_with_parent(signal.SIGKILL)
+        _close_all_but(0, 1, 2, channel, output, ground.lifeline)
+        with socket.socket(fileno=channel) as service:
+            try:
+                program = _started(request, output, ground)
+            except OSError as error:
+                wire.tell(service, {"failed": f"{error.filename}: {error.strerror}"})
+                return
+            wire.tell(service, {"ready": True})
+            _close_all_but(channel)
+            wire.tell(service, {"exit": _status_of(program)})
+    finally:
+        os._exit(0)
+
+
+def _started(request: wire.Message, output: int, ground: Ground) -> int:
+    """Confine this process, then start the program below it. Raises `OSError`."""
+    if select.select((ground.lifeline,), (), (), 0)[0]:
+        raise OSError(0, "the keeper is gone", "keeper")
+    syscalls.mount("proc", "/proc", "proc", flags=_PROC_FLAGS)
+    _volunteer_for_memory_shortage()
+    _protect(request["root"], request["protected"])
+    os.chdir(request["workdir"])
+    syscalls.drop_capabilities()
+    syscalls.install_filter(ground.filter_program)
+    program = os.fork()
+    if program == 0:
+        _execute(request, output)
+    return program
+
+
+def _execute(request: wire.Message, output: int) -> None:
+    """Never returns."""
+    try:
+        argv: Sequence[str] = request["argv"]
+        environment: Mapping[str, str] = request["environment"]
+        has_terminal: bool = request["tty"]
+        os.dup2(output if has_terminal else os.open("/dev/null", os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.closerange(3, _ALL_DESCRIPTORS)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            # Python's own choice, which would be inherited.
+            signal.signal(number, signal.SIG_DFL)
+        for what, most in request["limits"]:
+            _, hard = resource.getrlimit(what)
+            bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(what, (bound, bound))
+        # Only in a session with a terminal does Ctrl-C reach the command.
+        options = ("--ctty", "--") if has_terminal else ("--",)
+        os.execve(_STARTER, ("setsid", *options, *argv), environment)  # noqa: S606
+    except OSError as error:
+        os.write(2, f"{_STARTER}: {error.strerror}\n".encode())
+    finally:
+        os._exit(_NO_STARTER_STATUS)
+
+
+def _status_of(program: int) -> int:
+    """As a shell tells it. Reaps whatever else ends meanwhile."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == program:
+            code = os.waitstatus_to_exitcode(status)
+            return 128 - code if code < 0 else code
+
+
+def _protect(root: str, paths: Sequence[str]) -> None:
+    """Make what is there of the paths read-only, each after its parents, which are pinned.
+
+    A parent is mounted on itself: else `mv .github x; mkdir .github` would do. Nothing here follows a link:
+    what a mount goes on is named by descriptor, and a swap meanwhile is refused by the kernel.
+    """
+    if not paths:
+        return
+    tree = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    pinned: set[str] = set()
+    for path in paths:
+        if not _is_plain(tree, path):
+            continue
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            parent = "/".join(parts[:depth])
+            if parent not in pinned:
+                pinned.add(parent)
+                _mount_on_itself(tree, parent)
+        _mount_on_itself(tree, path)
+        # Found anew, this is the mount and no longer what lies below it.
+        found = syscalls.openat2(tree, path, os.O_PATH, resolve=_PLAIN)
+        syscalls.mount(None, f"/proc/self/fd/{found}", None, flags=_READ_ONLY)
+        os.close(found)
+    os.close(tree)
+
+
+def _is_plain(tree: int, path: str) -> bool:
+    """Whether there is a file or a directory; anything else a mount must not touch."""
+    try:
+        found = syscalls.openat2(tree, path, os.O_PATH | os.O_NOFOLLOW, resolve=_PLAIN)
+    except OSError:
+        return False
+    kind = os.fstat(found).st_mode & _FILE_TYPE
+    os.close(found)
+    return kind in {_REGULAR, _DIRECTORY}
+
+
+def _mount_on_itself(tree: int, path: str) -> None:
+    found = syscalls.openat2(tree, path, os.O_PATH, resolve=_PLAIN)
+    here = f"/proc/self/fd/{found}"
+    syscalls.mount(here, here, None, flags=syscalls.MS_BIND)
+    os.close(found)
+
+
+def _volunteer_for_memory_shortage() -> None:
+    """When memory runs out this tree is to go, and neither the keeper nor the service."""
+    # The file belongs to nobody known here while the process is not dumpable. Nothing foreign runs yet.
+    syscalls.set_dumpable(True)
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(descriptor, b"1000")
+    os.close(descriptor)
+    syscalls.set_dumpable(False)
+
+
+def _close_all_but(*kept: int) -> None:
+    first = 0
+    for descriptor in (*sorted(kept), _ALL_DESCRIPTORS):
+        # An empty range would be taken for all there are.
+        if first < descriptor:
+            os.closerange(first, descriptor)
+        first = descriptor + 1

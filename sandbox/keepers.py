@@ -1,0 +1,133 @@
+"""The service's side of the keepers: starts the process they are forked from, opens and closes them.
+
+A keeper ends when its socket is closed, so with its sandbox and with the service, however that ends; with it
+goes all that runs inside.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sandbox.base import SandboxUnavailable
+from sandbox.keeper import wire
+from sandbox.waiting import insist, readable
+
+_PACKAGES: Final = Path(__file__).parents[1]
+_PROGRAM: Final = (
+    "import sys; sys.path.append(sys.argv[1]);"
+    "from sandbox.keeper import zygote; zygote.main(int(sys.argv[2]))"
+)
+_REMEDY: Final = "Run `darner doctor`, which tells what this machine lacks."
+
+
+class Zygote:
+    """A running `sandbox.keeper.zygote`; ends when nothing refers to this object any more."""
+
+    def __init__(self, interpreter: str) -> None:
+        """Start it. Raises `SandboxUnavailable`."""
+        ours, theirs = wire.pair()
+        with theirs:
+            try:
+                popen = subprocess.Popen(
+                    (interpreter, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, _PACKAGES, str(theirs.fileno())),
+                    env={},
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                raise SandboxUnavailable(
+                    f"{interpreter} could not be started: {error.strerror}.",
+                    remedy="Install Darner where the user of the service can run its Python.",
+                ) from error
+        self._popen = popen
+        self._control = ours
+        weakref.finalize(self, _end, popen, ours)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def fork_keeper(self, channel: socket.socket) -> None:
+        """A new keeper serves this socket. Raises `OSError`."""
+        wire.tell(self._control, {}, (channel.fileno(),))
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """One open sandbox's."""
+
+    channel: socket.socket
+    """Where commands are asked for."""
+    pidfd: int
+    tree: int
+    """The checkout as the commands see it."""
+    listener: int | None
+    """A listening socket in the sandbox's network, if one was asked for."""
+
+
+@asynccontextmanager
+async def open_keeper(zygote: Zygote, request: wire.Message) -> AsyncIterator[Keeper]:
+    """A keeper that has built what `request` says; gone, with all below it, when the context ends.
+
+    Raises `SandboxUnavailable` when it could not.
+    """
+    ours, theirs = wire.pair()
+    with ours:
+        with theirs:
+            try:
+                zygote.fork_keeper(theirs)
+                wire.ask(ours, request)
+            except OSError as error:
+                raise SandboxUnavailable(
+                    f"The sandbox could not be asked for: {error.strerror}.", remedy=_REMEDY
+                ) from error
+        await readable(ours.fileno())
+        keeper = _built(ours)
+        try:
+            yield keeper
+        finally:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(keeper.pidfd, signal.SIGKILL)
+            for descriptor in (keeper.tree, keeper.listener):
+                if descriptor is not None:
+                    os.close(descriptor)
+            try:
+                await insist(partial(readable, keeper.pidfd))
+            finally:
+                os.close(keeper.pidfd)
+
+
+def _built(channel: socket.socket) -> Keeper:
+    try:
+        message, descriptors = wire.hear(channel)
+    except ConnectionResetError:
+        message, descriptors = None, []
+    if message is None or not message.get("ready"):
+        reason = "the keeper ended without a word" if message is None else message["failed"]
+        raise SandboxUnavailable(f"The sandbox could not be built: {reason}.", remedy=_REMEDY)
+    pidfd, tree, *listener = descriptors
+    return Keeper(channel, pidfd, tree, listener[0] if listener else None)
+
+
+def _end(popen: "subprocess.Popen[bytes]", control: socket.socket) -> None:
+    control.close()
+    popen.wait()
+
+
+async def start_zygote(interpreter: str) -> Zygote:
+    """As `Zygote`, away from the event loop."""
+    return await asyncio.to_thread(Zygote, interpreter)
