@@ -44,8 +44,10 @@ INVARIANTS: Final = (
     ("no further namespaces can be made", "! unshare --user true"),
     (
         "the service's environment is not there",
-        '! cat /proc/[0-9]*/environ | tr "\\0" "\\n" | grep -q '
-        '"^[A-Z_]*\\(TOKEN\\|SECRET\\|PASSWORD\\|GITHUB\\|DARNER\\|OPENAI\\)"',
+        (
+            '! cat /proc/[0-9]*/environ | tr "\\0" "\\n" | grep -q '
+            '"^[A-Z_]*\\(TOKEN\\|SECRET\\|PASSWORD\\|GITHUB\\|DARNER\\|OPENAI\\)"'
+        ),
     ),
     ("the service's processes are not there", '[ "$(ls -d /proc/[0-9]* | wc -l)" -le 16 ]'),
     ("there is no network", '[ "$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d " ")" = lo ]'),
