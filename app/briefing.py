@@ -5,9 +5,8 @@ from typing import Final
 
 from app.github import GitHub, PostedComment, SubjectText
 from app.store.places import RepositoryRef
-from app.view import CONFIG_PATH
 from handlers.briefing import BriefedComment, InstructionFile, Material
-from handlers.config import parse_config
+from handlers.config import DEVCONTAINERS, PLACE, parse_config, with_devcontainer
 from handlers.effects import StartTurn
 from handlers.view import RepositoryConfig
 from harness.instructions import PROJECT_BYTES, PROJECT_FILE
@@ -67,8 +66,13 @@ async def pinned_config(mirror: Mirror, start: StartTurn) -> RepositoryConfig:
 
     Raises `ConfigRefused`: a file that cannot be read may have narrowed what the turn may do.
     """
-    text = await _read_beginning(mirror, start.config_sha or start.instructions_sha, CONFIG_PATH)
-    return parse_config(text) if text is not None else RepositoryConfig()
+    sha = start.config_sha or start.instructions_sha
+    text = await _read_beginning(mirror, sha, PLACE)
+    config = parse_config(text) if text is not None else RepositoryConfig()
+    for place in DEVCONTAINERS if config.devcontainer else ():
+        if (told := await _read_beginning(mirror, sha, place)) is not None:
+            return with_devcontainer(config, told, place=place)
+    return config
 
 
 def _material(

@@ -1,18 +1,20 @@
 """What may be done in a local directory: by the operator's settings, its own file, and the command line."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from app.caches import caches_of
 from app.settings import Settings
-from handlers.config import LARGEST, PLACE, ConfigRefused, parse_config
+from handlers.config import DEVCONTAINERS, LARGEST, PLACE, ConfigRefused, parse_config, with_devcontainer
 from handlers.policy import Layer, NotGranted, Resolved, Situation, resolve
 from handlers.view import RepositoryConfig
 from handlers.wishes import Wishes
 from handlers.written import NAMES
 from sandbox.base import FileMissing, FileTooLarge, PathRefused, Policy, SandboxMode
 from sandbox.files import CheckoutFiles
+from sandbox.images import LARGEST_DEVCONTAINER
 
 NOT_CONFINED: Final = (
     "darner.toml allows danger-full-access: this runs with the files and the network of this machine."
@@ -55,11 +57,25 @@ def config_in(directory: Path) -> RepositoryConfig:
     """The directory's `.github/darner.yml` as it lies there: it only narrows. Raises `ConfigRefused`."""
     files = CheckoutFiles(directory.resolve(), Policy(SandboxMode.READ_ONLY))
     try:
+        config = _config(files)
+        return _with_devcontainer(config, files) if config.devcontainer else config
+    except (FileTooLarge, PathRefused, ConfigRefused) as error:
+        raise ConfigRefused(f"The settings in {directory} cannot be used. {error}") from error
+
+
+def _config(files: CheckoutFiles) -> RepositoryConfig:
+    try:
         return parse_config(files.read(PLACE, limit=LARGEST).data)
     except FileMissing:
         return RepositoryConfig()
-    except (FileTooLarge, PathRefused, ConfigRefused) as error:
-        raise ConfigRefused(f"{directory / PLACE} cannot be used. {error}") from error
+
+
+def _with_devcontainer(config: RepositoryConfig, files: CheckoutFiles) -> RepositoryConfig:
+    for place in DEVCONTAINERS:
+        with suppress(FileMissing):
+            told = files.read(place, limit=LARGEST_DEVCONTAINER).data
+            return with_devcontainer(config, told, place=place)
+    return config
 
 
 def _refusal(missed: NotGranted) -> str:

@@ -32,6 +32,7 @@ from app.scope import (
 from handlers.wishes import Ceiling
 from handlers.written import WrittenLimits, WrittenPath
 from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
+from sandbox.images import is_image
 
 GITHUB = "https://github.com"
 FULL_ACCESS = SandboxMode.FULL_ACCESS.value
@@ -93,7 +94,7 @@ class Settings(BaseSettings):
     sandbox_image: str = ""
     """What the docker driver runs; empty: the image that the Dockerfile's `sandbox` stage makes."""
     sandbox_images: Annotated[tuple[str, ...], NoDecode] = ()
-    """Images that a repository may ask for instead, separated by commas; a `*` at the end is any ending."""
+    """Images that a repository may ask for instead, separated by commas: `NAME:TAG`, `NAME:*`, `PLACE/*`."""
     sandbox_runtime: str = ""
     """The docker driver's OCI runtime, such as `runsc`; empty: the Engine's own default."""
     docker_host: str = ""
@@ -165,6 +166,15 @@ class Settings(BaseSettings):
     @classmethod
     def _split_paths(cls, value: Any) -> Any:
         return [part for part in value.split(":") if part] if isinstance(value, str) else value
+
+    @field_validator("sandbox_images")
+    @classmethod
+    def _image_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            if not is_image(pattern.removesuffix("/*").removesuffix(":*")):
+                msg = f"{pattern!r} is no image; write python:3.13, python:* or ghcr.io/acme/*"
+                raise ValueError(msg)
+        return value
 
     @field_validator("github_url", "openai_base_url")
     @classmethod
@@ -251,7 +261,8 @@ class Settings(BaseSettings):
             caches=self.caches,
             environment=self.environment,
             open_names=self.repository_environment,
-            images=images,
+            # The bubblewrap driver shows the machine's own system: it runs no image.
+            images=images if self.sandbox == "docker" else (),
             scopes={name: scope.wishes for name, scope in scopes.items()},
         )
 

@@ -42,11 +42,11 @@ async def policy_of(
     found = resolve(situation)
     if isinstance(found, Refusal):
         raise TurnRefused("The settings of this server do not allow such a turn any more.")
-    _log(start, found)
+    _log(start, found, config.ignored)
     return found.policy
 
 
-def _log(start: StartTurn, found: Resolved) -> None:
+def _log(start: StartTurn, found: Resolved, ignored: tuple[str, ...]) -> None:
     policy = found.policy
     fields = {
         "turn": start.turn_id,
@@ -54,7 +54,7 @@ def _log(start: StartTurn, found: Resolved) -> None:
         "allowed_hosts": " ".join(policy.allowed_hosts),
         "caches": " ".join(cache.name for cache in policy.caches),
         "image": policy.image or "",
-        "not_granted": "; ".join(map(str, found.not_granted)),
+        "not_granted": "; ".join((*map(str, found.not_granted), *ignored)),
     }
     is_open = policy.mode is SandboxMode.FULL_ACCESS
     log.log(logging.WARNING if is_open else logging.INFO, "turn.policy", extra={"fields": fields})

@@ -4,7 +4,7 @@ import asyncio
 
 from app.github import GitHub
 from app.store.places import RepositoryRef
-from handlers.config import ConfigRefused, parse_config
+from handlers.config import PLACE, ConfigRefused, parse_config
 from handlers.effects import Requester
 from handlers.events import (
     Actor,
@@ -19,7 +19,6 @@ from handlers.events import (
 from handlers.permissions import Permission
 from handlers.view import Bot, Branch, PullFacts, RepositoryConfig, View
 
-CONFIG_PATH = ".github/darner.yml"
 
 
 async def fetch_view(
@@ -83,7 +82,7 @@ async def _fetch(
 
 async def _config(github: GitHub, place: RepositoryRef, sha: str) -> tuple[RepositoryConfig, str]:
     """The repository file at the default branch's SHA; its fault, when it cannot be used."""
-    text = await github.file(place, CONFIG_PATH, sha)
+    text = await github.file(place, PLACE, sha)
     if text is None:
         return RepositoryConfig(), ""
     try:

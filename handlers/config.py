@@ -1,6 +1,7 @@
 """Reads `.github/darner.yml`: a repository's wishes narrow what the operator allows, and never widen it."""
 
 import difflib
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import yaml
@@ -19,6 +20,7 @@ from handlers.view import RepositoryConfig
 from handlers.wishes import Wishes
 from handlers.written import WrittenHost, WrittenLimits, WrittenPath
 from sandbox.base import SandboxMode
+from sandbox.images import DevcontainerRefused, is_image, parse_devcontainer
 
 PLACE: Final = ".github/darner.yml"
 DEVCONTAINERS: Final = (".devcontainer/devcontainer.json", ".devcontainer.json")
@@ -55,6 +57,18 @@ def parse_config(text: str | bytes) -> RepositoryConfig:
         devcontainer=wished.devcontainer,
         instructions=wished.instructions.strip(),
     )
+
+
+def with_devcontainer(config: RepositoryConfig, text: str | bytes, *, place: str) -> RepositoryConfig:
+    """`config`, with what the devcontainer.json at `place` says added to it. Raises `ConfigRefused`."""
+    try:
+        told = parse_devcontainer(text)
+    except DevcontainerRefused as error:
+        raise ConfigRefused(f"`{place}`: {error}") from error
+    # An image of its own in the settings file is the later thought.
+    image = config.wishes.image or told.image
+    wishes = replace(config.wishes, image=image, environment=told.environment)
+    return replace(config, wishes=wishes, ignored=told.ignored)
 
 
 def _decoded(text: str | bytes) -> str:
@@ -122,6 +136,12 @@ def _hosts(value: Any) -> Any:
     return value
 
 
+def _image(text: str) -> str:
+    if not is_image(text):
+        raise ValueError("must be an image such as `python:3.13-slim`")
+    return text
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -130,7 +150,7 @@ class _File(BaseModel):
     protected_paths: Annotated[tuple[WrittenPath, ...], Field(max_length=200)] = ()
     network: Annotated[tuple[WrittenHost, ...], Field(max_length=200), BeforeValidator(_hosts)] | None = None
     limits: WrittenLimits = WrittenLimits()
-    image: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=300)] | None = None
+    image: Annotated[str, StringConstraints(strict=True), AfterValidator(_image)] | None = None
     devcontainer: StrictBool = False
     instructions: Annotated[str, StringConstraints(strict=True, max_length=8000)] = ""
 

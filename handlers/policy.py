@@ -16,6 +16,7 @@ from handlers.wishes import Ceiling, Wishes
 from handlers.written import NAMES, shown
 from sandbox.base import PROTECTED_PATHS, Cache, Limits, Policy, SandboxMode
 from sandbox.egress_rules import narrowed
+from sandbox.images import is_allowed
 
 
 class Layer(StrEnum):
@@ -251,8 +252,9 @@ class _Resolution:
     def _choose_image(self, layer: Layer, wish: str | None) -> None:
         if wish is None:
             return
-        if not matches(wish, self._ceiling.images):
-            self._refuse(layer, "image", wish, "not on the operator's list of images")
+        if not is_allowed(wish, self._ceiling.images):
+            why = "not on the operator's list" if self._ceiling.images else "no image is allowed here"
+            self._refuse(layer, "image", wish, why)
         else:
             self._image = wish
             self._decided["image"] = layer

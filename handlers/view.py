@@ -28,7 +28,9 @@ class RepositoryConfig:
     enabled: bool = True
     wishes: Wishes = field(default_factory=Wishes)
     devcontainer: bool = False
-    """Whether the repository's `devcontainer.json` may say image and variables."""
+    """Whether the repository's `devcontainer.json` says image and variables."""
+    ignored: tuple[str, ...] = ()
+    """What of that file has no effect, and why: a line each."""
     instructions: str = ""
     """Added to the briefing, labelled as the repository's."""
 

@@ -47,6 +47,6 @@ class Ceiling:
     open_names: tuple[str, ...] = ()
     """Variables that a repository may set; a `*` at the end is any ending."""
     images: tuple[str, ...] = ()
-    """Images that a repository may ask for; a `*` at the end is any ending."""
+    """Images that a repository may ask for, as `sandbox.images.is_allowed` reads them."""
     scopes: Mapping[str, Wishes] = field(default_factory=lambda: MappingProxyType({}))
     """The operator's words about one `owner` or one `owner/name`, in lower case."""

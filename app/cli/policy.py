@@ -127,6 +127,8 @@ def _lines(found: "Resolved", subject: _Subject, *, is_explained: bool) -> Itera
     if is_explained:
         for missed in found.not_granted:
             yield f"Not granted: {missed}."
+        for line in subject.config.ignored:
+            yield f"Not used of devcontainer.json: {line}."
 
 
 def _rows(found: "Resolved") -> Iterator[tuple[str, str, str]]:
@@ -168,4 +170,5 @@ def _report(found: "Resolved", subject: _Subject) -> dict[str, Any]:
         },
         "decided": {name: layer.value for name, layer in found.decided.items()},
         "not_granted": [asdict(missed) for missed in found.not_granted],
+        "ignored": subject.config.ignored,
     }

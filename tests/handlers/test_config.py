@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.config import LARGEST, ConfigRefused, parse_config
+from handlers.config import LARGEST, ConfigRefused, parse_config, with_devcontainer
 from handlers.policy import Situation, protected_paths
 from handlers.view import RepositoryConfig
 from handlers.wishes import Wishes
@@ -107,3 +107,20 @@ def test_no_network_can_be_said_in_plain_words(written: str) -> None:
     """YAML's `off` is false; both mean none, which is not the same as no opinion."""
     assert parse_config(f"network: {written}").wishes.allowed_hosts == ()
     assert parse_config("").wishes.allowed_hosts is None
+
+
+def test_a_devcontainer_gives_its_image_and_plain_variables_and_nothing_else() -> None:
+    """What would act on the host has no effect, and is told; an image of the settings file comes first."""
+    text = """{
+        // for everybody
+        "image": "python:3.13", "containerEnv": {"RAILS_ENV": "test", "HOST": "${localEnv:HOME}"},
+        "runArgs": ["--privileged"],
+    }"""
+    read = with_devcontainer(RepositoryConfig(devcontainer=True), text, place=".devcontainer.json")
+    named = with_devcontainer(parse_config("image: ruby:3"), text, place=".devcontainer.json")
+
+    assert (read.wishes.image, dict(read.wishes.environment)) == ("python:3.13", {"RAILS_ENV": "test"})
+    assert [line.split(":")[0] for line in read.ignored] == ["`runArgs`", "`containerEnv`"]
+    assert named.wishes.image == "ruby:3"
+    with pytest.raises(ConfigRefused, match=r"`\.devcontainer\.json`: The file is not JSON"):
+        with_devcontainer(RepositoryConfig(), "{", place=".devcontainer.json")

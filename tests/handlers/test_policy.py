@@ -15,6 +15,7 @@ from handlers.policy import Layer, Resolved, Situation, matches, protected_paths
 from handlers.wishes import Ceiling, Wishes
 from sandbox.base import PROTECTED_PATHS, Cache, Limits, Policy, SandboxMode
 from sandbox.egress_rules import parse_host
+from sandbox.images import is_allowed
 
 READ, WRITE, FULL = SandboxMode.READ_ONLY, SandboxMode.WORKSPACE_WRITE, SandboxMode.FULL_ACCESS
 GENEROUS = Ceiling(
@@ -158,7 +159,7 @@ def test_a_wish_for_more_changes_nothing_and_is_told_with_its_reason() -> None:
         "caches cargo (repository file): not among those that the operator shares",
         "environment TZ (repository file): the operator has set it",
         "environment LD_PRELOAD (repository file): not among those that the operator lets others set",
-        "image registry.example.evil.example/acme/x (repository file): not on the operator's list of images",
+        "image registry.example.evil.example/acme/x (repository file): not on the operator's list",
     ]
 
 
@@ -303,7 +304,7 @@ def assert_allowed(policy: Policy, ceiling: Ceiling) -> None:
     assert dict(ceiling.environment).items() <= dict(policy.environment).items()
     added: Mapping[str, str] = MappingProxyType(dict(policy.environment))
     assert all(name in ceiling.environment or matches(name, ceiling.open_names) for name in added)
-    assert policy.image is None or matches(policy.image, ceiling.images)
+    assert policy.image is None or is_allowed(policy.image, ceiling.images)
 
 
 def reached(policy: Policy) -> set[tuple[str, int]]:
