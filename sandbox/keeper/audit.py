@@ -54,6 +54,7 @@ _PIDFD_GET_INFO: Final = 0xC040FF0B
 _PIDFD_INFO_EXIT: Final = 1 << 3
 _PIDFD_INFO: Final = struct.Struct("=QQ11Ii")
 _POINTER: Final = 8
+_DESCRIPTOR: Final = 0x7FFFFFFF
 
 
 def install() -> int:
@@ -80,9 +81,17 @@ def filter_program(machine: str) -> bytes:
     return b"".join(struct.pack("=HBBI", *step) for step in steps)
 
 
+class _Seen(NamedTuple):
+    argv: list[str]
+    path: str
+    cwd: str
+    before: tuple[int, int] | None
+    """The file that the process has run so far."""
+
+
 class _Running(NamedTuple):
     number: int
-    argv: list[str]
+    seen: _Seen
     began: float
 
 
@@ -91,7 +100,7 @@ class Supervisor:
 
     `{"n": 0, "argv": […], "path": …, "cwd": …}` when a program starts, `{"n": 0, "status": …, "seconds": …}`
     when it is over or another takes its place, `{"more": …}` for programs beyond the bound. `skip` leaves
-    out the first ones, which are ours.
+    out the first ones, which are ours. What could not be looked at is noted without words.
     """
 
     def __init__(self, listener: int, journal: int, *, skip: int = 0) -> None:
@@ -137,9 +146,6 @@ class Supervisor:
         number, pid, _, what, _, _, *arguments = _CALL.unpack(call)
         try:
             self._look_at(number, pid, arguments, has_directory=what != self._execve)
-        except OSError:
-            # It is gone, or its memory cannot be read: noted is only what is known.
-            pass
         finally:
             self._go_on(number)
 
@@ -157,32 +163,27 @@ class Supervisor:
         if self._noted >= MOST_PROGRAMS or self._written >= MOST_BYTES:
             self._more += 1
             return
-        at = 1 if has_directory else 0
-        memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            path = _text(memory, arguments[at], _LONGEST_PATH)
-            argv = _words(memory, arguments[at + 1])
-        finally:
-            os.close(memory)
-        if has_directory and not path:
-            path = os.readlink(f"/proc/{pid}/fd/{arguments[0]}")  # noqa: PTH115
-        cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
-        # Only now is it certain that all this was read from the process that asked.
-        fcntl.ioctl(self._listener, _IS_VALID, struct.pack("=Q", number))
-        self._note(pid, argv, path, cwd)
+            seen = _seen(pid, arguments, has_directory=has_directory)
+            # Only now is it certain that all this was read from the process that asked.
+            fcntl.ioctl(self._listener, _IS_VALID, struct.pack("=Q", number))
+        except (OSError, OverflowError):
+            # It is gone, has closed its memory to others, or gave addresses that lead nowhere.
+            seen = _Seen([], "", "", None)
+        self._note(pid, seen)
 
-    def _note(self, pid: int, argv: list[str], path: str, cwd: str) -> None:
+    def _note(self, pid: int, seen: _Seen) -> None:
         earlier = self._running.get(pid)
-        if earlier is not None and earlier.argv == argv:
+        if earlier is not None and _is_searched_for(earlier.seen, seen):
             # The next directory of PATH: the one before held no such program.
-            self._write({"n": earlier.number, "path": path})
+            self._write({"n": earlier.number, "path": seen.path})
             return
         if earlier is not None:
             self._write({"n": earlier.number, "seconds": time.monotonic() - earlier.began})
         else:
             self._follow(pid)
-        self._running[pid] = _Running(self._noted, argv, time.monotonic())
-        self._write({"n": self._noted, "argv": argv, "path": path, "cwd": cwd})
+        self._running[pid] = _Running(self._noted, seen, time.monotonic())
+        self._write({"n": self._noted, "argv": seen.argv, "path": seen.path, "cwd": seen.cwd})
         self._noted += 1
 
     def _follow(self, pid: int) -> None:
@@ -207,6 +208,26 @@ class Supervisor:
 
     def _write(self, entry: dict[str, Any]) -> None:
         self._written += os.write(self._journal, json.dumps(entry).encode() + b"\n")
+
+
+def _seen(pid: int, arguments: list[int], *, has_directory: bool) -> _Seen:
+    at = 1 if has_directory else 0
+    memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        path = _text(memory, arguments[at], _LONGEST_PATH)
+        argv = _words(memory, arguments[at + 1])
+    finally:
+        os.close(memory)
+    if has_directory and not path:
+        path = os.readlink(f"/proc/{pid}/fd/{arguments[0] & _DESCRIPTOR}")  # noqa: PTH115
+    running = os.stat(f"/proc/{pid}/exe")
+    cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
+    return _Seen(argv, path, cwd, (running.st_dev, running.st_ino))
+
+
+def _is_searched_for(earlier: _Seen, later: _Seen) -> bool:
+    """Whether the earlier one did not come to run."""
+    return later.before is not None and (earlier.argv, earlier.before) == (later.argv, later.before)
 
 
 def _words(memory: int, address: int) -> list[str]:
