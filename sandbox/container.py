@@ -23,6 +23,7 @@ from typing import Any, Final
 from sandbox import syscalls
 from sandbox.base import Check, Command, EndReason, Policy, SandboxMode, SandboxUnavailable, Workspace
 from sandbox.container_command import ContainerProcess, Surroundings, launched
+from sandbox.container_doctor import CONTAINER_INVARIANTS, engine_checks
 from sandbox.container_engine import SECONDS_TO_BUILD, Engine, EngineRefused, closing
 from sandbox.container_layout import (
     container_settings,
@@ -34,6 +35,7 @@ from sandbox.container_layout import (
 )
 from sandbox.container_orphans import Ownership, remove
 from sandbox.container_processes import ControlGroup, Keepers, doomed, end_doomed
+from sandbox.doctor import inside_checks
 from sandbox.egress import PROXY_PORT, Egress, Resolve, egress, proxy_environment
 from sandbox.etc import laid_out
 from sandbox.files import CheckoutFiles
@@ -128,7 +130,15 @@ class DockerDriver:
 
     async def check(self) -> tuple[Check, ...]:
         """See `Driver.check`."""
-        return ()
+        try:
+            engine = (await self._prepare()).engine
+        except SandboxUnavailable as error:
+            return (Check("Docker Engine", "failed", error.reason, error.remedy),)
+        checks = await engine_checks(engine, runtime=self.runtime, ends_alone=os.geteuid() == 0)
+        if any(check.result == "failed" for check in checks):
+            return checks
+        inside = await inside_checks(self, owner_uid=self.owner_uid, invariants=CONTAINER_INVARIANTS)
+        return (*checks, *inside)
 
     async def _prepare(self) -> "_Prepared":
         async with self._preparing:

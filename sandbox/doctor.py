@@ -62,9 +62,16 @@ INVARIANTS: Final = (
     ("processes are bounded", 'grep -q "^Max processes *64 " /proc/self/limits'),
     ("core dumps are off", 'grep -q "^Max core file size *0 " /proc/self/limits'),
 )
-PROBE: Final = "\n".join(
-    f"if ( {test}; ) >/dev/null 2>&1; then echo ok; else echo failed; fi" for _, test in INVARIANTS
-)
+
+
+def probe_of(invariants: Sequence[tuple[str, str]]) -> str:
+    """A script that says of each, in order, whether it holds."""
+    return "\n".join(
+        f"if ( {test}; ) >/dev/null 2>&1; then echo ok; else echo failed; fi" for _, test in invariants
+    )
+
+
+PROBE: Final = probe_of(INVARIANTS)
 
 
 def program_check(program: str) -> Check:
@@ -99,8 +106,11 @@ def limits_check(hierarchies: Sequence[Hierarchy]) -> Check:
     )
 
 
-async def inside_checks(driver: Driver, *, owner_uid: int | None) -> tuple[Check, ...]:
+async def inside_checks(
+    driver: Driver, *, owner_uid: int | None, invariants: Sequence[tuple[str, str]] = INVARIANTS
+) -> tuple[Check, ...]:
     """Open a sandbox of `driver` on a small checkout and try what must not be possible."""
+    probe = probe_of(invariants)
     with _example(owner_uid) as workspace:
         policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=_LIMITS)
         try:
@@ -108,7 +118,7 @@ async def inside_checks(driver: Driver, *, owner_uid: int | None) -> tuple[Check
                 sandbox.files.apply([WriteFile("written", b"by the host\n")])
                 sandbox.files.read("written", limit=100)
                 environment = {"BESIDE": str(workspace.tree.parent / "beside")}
-                process = await sandbox.start(Command(("/bin/sh", "-c", PROBE), environment=environment))
+                process = await sandbox.start(Command(("/bin/sh", "-c", probe), environment=environment))
                 await process.wait(_SECONDS)
                 answers = process.take_output().decode(errors="replace").split()
             async with driver.open(workspace, replace(policy, mode=SandboxMode.READ_ONLY)) as sandbox:
@@ -120,7 +130,7 @@ async def inside_checks(driver: Driver, *, owner_uid: int | None) -> tuple[Check
             return (Check("sandbox", "failed", str(error), "This is a fault of Darner's; please report it."),)
     checks = [
         _invariant(name, holds=answer == "ok")
-        for (name, _), answer in zip(INVARIANTS, (*answers, *[""] * len(INVARIANTS)), strict=False)
+        for (name, _), answer in zip(invariants, (*answers, *[""] * len(invariants)), strict=False)
     ]
     refused = ended is not None and ended.exit_status != 0
     checks.append(_invariant("read-only turns cannot write the checkout", holds=refused))
