@@ -11,7 +11,6 @@ from handlers.config import DEVCONTAINERS, LARGEST, PLACE, ConfigRefused, parse_
 from handlers.policy import Layer, NotGranted, Resolved, Situation, resolve
 from handlers.view import RepositoryConfig
 from handlers.wishes import Wishes
-from handlers.written import NAMES
 from sandbox.base import FileMissing, FileTooLarge, PathRefused, Policy, SandboxMode
 from sandbox.files import CheckoutFiles
 from sandbox.images import LARGEST_DEVCONTAINER
@@ -79,9 +78,8 @@ def _with_devcontainer(config: RepositoryConfig, files: CheckoutFiles) -> Reposi
 
 
 def _refusal(missed: NotGranted) -> str:
-    name = NAMES.get(missed.field, missed.field)
     remedy = _REMEDIES.get(missed.field, "")
-    return f"Not allowed here: {name} {missed.wish} ({missed.why}). {remedy}".strip()
+    return f"Not allowed here: {missed.asked} ({missed.why}). {remedy}".strip()
 
 
 def _key(directory: Path) -> str:

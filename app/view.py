@@ -20,7 +20,6 @@ from handlers.permissions import Permission
 from handlers.view import Bot, Branch, PullFacts, RepositoryConfig, View
 
 
-
 async def fetch_view(
     event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, running_turn: str | None
 ) -> View:

@@ -27,6 +27,9 @@ from harness.items import (
 )
 from sandbox.base import SandboxMode
 
+NOT_CONFINED: Final = (
+    "🔓 **Not confined**: the operator lets this turn use the files and the network of the machine it runs on."
+)
 MOST_LINES: Final = 10
 """Of the agent's answer shown at once; the rest is folded away."""
 MOST_PLAN_STEPS: Final = 10
@@ -136,12 +139,25 @@ def progress(state: Progress) -> str:
         parts.append(duration(state.seconds))
     parts += [_POLICIES[start.mode], f"at `{start.base_sha[:7]}`"]
     blocks = [" · ".join(parts)]
+    if start.mode is SandboxMode.FULL_ACCESS:
+        blocks.append(NOT_CONFINED)
     if state.note and state.phase != "ended":
         blocks.append(state.note)
     if state.plan:
         blocks.append(checklist(state.plan, is_over=state.phase == "ended"))
+    blocks += _not_granted(start)
     blocks.append(f"<sub>Turn `{start.turn_id}` · asked by {start.requester.login}</sub>")
     return "\n\n".join(blocks)
+
+
+def _not_granted(start: StartTurn) -> list[str]:
+    """What `.github/darner.yml` asks for and does not get; the turn goes on without."""
+    if not start.not_granted:
+        return []
+    lines = "\n".join(f"- {_code(missed)}" for missed in start.not_granted[:MOST_LINES])
+    more = len(start.not_granted) - MOST_LINES
+    rest = f"\n- and {more} more" if more > 0 else ""
+    return [f"Asked for in `.github/darner.yml`, and not granted on this server:\n{lines}{rest}"]
 
 
 def queued_behind(turn_id: str) -> str:
@@ -239,7 +255,7 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
     is_elsewhere = _is_shown_as_patch(ended, judgement) if publication is None else publication.pull_fault
     if judgement.held or judgement.refused or is_elsewhere:
         return "✋ **Done with open points**"
-    if publication is None and ended.start.mode is SandboxMode.WORKSPACE_WRITE:
+    if publication is None and ended.start.mode is not SandboxMode.READ_ONLY:
         return "🆗 **Nothing changed**"
     return "✅ **Done**"
 
@@ -248,6 +264,7 @@ def final(ended: TurnEnded, publication: Publication, *, judgement: Judgement, m
     """The final comment: one line that says it all, the agent's words, then what else matters."""
     blocks = [
         _header(ended, publication, judgement),
+        NOT_CONFINED if ended.start.mode is SandboxMode.FULL_ACCESS else "",
         "---",
         _words(ended),
         _tests(ended),

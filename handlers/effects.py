@@ -106,6 +106,8 @@ class StartTurn:
     """The default branch's commit, whose `.github/darner.yml` counts; empty: `instructions_sha`."""
     subject_body: str | None = None
     """The subject's text as the trigger's payload had it; None when the payload did not tell."""
+    not_granted: tuple[str, ...] = ()
+    """Wishes of the repository's file that go beyond what the operator allows, a line each."""
     type: Literal["start_turn"] = "start_turn"
 
 

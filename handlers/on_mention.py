@@ -29,9 +29,8 @@ from handlers.grammar import (
 )
 from handlers.ingest import act_of, ignored, request_of, triage
 from handlers.permissions import Refusal
-from handlers.policy import resolve, situation_of
+from handlers.policy import Layer, Resolved, resolve, situation_of
 from handlers.view import View
-from sandbox.base import SandboxMode
 
 Mentioning = IssueCommented | ReviewCommented | SubjectOpened
 
@@ -54,7 +53,7 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
     command = parse_command(text)
     match command:
         case Request(text=request):
-            return _start(event, view, request=request, mode=resolved.policy.mode)
+            return _start(event, view, request=request, resolved=resolved)
         case Help():
             return answered(event, comments.help_text(mention), "+1")
         case Empty():
@@ -100,12 +99,12 @@ def answered(event: Mentioning, body: str, reaction: Literal["+1", "confused"]) 
     return [_reaction(event, reaction), _comment(event, body, "answer")]
 
 
-def _start(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> list[Effect]:
+def _start(event: Mentioning, view: View, *, request: str, resolved: Resolved) -> list[Effect]:
     if event.subject.is_pull and view.pull is None:
         return answered(event, comments.pull_unreadable(), "confused")
     if view.default_branch is None:
         return answered(event, comments.nothing_to_work_on(), "confused")
-    start = _turn(event, view, request=request, mode=mode)
+    start = _turn(event, view, request=request, resolved=resolved)
     note = "" if view.running_turn is None else comments.queued_behind(view.running_turn)
     progress = comments.progress(comments.Progress(phase="queued", start=start, note=note))
     # The turn first: the model reads while the reaction and the comment are posted.
@@ -135,7 +134,7 @@ def _start(event: Mentioning, view: View, *, request: str, mode: SandboxMode) ->
     return effects
 
 
-def _turn(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> StartTurn:
+def _turn(event: Mentioning, view: View, *, request: str, resolved: Resolved) -> StartTurn:
     """Everything pinned: the head that is there, the text as the payload had it, the requester's right."""
     if view.default_branch is None:
         raise ValueError("a turn needs a commit to work on")
@@ -160,7 +159,10 @@ def _turn(event: Mentioning, view: View, *, request: str, mode: SandboxMode) -> 
         request=request,
         requester=Requester(event.actor.id, event.actor.login, view.permission),
         trigger=_trigger(event),
-        mode=mode,
+        mode=resolved.policy.mode,
+        not_granted=tuple(
+            f"{missed.asked}: {missed.why}" for missed in resolved.not_granted if missed.layer is Layer.FILE
+        ),
         base_ref=base,
         base_sha=sha,
         instructions_sha=instructions,

@@ -46,7 +46,12 @@ class NotGranted:
     why: str
 
     def __str__(self) -> str:
-        return f"{NAMES.get(self.field, self.field)} {self.wish} ({self.layer}): {self.why}"
+        return f"{self.asked} ({self.layer}): {self.why}"
+
+    @property
+    def asked(self) -> str:
+        """What was wished for, in the words that people use."""
+        return f"{NAMES.get(self.field, self.field)} {self.wish}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,32 @@ def test_a_turn_that_nothing_stands_in_the_way_of_is_starting() -> None:
     assert comments.progress(state).startswith("🕓 **Starting** · may change files · at `aaaaaaa`\n\n")
 
 
+def test_a_turn_without_confinement_says_so_at_every_step() -> None:
+    """In the first comment and in the last one."""
+    start = replace(start_on_issue(), mode=SandboxMode.FULL_ACCESS)
+    last = comments.final(
+        ended(start, FIX), PUBLISHED, judgement=Judgement((FIX.path,), (), ()), mention="darner"
+    )
+
+    for body in (comments.progress(Progress(phase="queued", start=start)), last):
+        assert comments.NOT_CONFINED in body
+        assert "full access" in body
+        assert scan(body, own_hosts=["forge.test:8080"]).text == body
+    assert comments.NOT_CONFINED not in comments.progress(Progress(phase="queued", start=start_on_issue()))
+
+
+def test_what_a_repositorys_file_may_not_have_is_told_where_it_was_asked_for() -> None:
+    """The turn goes on without; whoever wrote the file finds out here."""
+    start = replace(start_on_issue(), not_granted=("network evil.example: not allowed, says the operator",))
+    body = comments.progress(Progress(phase="working", start=start))
+
+    assert (
+        "Asked for in `.github/darner.yml`, and not granted on this server:\n"
+        "- `network evil.example: not allowed, says the operator`\n\n<sub>Turn"
+    ) in body
+    assert scan(body).text == body
+
+
 def test_nothing_is_done_now_when_the_turn_is_over() -> None:
     """A plan that was not finished shows its open steps as open, none as being worked on."""
     state = Progress(phase="ended", start=start_on_issue(), plan=PLAN, note="🆗 **Nothing changed**")

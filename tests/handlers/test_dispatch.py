@@ -34,7 +34,7 @@ from handlers.events import (
     Unhandled,
 )
 from handlers.view import Branch, RepositoryConfig, View
-from handlers.wishes import Ceiling
+from handlers.wishes import Ceiling, Wishes
 from harness.items import Declined, Exhausted, Failed, Stopped, Waiting
 from sandbox.base import SandboxMode
 from tests.handlers.people import (
@@ -234,6 +234,20 @@ def test_a_collaborator_without_write_access_is_told_the_one_thing_that_helps(
 
     assert kinds(effects) == ["ignore", "react", "post_comment"]
     assert answer_to(effects) == comments.needs_write()
+
+
+def test_a_repositorys_wish_for_more_is_pinned_to_be_told_and_changes_nothing_else() -> None:
+    """The turn starts under what is allowed."""
+    wishes = Wishes(allowed_hosts=("pypi.org",), limits={"cpus": 64.0})
+    wishing = replace(WRITER_VIEW, config=RepositoryConfig(wishes=wishes))
+    plain = dispatch(said("@darner fix it"), WRITER_VIEW)
+    start = turn_of(dispatch(said("@darner fix it"), wishing))
+
+    assert start.not_granted == (
+        "cpus 64: 2 at most, by default",
+        "network pypi.org: the operator allows no host",
+    )
+    assert replace(start, not_granted=()) == turn_of(plain)
 
 
 def test_a_reader_may_ask_for_a_read_only_turn_where_the_operator_admits_it() -> None:
