@@ -7,6 +7,7 @@ import pytest
 from sandbox.base import Command, Policy, Sandbox, SandboxMode
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.checkout import check_out
+from sandbox.layers import LayerStore
 from sandbox.local import adopt
 from sandbox.mirror import Mirror
 from tests.sandbox_git.origin import Origin
@@ -22,12 +23,20 @@ async def shell(sandbox: Sandbox, script: str) -> str:
     return process.take_output().decode()
 
 
-async def test_git_works_inside_and_stays_there(origin: Origin, mirror: Mirror, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["layers", "all files"])
+async def test_git_works_inside_and_stays_there(
+    origin: Origin, mirror: Mirror, tmp_path: Path, kind: str
+) -> None:
     """Status, diff, log and blame answer; nothing can be written to `.git`; only the edit comes back."""
     base = origin.commit({"calc.py": "a - b\n", "src/x.py": "x\n"})
     await mirror.fetch(origin.remote, base)
     driver = BubblewrapDriver()
-    checkout = await check_out(mirror, base, tmp_path / "turn", owner_uid=driver.owner_uid)
+    store = None
+    if kind == "layers":
+        if not await driver.can_layer(tmp_path):
+            pytest.skip("no overlay can be mounted on this file system")
+        store = LayerStore(mirror, owner_uid=driver.owner_uid)
+    checkout = await check_out(mirror, base, tmp_path / "turn", owner_uid=driver.owner_uid, layers=store)
 
     async with driver.open(checkout.workspace, WRITE) as sandbox:
         before = await shell(sandbox, "git status --porcelain && git log --format=%s")
@@ -37,7 +46,7 @@ async def test_git_works_inside_and_stays_there(origin: Origin, mirror: Mirror, 
         )
         writing = await shell(sandbox, "git commit -qam x 2>/dev/null; touch .git/x 2>/dev/null")
         hiding = await shell(sandbox, "mv .git .gone 2>/dev/null; rm -rf .git 2>/dev/null; ls -d .git")
-    changes = await checkout.changes()
+        changes = await checkout.changes(sandbox.tree)
     await checkout.remove()
 
     assert before == "A day's work\n0\n"
