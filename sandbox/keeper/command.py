@@ -146,7 +146,9 @@ def _protect(root: str, paths: Sequence[str]) -> None:
         _mount_on_itself(tree, path)
         # Found anew, this is the mount and no longer what lies below it.
         found = syscalls.openat2(tree, path, os.O_PATH, resolve=_PLAIN)
-        syscalls.mount(None, f"/proc/self/fd/{found}", None, flags=_READ_ONLY)
+        # What the file system below forbids (a container's /tmp) a user namespace may not allow again.
+        kept = os.fstatvfs(found).f_flag & os.ST_NOEXEC
+        syscalls.mount(None, f"/proc/self/fd/{found}", None, flags=_READ_ONLY | kept)
         os.close(found)
     os.close(tree)
 
