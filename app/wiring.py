@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
+from app.confinement import mode_check, usable
 from app.engine import Drive, Queue, WakeUps
 from app.events_worker import EventsWorker
 from app.forge_error import ForgeError
@@ -208,9 +209,10 @@ class Server:
         return Part(result="ok")
 
     async def _probe_sandbox(self) -> Part:
-        failed = [check for check in await self._driver.check() if check.result == "failed"]
-        if failed:
-            return Part(result="failed", detail=f"{failed[0].detail} {failed[0].remedy}")
+        if failed := await usable(self._driver, self._settings):
+            return Part(result="failed", detail=f"{failed.name}: {failed.detail} {failed.remedy}")
+        if mode_check(self._settings).result == "warning":
+            return Part(result="warning", detail=f"{self._driver.name}, {self._settings.sandbox_mode}")
         return Part(result="ok", detail=self._driver.name)
 
     async def _probe_forge(self) -> Part:

@@ -137,6 +137,24 @@ async def inside_checks(
     return tuple(checks)
 
 
+async def policy_check(driver: Driver, policy: Policy, *, owner_uid: int | None) -> Check:
+    """Whether a sandbox under this very policy opens, and runs a command."""
+    with _example(owner_uid) as workspace:
+        try:
+            async with driver.open(workspace, policy) as sandbox:
+                process = await sandbox.start(Command(("/bin/sh", "-c", "exit 0"), wall_seconds=_SECONDS))
+                ended = await process.wait(_SECONDS)
+        except SandboxUnavailable as error:
+            return Check("policy", "failed", error.reason, hint_for(error))
+        except SandboxError as error:
+            return Check("policy", "failed", str(error), "This is a fault of Darner's; please report it.")
+    if ended is None or ended.exit_status != 0:
+        why = "no command ran to its end under the limits that are set"
+        return Check("policy", "failed", why, "Raise the limits in sandbox_limits.")
+    network = f"{len(policy.allowed_hosts)} allowed hosts" if policy.allowed_hosts else "no network"
+    return Check("policy", "ok", f"a command ran under the widest policy there is: {policy.mode}, {network}")
+
+
 def hint_for(error: SandboxUnavailable) -> str:
     """What to do about bubblewrap's own words, as far as they are known."""
     known = (

@@ -5,12 +5,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from app.cli.complaint import complain
-from app.cli.options import AsJson
+from app.cli.options import AsJson, DriverName
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -21,7 +21,13 @@ MASK: Final = "********"
 STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
-def doctor(*, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    driver: Annotated[
+        DriverName | None, typer.Option("--driver", help="Look at this one (DARNER_SANDBOX).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the effective settings (secrets masked) and check that a turn can run here.
 
     Exits with 3 when a turn would be refused.
@@ -29,7 +35,7 @@ def doctor(*, as_json: AsJson = False) -> None:
     from app.settings import SettingsRefused, load_settings
 
     try:
-        settings = load_settings()
+        settings = load_settings(sandbox=driver.value) if driver else load_settings()
     except SettingsRefused as error:
         raise complain(str(error)) from None
     checks = asyncio.run(_checks(settings))
@@ -48,17 +54,25 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 def effective(settings: "Settings") -> dict[str, str]:
     """Every setting by the name people write, with its value for showing: never a secret."""
-    from pydantic import SecretStr
+    from pydantic import BaseModel, SecretStr
 
     shown = {}
     for field in type(settings).model_fields:
         name = field.upper() if field.startswith("openai_") else f"DARNER_{field.upper()}"
         value = getattr(settings, field)
+        if isinstance(value, dict | BaseModel):
+            value = _as_json(settings, field)
         shown[name] = MASK if isinstance(value, SecretStr) else _shown(value)
     shown["DARNER_DATABASE_URL"] = _without_password(settings.sql_url)
     shown["OPENAI_BASE_URL"] = _without_password(settings.openai_base_url)
     shown["DARNER_GITHUB_URL"] = _without_password(settings.github_url)
     return shown
+
+
+def _as_json(settings: "Settings", field: str) -> str:
+    """A table of the operator's file, without what it leaves open."""
+    written = settings.model_dump(mode="json", include={field}, exclude_defaults=True).get(field)
+    return json.dumps(written) if written else ""
 
 
 def _shown(value: object) -> str:
@@ -80,16 +94,11 @@ def _without_password(url: str) -> str:
 
 
 async def _checks(settings: "Settings") -> Sequence["Check"]:
-    from app.turn_parts import driver_of
-    from sandbox.base import Check, SandboxUnavailable
+    from app.confinement import confinement_checks
     from sandbox.git import check_git
 
     checks = [_home_check(settings.home), _model_check(settings), await check_git()]
-    try:
-        checks += await driver_of(settings).check()
-    except SandboxUnavailable as error:
-        checks.append(Check("sandbox", "failed", error.reason, error.remedy))
-    return checks
+    return [*checks, *await confinement_checks(settings)]
 
 
 def _home_check(home: Path) -> "Check":

@@ -1,9 +1,19 @@
 """Options that several verbs share, with one wording each."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class DriverName(StrEnum):
+    """What `--driver` takes."""
+
+    AUTO = "auto"
+    BUBBLEWRAP = "bubblewrap"
+    DOCKER = "docker"
+
 
 Repo = Annotated[
     Path,

@@ -5,14 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from app.cli.complaint import complain
-from app.cli.options import Repo
+from app.cli.options import DriverName, Repo
 from sandbox.base import EndReason, SandboxMode
 
 if TYPE_CHECKING:
@@ -32,12 +31,6 @@ REASONS: Final = {
     EndReason.DISK: "the command was ended: it wrote more than a turn may.",
     EndReason.MEMORY: "the command was ended: it used more memory than a turn may.",
 }
-
-
-class DriverName(StrEnum):
-    AUTO = "auto"
-    BUBBLEWRAP = "bubblewrap"
-    DOCKER = "docker"
 
 
 def sandbox(

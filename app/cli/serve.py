@@ -1,11 +1,13 @@
 """`darner serve`: the webhook, the workers and the health of both, in one process."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from app.cli.complaint import complain
-from app.settings import SettingsRefused, load_settings
+from app.settings import Settings, SettingsRefused, load_settings
+
+REFUSED: Final = 3
 
 
 def serve(
@@ -27,6 +29,7 @@ def serve(
 
     configure_logging(secrets=lambda: settings.secrets, as_json=log_json)
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _refuse_unconfined(settings)
     try:
         # The server claims the database itself; asked here, a second one is told in one sentence.
         with claimed(settings.sql_url):
@@ -41,3 +44,23 @@ def serve(
         )
     except (SettingsRefused, AlreadyRunning) as error:
         raise complain(str(error)) from None
+
+
+def _refuse_unconfined(settings: Settings) -> None:
+    """A server that would have to refuse every turn does not start; what is merely weak is logged."""
+    import asyncio
+    import logging
+
+    from app.confinement import confinement_checks
+
+    log = logging.getLogger(__name__)
+    failed = []
+    for check in asyncio.run(confinement_checks(settings)):
+        if check.result == "failed":
+            failed.append(f"{check.name}: {check.detail} {check.remedy}".strip())
+        elif check.result == "warning":
+            fields = {"check": check.name, "detail": check.detail, "remedy": check.remedy}
+            log.warning("sandbox.warning", extra={"fields": fields})
+    if failed:
+        told = "\n".join(f"  {line}" for line in failed)
+        raise complain(f"No turn can be confined here, so the server does not start.\n{told}", status=REFUSED)
