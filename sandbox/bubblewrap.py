@@ -10,29 +10,25 @@ each command in a further mount and PID namespace, with the protected paths of t
 """
 
 import asyncio
-import errno
 import os
-import posixpath
-import re
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sandbox import cgroups, doctor
+from sandbox import cgroups, disk, doctor, inside
 from sandbox.base import (
     OBJECTS,
     WORKSPACE,
     Check,
     Command,
-    CommandRefused,
     EndReason,
-    PathRefused,
     Policy,
     SandboxMode,
     SandboxUnavailable,
@@ -40,45 +36,17 @@ from sandbox.base import (
 )
 from sandbox.egress import PROXY_PORT, Resolve, egress, proxy_environment
 from sandbox.etc import EtcFile, etc_snapshot, laid_out
-from sandbox.files import CheckoutFiles, open_beneath
+from sandbox.files import CheckoutFiles
 from sandbox.keeper import wire
 from sandbox.keepers import Keeper, Zygote, open_keeper, start_zygote
 from sandbox.process import ConfinedProcess, Launch, launch, until_gone
 from sandbox.seccomp import filter_program
 
-HOME: Final = "/home/agent"
 INNER_UID: Final = 1000
-DEFAULT_SANDBOX_UID: Final = 65533
-"""Who commands run as when the service is root: a number that no account has."""
 
-# Inside, where both are the turn's or the command's own.
-_TEMPORARY: Final = "/tmp"  # noqa: S108
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108
-_SHARED_MEMORY_BYTES: Final = 256 * 1024**2
-_RUN_BYTES: Final = 16 * 1024**2
-_LONGEST_ARGUMENT: Final = 128 * 1024
-_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Beside /usr; on most systems links into it.
 _SYSTEM_NAMES: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_ENVIRONMENT: Final = {
-    "CI": "1",
-    "EDITOR": "false",
-    "GIT_CONFIG_COUNT": "1",
-    "GIT_CONFIG_KEY_0": "safe.directory",
-    "GIT_CONFIG_VALUE_0": "*",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_PAGER": "cat",
-    "GIT_TERMINAL_PROMPT": "0",
-    "HOME": HOME,
-    "LANG": "C.UTF-8",
-    "LOGNAME": "agent",
-    "PAGER": "cat",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "SHELL": "/bin/bash",
-    "TMPDIR": _TEMPORARY,
-    "USER": "agent",
-}
 
 
 class BubblewrapDriver:
@@ -96,7 +64,7 @@ class BubblewrapDriver:
         *,
         extra_read_only: tuple[Path, ...] = (),
         state: Path | None = None,
-        sandbox_uid: int = DEFAULT_SANDBOX_UID,
+        sandbox_uid: int = inside.DEFAULT_SANDBOX_UID,
         program: str = "bwrap",
         interpreter: str = sys.executable,
         resolve: Resolve | None = None,
@@ -135,7 +103,7 @@ class BubblewrapDriver:
         """See `Driver.open`. Makes what is missing in `workspace.scratch`."""
         prepared, zygote = await self._ready()
         owner = self.owner_uid
-        _refuse_wrong_owner(workspace, policy, owner=owner)
+        inside.refuse_wrong_owner(workspace, policy, owner=owner)
         sources = await asyncio.to_thread(self._sources, workspace, policy, prepared)
         group = _limited_group(prepared.hierarchies, policy)
         request = self._request(workspace, policy, prepared, sources)
@@ -159,10 +127,15 @@ class BubblewrapDriver:
                     take_notices=take_notices,
                 )
                 sandbox = BubblewrapSandbox(policy, ground)
-                try:
+                stack.push_async_callback(sandbox.close)
+                watch = disk.watched(
+                    _places(workspace),
+                    policy.limits.disk_bytes,
+                    is_needed=lambda: sandbox.is_busy,
+                    exceeded=lambda: sandbox.end_all(EndReason.DISK),
+                )
+                async with watch:
                     yield sandbox
-                finally:
-                    await sandbox.close()
         finally:
             await asyncio.to_thread(cgroups.remove_group, group)
 
@@ -178,12 +151,16 @@ class BubblewrapDriver:
         async with self._preparing:
             if self._prepared is None:
                 self._prepared = await asyncio.to_thread(_prepared, self.program)
+        return self._prepared, await self._running_zygote()
+
+    async def _running_zygote(self) -> Zygote:
+        async with self._preparing:
             if self._zygote is None or not self._zygote.is_alive:
                 self._zygote = await start_zygote(self._interpreter)
-            return self._prepared, self._zygote
+            return self._zygote
 
     async def _try_overlay(self, directory: Path) -> bool:
-        _, zygote = await self._ready()
+        zygote = await self._running_zygote()
         with tempfile.TemporaryDirectory(prefix=".overlay-", dir=directory) as name:
             places = {part: str(Path(name, part)) for part in ("lower", "upper", "work", "tree")}
             for place in places.values():
@@ -196,7 +173,7 @@ class BubblewrapDriver:
 
     def _sources(self, workspace: Workspace, policy: Policy, prepared: "_Prepared") -> dict[str, Path]:
         """The directories to show, by the names they go by here; what is missing is made."""
-        _make_missing(workspace, owner=self.owner_uid)
+        inside.make_missing(workspace, owner=self.owner_uid)
         sources = {
             "tree": workspace.tree,
             "etc": laid_out(prepared.etc, self._shared() or workspace.scratch),
@@ -237,10 +214,10 @@ class BubblewrapDriver:
 
     def _environment(self, policy: Policy) -> dict[str, str]:
         """What every command of a turn finds in its environment."""
-        path = ":".join((*(f"{extra}/bin" for extra in self.extra_read_only), *_PATH))
+        path = ":".join((*(f"{extra}/bin" for extra in self.extra_read_only), *inside.SEARCH_PATH))
         proxy = proxy_environment() if _is_proxied(policy) else {}
         home = {"HOME": _home(policy)}
-        return {"PATH": path, **_ENVIRONMENT, **home, **proxy, **policy.environment}
+        return {"PATH": path, **inside.ENVIRONMENT, **home, **proxy, **policy.environment}
 
     def _shared(self) -> Path | None:
         """Where turns share what is the same for all of them."""
@@ -298,25 +275,30 @@ class BubblewrapSandbox:
         """See `Sandbox.start`."""
         if not self._is_open:
             raise SandboxUnavailable("The sandbox is closed.", remedy="Open another one.")
-        _refuse_unspeakable(command)
-        process = await launch(self._launch(command, _workdir_in(self.tree, command.workdir)))
+        inside.refuse_unspeakable(command.argv, command.environment)
+        process = await launch(self._launch(command, inside.workdir_in(self.tree, command.workdir)))
         if not self._is_open:
             await process.kill()
         self._processes = {known for known in self._processes if not known.is_over} | {process}
         return process
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is running."""
+        return any(not process.is_over for process in self._processes)
+
+    def end_all(self, reason: EndReason) -> None:
+        """Send the kill to every command."""
+        for process in self._processes:
+            process.end(reason)
+
     async def close(self) -> None:
         """End every process of the sandbox. Safe to call twice."""
         self._is_open = False
-        for process in self._processes:
-            process.end(EndReason.KILLED)
+        self.end_all(EndReason.KILLED)
         await until_gone(self._processes)
 
     def _launch(self, command: Command, workdir: str) -> Launch:
-        limits = self._policy.limits
-        wall_seconds = limits.wall_seconds
-        if command.wall_seconds is not None:
-            wall_seconds = min(wall_seconds, command.wall_seconds)
         shown = {"PWD": workdir, "TERM": "xterm-256color" if command.tty else "dumb"}
         return Launch(
             keeper=self._ground.keeper.channel,
@@ -324,8 +306,8 @@ class BubblewrapSandbox:
             environment={**shown, **self._ground.environment, **command.environment},
             workdir=workdir,
             protected=self._protected,
-            limits=limits,
-            wall_seconds=wall_seconds,
+            limits=self._policy.limits,
+            wall_seconds=inside.wall_seconds_of(command, self._policy),
             tty=command.tty,
             memory_kills=self._ground.group.memory_kills,
             take_notices=self._ground.take_notices,
@@ -358,7 +340,7 @@ def _cache(number: int) -> str:
 
 def _home(policy: Policy) -> str:
     # With the host's /home there, no directory can be added to it.
-    return "/agent" if policy.mode is SandboxMode.FULL_ACCESS else HOME
+    return "/agent" if policy.mode is SandboxMode.FULL_ACCESS else inside.HOME
 
 
 def _is_proxied(policy: Policy) -> bool:
@@ -372,30 +354,13 @@ def _protected(policy: Policy, *, has_git_view: bool) -> tuple[str, ...]:
     return tuple(path for path in policy.protected_paths if not (path == ".git" and has_git_view))
 
 
-def _refuse_wrong_owner(workspace: Workspace, policy: Policy, *, owner: int | None) -> None:
-    if owner is None or policy.mode is SandboxMode.READ_ONLY:
-        return
-    actual = workspace.tree.stat().st_uid
-    if actual != owner:
-        raise SandboxUnavailable(
-            f"The checkout belongs to user {actual}, but commands run as user {owner}.",
-            remedy=f"Give the checkout to user {owner}, or run the service as an ordinary user.",
-        )
-
-
-def _make_missing(workspace: Workspace, *, owner: int | None) -> None:
-    for directory in (workspace.scratch / "tmp", workspace.scratch / "home"):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if owner is not None:
-            os.chown(directory, owner, owner)
-    if workspace.git is not None:
-        place = workspace.tree / ".git"
-        if place.is_symlink() or not (place.is_dir() or not place.exists()):
-            raise SandboxUnavailable(
-                "The checkout has a .git of its own, where the view of the history would be shown.",
-                remedy="Make the checkout without one.",
-            )
-        place.mkdir(mode=0o755, exist_ok=True)
+def _places(workspace: Workspace) -> tuple[disk.Place, ...]:
+    """Where commands can write. Of a whole checkout only what changes from now on."""
+    if workspace.layers is None:
+        tree = disk.Place(workspace.tree, since=time.time())
+    else:
+        tree = disk.Place(workspace.layers.upper)
+    return (tree, disk.Place(workspace.scratch / "tmp"), disk.Place(workspace.scratch / "home"))
 
 
 def _limited_group(hierarchies: tuple[cgroups.Hierarchy, ...], policy: Policy) -> cgroups.Group:
@@ -426,11 +391,10 @@ def _options(policy: Policy, sources: Mapping[str, Path], extras: tuple[Path, ..
             yield from (("--ro-bind", f"/{name}") if target is None else ("--symlink", target))
             yield f"/{name}"
         yield from _shown("--ro-bind-fd", "etc", "/etc")
-        yield from ("--size", str(_RUN_BYTES), "--tmpfs", "/run")
-        yield from ("--dir", "/var", "--symlink", "../tmp", "/var" + _TEMPORARY)
-    yield from ("--proc", "/proc", "--dev", "/dev")
-    yield from ("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", _SHARED_MEMORY)
-    yield from _shown("--bind-fd", "temporary", _TEMPORARY)
+        yield from ("--dir", "/var", "--symlink", "../tmp", "/var" + inside.TEMPORARY)
+    yield from ("--proc", "/proc", "--dev", "/dev", "--size", str(inside.RUN_BYTES), "--tmpfs", "/run")
+    yield from ("--size", str(inside.SHARED_MEMORY_BYTES), "--tmpfs", _SHARED_MEMORY)
+    yield from _shown("--bind-fd", "temporary", inside.TEMPORARY)
     yield from _shown("--bind-fd", "home", _home(policy))
     for number, cache in enumerate(policy.caches):
         if _cache(number) in sources:
@@ -464,37 +428,6 @@ def _system_links() -> Mapping[str, str | None]:
 
 def _top_level() -> tuple[str, ...]:
     """The host's own directories, without those that every sandbox has for itself."""
-    own = {"proc", "dev", "tmp", *WORKSPACE.split("/"), "agent"}
+    own = {"proc", "dev", "run", "tmp", *WORKSPACE.split("/"), "agent"}
     found = (path for path in sorted(Path("/").iterdir()) if path.name not in own)
     return tuple(str(path) for path in found if path.is_dir() and not path.is_symlink())
-
-
-def _refuse_unspeakable(command: Command) -> None:
-    """Words that cannot be passed on as they are. A NUL would turn one argument into an option of ours."""
-    if not command.argv or not command.argv[0]:
-        raise CommandRefused("there is no program to run")
-    for name, value in command.environment.items():
-        if _VARIABLE.fullmatch(name) is None or "\0" in value:
-            raise CommandRefused(f"{name!r} cannot be set in the environment")
-    for argument in command.argv:
-        if "\0" in argument:
-            raise CommandRefused("an argument contains a NUL character")
-        if len(os.fsencode(argument)) >= _LONGEST_ARGUMENT:
-            raise CommandRefused("an argument is longer than 128 KiB; put the text into a file")
-
-
-def _workdir_in(tree: int, workdir: str) -> str:
-    if "\0" in workdir:
-        raise PathRefused(workdir.replace("\0", "\\0"), "not a path")
-    shown = posixpath.normpath(posixpath.join(WORKSPACE, workdir))
-    if shown != WORKSPACE and not shown.startswith(f"{WORKSPACE}/"):
-        raise PathRefused(workdir, "outside the checkout")
-    try:
-        found = open_beneath(tree, posixpath.relpath(shown, WORKSPACE), os.O_PATH | os.O_DIRECTORY)
-    except OSError as error:
-        why = (
-            "leads outside the checkout" if error.errno == errno.EXDEV else "not a directory of the checkout"
-        )
-        raise PathRefused(workdir, why) from error
-    os.close(found)
-    return shown

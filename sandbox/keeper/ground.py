@@ -20,6 +20,8 @@ from sandbox.keeper import wire
 
 # A directory that every host has; covered in the new namespace only, nothing is created in the host's.
 _STAGE: Final = "/tmp"  # noqa: S108
+# In it, beside directories of the host.
+_ORIGINS: Final = "/.origins"
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_REASON: Final = 4000
 _JOINED: Final = syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
@@ -128,22 +130,23 @@ def _withdrawn(request: wire.Message, origins: Mapping[str, int], user: int) -> 
     syscalls.mount("tmpfs", _STAGE, "tmpfs", flags=flags, options="mode=0755,size=1m")
     # bubblewrap builds its new root at the path of the same name.
     os.mkdir(_STAGE + _STAGE)  # noqa: PTH102
-    for path in ("/usr", "/proc", "/dev", *request["whole"]):
+    links: Mapping[str, str | None] = request["system"]
+    places = [f"/{name}" for name, target in links.items() if target is None]
+    for path in dict.fromkeys(("/usr", "/proc", "/dev", *places, *request["whole"])):
         _bind(path, path)
-    for name, target in request["system"].items():
-        if target is None:
-            _bind(f"/{name}", f"/{name}")
-        else:
+    for name, target in links.items():
+        if target is not None:
             os.symlink(target, f"{_STAGE}/{name}")  # noqa: PTH211
+    os.mkdir(_STAGE + _ORIGINS)  # noqa: PTH102
     for name, descriptor in origins.items():
-        _bind(f"/proc/self/fd/{descriptor}", f"/{name}")
+        _bind(f"/proc/self/fd/{descriptor}", f"{_ORIGINS}/{name}")
     _close_all(origins)
     os.chdir(_STAGE)
     # Stacked on each other, then the old one taken away: https://man7.org/linux/man-pages/man2/pivot_root.2.html
     syscalls.pivot_root(".", ".")
     syscalls.unmount(".", flags=syscalls.MNT_DETACH)
     os.chdir("/")
-    found = _opened({name: f"/{name}" for name in origins})
+    found = _opened({name: f"{_ORIGINS}/{name}" for name in origins})
     syscalls.become(user)
     return found
 
