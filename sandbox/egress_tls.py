@@ -10,7 +10,8 @@ _CLIENT_HELLO: Final = 1
 _SERVER_NAME: Final = 0
 _HOST_NAME: Final = 0
 _LONGEST_RECORD: Final = 1 << 14
-_LONGEST_HELLO: Final = 1 << 16
+_LONGEST_HELLO: Final = 1 << 14
+_MOST_RECORDS: Final = 16
 
 
 class NotTls(ValueError):
@@ -18,13 +19,22 @@ class NotTls(ValueError):
 
 
 class Incomplete(ValueError):
-    """The begin of one, as far as it goes."""
+    """The begin of one, as far as it goes: there is nothing new to learn before `needed` bytes."""
+
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+        super().__init__(needed)
+
+
+class Scattered(ValueError):
+    """A greeting that is longer, or in more pieces, than any client makes it."""
 
 
 def server_name(data: bytes) -> str | None:
     """The name that the client asks the server for, None when it names none.
 
-    Raises `Incomplete` until the whole greeting is there, `NotTls` for anything else.
+    Raises `Incomplete` until the whole greeting is there, `Scattered` for one that would take too long to put
+    together, `NotTls` for anything else.
     """
     hello = _Reader(_handshake(data))
     hello.skip(2 + 32)  # Version, random.
@@ -46,6 +56,7 @@ def _handshake(data: bytes) -> bytes:
     """The body of the client's first message, which may come in several records."""
     message = bytearray()
     position = 0
+    records = 0
     while len(message) < 4 or len(message) < 4 + int.from_bytes(message[1:4]):
         header = data[position : position + 5]
         # Told from the first byte, so that other protocols need not send five.
@@ -54,12 +65,18 @@ def _handshake(data: bytes) -> bytes:
         length = int.from_bytes(header[3:5])
         if len(header) == 5 and not 0 < length <= _LONGEST_RECORD:
             raise NotTls
-        if len(header) < 5 or len(data) < position + 5 + length:
-            raise Incomplete
+        needed = position + 5 + length if len(header) == 5 else len(data) + 1
+        if len(data) < needed:
+            raise Incomplete(needed)
+        records += 1
+        if records > _MOST_RECORDS:
+            raise Scattered
         message += data[position + 5 : position + 5 + length]
-        position += 5 + length
-        if message[0] != _CLIENT_HELLO or int.from_bytes(message[1:4]) > _LONGEST_HELLO:
+        position = needed
+        if message[0] != _CLIENT_HELLO:
             raise NotTls
+        if len(message) >= 4 and int.from_bytes(message[1:4]) > _LONGEST_HELLO:
+            raise Scattered
     return bytes(message[4 : 4 + int.from_bytes(message[1:4])])
 
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -245,7 +245,7 @@ async def test_a_tunnel_is_for_the_host_that_it_was_opened_for(origin: Origin, p
     assert origin.bodies == []
     assert len(refusals) == 1
     assert refusals[0].startswith(
-        f"network: {origin.name} was opened for a TLS connection to 'evil.test', which is another host. "
+        f"network: {origin.name} was opened for TLS to 'evil.test', which is another host. "
     )
 
 
@@ -253,6 +253,11 @@ def in_two_records(hello: bytes) -> bytes:
     """The same greeting, cut inside its first message."""
     body = hello[5:]
     return hello[:3] + (9).to_bytes(2) + body[:9] + hello[:3] + len(body[9:]).to_bytes(2) + body[9:]
+
+
+def in_crumbs(hello: bytes) -> bytes:
+    """A record for every byte."""
+    return b"".join(hello[:3] + b"\0\1" + bytes([byte]) for byte in hello[5:])
 
 
 @pytest.mark.parametrize(
@@ -284,12 +289,13 @@ async def test_a_greeting_that_names_no_other_host_goes_through_as_it_is(
     assert answer == greeting
 
 
-async def test_another_name_in_two_records_is_seen(origin: Origin) -> None:
+@pytest.mark.parametrize("cut", [in_two_records, in_crumbs])
+async def test_another_name_in_pieces_is_seen(origin: Origin, cut: Callable[[bytes], bytes]) -> None:
     """Cutting the greeting does not hide it."""
     origin.is_echo = True
     async with open_proxy(origin.rule) as proxy:
         reader, writer = await proxy.tunnel(origin.name)
-        writer.write(in_two_records(client_hello("evil.test")))
+        writer.write(cut(client_hello("evil.test")))
         assert await asyncio.wait_for(reader.read(), 20) == b""
         writer.close()
 
@@ -570,7 +576,7 @@ async def test_a_client_that_hangs_up_harms_nobody(origin: Origin) -> None:
 
 async def test_what_was_used_and_refused_is_logged(origin: Origin, caplog: pytest.LogCaptureFixture) -> None:
     """With the bytes of each host, when the sandbox ends."""
-    with caplog.at_level(logging.INFO, logger="sandbox.egress"):
+    with caplog.at_level(logging.INFO, logger="sandbox.egress_record"):
         async with open_proxy(origin.rule) as proxy:
             await proxy.ask(get(f"http://{origin.name}/"))
             await proxy.ask(get("http://example.com/"))
