@@ -7,6 +7,7 @@ from app.settings import Settings
 from app.turn_parts import driver_of
 from sandbox.base import Check, Driver, Policy, SandboxMode, SandboxUnavailable
 from sandbox.doctor import policy_check
+from sandbox.surroundings import container_checks
 
 DEFAULT: Final = "bubblewrap"
 
@@ -18,7 +19,7 @@ async def confinement_checks(settings: Settings) -> tuple[Check, ...]:
     use, no fault is more than a warning.
     """
     used = DEFAULT if settings.sandbox == "auto" else settings.sandbox
-    checks = [Check("driver", "ok", used), mode_check(settings)]
+    checks = [Check("driver", "ok", used), mode_check(settings), *container_checks()]
     checks += await _looked_at(driver_of(settings), settings)
     if used != "docker" and (settings.docker_host or settings.sandbox_runtime):
         beside = settings.model_copy(update={"sandbox": "docker"})

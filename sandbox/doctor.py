@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from sandbox import surroundings
 from sandbox.base import (
     Check,
     Command,
@@ -94,15 +95,17 @@ def program_check(program: str) -> Check:
 def limits_check(hierarchies: Sequence[Hierarchy]) -> Check:
     """Whether a turn's memory and processes can be bounded as a whole."""
     bounded = {controller for hierarchy in hierarchies for controller in hierarchy.controllers}
-    missing = sorted({"memory", "pids"} - bounded)
+    missing = {"memory", "pids"} - bounded
     if not missing:
         return Check("control groups", "ok", "memory and processes of a turn are bounded as a whole")
+    if missing <= surroundings.bounded_from_outside():
+        return Check("control groups", "ok", "the container bounds the memory and processes of all turns")
     return Check(
         "control groups",
         "warning",
-        f"{' and '.join(missing)} of a turn can be bounded for each process only",
-        "Run the service in a container with a memory limit, or as a systemd unit with Delegate=yes and "
-        "DelegateSubgroup=main.",
+        f"{' and '.join(sorted(missing))} of a turn can be bounded for each process only",
+        f"Run the service in a container with `{surroundings.BOUND_FLAGS}`, or as a systemd unit with "
+        "Delegate=yes and DelegateSubgroup=main.",
     )
 
 
@@ -111,9 +114,9 @@ async def inside_checks(
 ) -> tuple[Check, ...]:
     """Open a sandbox of `driver` on a small checkout and try what must not be possible."""
     probe = probe_of(invariants)
-    with _example(owner_uid) as workspace:
-        policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=_LIMITS)
-        try:
+    policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=_LIMITS)
+    try:
+        with _example(owner_uid) as workspace:
             async with driver.open(workspace, policy) as sandbox:
                 sandbox.files.apply([WriteFile("written", b"by the host\n")])
                 sandbox.files.read("written", limit=100)
@@ -124,10 +127,8 @@ async def inside_checks(
             async with driver.open(workspace, replace(policy, mode=SandboxMode.READ_ONLY)) as sandbox:
                 process = await sandbox.start(Command(("/usr/bin/touch", "x")))
                 ended = await process.wait(_SECONDS)
-        except SandboxUnavailable as error:
-            return (Check("sandbox", "failed", error.reason, hint_for(error)),)
-        except SandboxError as error:
-            return (Check("sandbox", "failed", str(error), "This is a fault of Darner's; please report it."),)
+    except (SandboxError, OSError) as error:
+        return (_failed("sandbox", error),)
     checks = [
         _invariant(name, holds=answer == "ok")
         for (name, _), answer in zip(invariants, (*answers, *[""] * len(invariants)), strict=False)
@@ -139,15 +140,13 @@ async def inside_checks(
 
 async def policy_check(driver: Driver, policy: Policy, *, owner_uid: int | None) -> Check:
     """Whether a sandbox under this very policy opens, and runs a command."""
-    with _example(owner_uid) as workspace:
-        try:
+    try:
+        with _example(owner_uid) as workspace:
             async with driver.open(workspace, policy) as sandbox:
                 process = await sandbox.start(Command(("/bin/sh", "-c", "exit 0"), wall_seconds=_SECONDS))
                 ended = await process.wait(_SECONDS)
-        except SandboxUnavailable as error:
-            return Check("policy", "failed", error.reason, hint_for(error))
-        except SandboxError as error:
-            return Check("policy", "failed", str(error), "This is a fault of Darner's; please report it.")
+    except (SandboxError, OSError) as error:
+        return _failed("policy", error)
     if ended is None or ended.exit_status != 0:
         why = "no command ran to its end under the limits that are set"
         return Check("policy", "failed", why, "Raise the limits in sandbox_limits.")
@@ -155,34 +154,67 @@ async def policy_check(driver: Driver, policy: Policy, *, owner_uid: int | None)
     return Check("policy", "ok", f"a command ran under the widest policy there is: {policy.mode}, {network}")
 
 
-def hint_for(error: SandboxUnavailable) -> str:
-    """What to do about bubblewrap's own words, as far as they are known."""
+def hint_for(reason: str, *, otherwise: str) -> str:
+    """What to do about the words of bubblewrap and the kernel, as far as they are known."""
     known = (
         (
             r"No permissions to creat\w* new namespace|Creating new namespace failed",
             (
-                "User namespaces are refused. On the host set `kernel.unprivileged_userns_clone=1` and "
-                "`user.max_user_namespaces` above 0; on Ubuntu 24.04 give bwrap an AppArmor profile that "
-                "allows `userns`. Start a container with `--security-opt seccomp=unconfined`."
+                f"In a container: start it with `{surroundings.SECCOMP_FLAG}`. Else user namespaces are "
+                "off: on the host set `kernel.unprivileged_userns_clone=1` and `user.max_user_namespaces` "
+                "above 0."
             ),
         ),
         (
             r"pivot_root",
-            "The container's seccomp profile refuses it. Start it with `--security-opt seccomp=unconfined`.",
+            f"The container's seccomp profile refuses it: start it with `{surroundings.SECCOMP_FLAG}`.",
         ),
         (
-            r"Can't mount proc|mount proc",
-            "The container masks /proc. Start it with `--security-opt systempaths=unconfined`.",
+            r"mount proc",
+            (
+                f"The container masks /proc: start it with `{surroundings.PROC_FLAG}` "
+                "(Kubernetes: `procMount: Unmasked`)."
+            ),
         ),
         (
-            r"setting up uid map",
-            "Run the container as an ordinary user; root in it lacks CAP_SETFCAP.",
+            r"uid map: Permission denied|/ slave: Permission denied|loopback: Failed",
+            (
+                "AppArmor refuses it. Start a container with `--security-opt apparmor=unconfined` or with "
+                "a profile that allows `userns` and `mount`. On Ubuntu 24.04 also give bwrap such a profile "
+                "on the host, or set `kernel.apparmor_restrict_unprivileged_userns=0`."
+            ),
+        ),
+        (
+            r"temporary directory",
+            (
+                f"The service needs a folder for temporary files: start the container with "
+                f"`{surroundings.TMPFS_FLAG}`."
+            ),
+        ),
+        (
+            r"Operation not permitted",
+            "A service that is root needs all of root's rights, which a container does not give: leave out "
+            "`--user 0` and `--user root`."
+            if os.geteuid() == 0
+            else otherwise,
         ),
     )
     for pattern, hint in known:
-        if re.search(pattern, error.reason):
+        if re.search(pattern, reason):
             return hint
-    return error.remedy
+    return otherwise
+
+
+def _failed(name: str, error: SandboxError | OSError) -> Check:
+    match error:
+        case SandboxUnavailable(reason=reason, remedy=remedy):
+            return Check(name, "failed", reason, hint_for(reason, otherwise=remedy))
+        case OSError(filename=path, strerror=why):
+            reason = f"{path}: {why}" if path else str(why)
+            owner = "What is named here must belong to the user of the service: give it to them (`chown`)."
+            return Check(name, "failed", reason, hint_for(reason, otherwise=owner))
+        case _:
+            return Check(name, "failed", str(error), "This is a fault of Darner's; please report it.")
 
 
 def _invariant(name: str, *, holds: bool) -> Check:
