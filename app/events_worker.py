@@ -16,18 +16,29 @@ from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.github import GitHub
 from app.perform import Performed, Performer
-from app.store import deliveries, inbox, outbox, turns
+from app.store import deliveries, inbox, messages, outbox, turns
 from app.store.database import Database
 from app.store.inbox import Letter
 from app.store.outbox import Pending
 from app.store.places import RepositoryRef
+from app.store.turns import TurnOver, TurnRow
 from app.view import fetch_view
 from handlers.dispatch import dispatch
-from handlers.effects import Effect, EffectAdapter, Ignore, OpenPull, PostComment, PushResult, StartTurn
+from handlers.effects import (
+    Effect,
+    EffectAdapter,
+    Ignore,
+    OpenPull,
+    PostComment,
+    PushResult,
+    StartTurn,
+    SteerTurn,
+    StopTurn,
+)
 from handlers.events import EffectFailed, Event, ResultPushed, ended_of
 from handlers.ingest import parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
-from handlers.view import Bot
+from handlers.view import Bot, TurnBrief
 from sandbox.base import SandboxError
 from sandbox.git import GitFailed
 
@@ -109,7 +120,13 @@ class EventsWorker:
             fault = _Fault(f"internal error, reference {reference}", ATTEMPTS)
             await self._put_off_letter(thread, letter, fault)
         else:
-            await self._database.write(lambda connection: self._decide(connection, thread, letter, chosen))
+            try:
+                await self._database.write(
+                    lambda connection: self._decide(connection, thread, letter, chosen)
+                )
+            except TurnOver:
+                # It ended between the look and the decision: look again.
+                return
             if any(isinstance(effect, StartTurn) for effect in chosen):
                 self._wake_ups.nudge(Queue.TURNS, thread)
 
@@ -118,9 +135,10 @@ class EventsWorker:
         bot = self._bot()
         if aside := set_aside(event, bot):
             return [aside]
-        running = await self._database.read(lambda connection: turns.next_unfinished(connection, thread))
-        running_turn = running.id if running else None
-        view = await fetch_view(event, github=self._github, place=place, bot=bot, running_turn=running_turn)
+        rows = await self._database.read(lambda connection: turns.of_thread(connection, thread))
+        view = await fetch_view(
+            event, github=self._github, place=place, bot=bot, turns=[_brief(row) for row in rows]
+        )
         return dispatch(event, view)
 
     async def _event(self, letter: Letter) -> Event:
@@ -137,8 +155,13 @@ class EventsWorker:
         """Effects, the turn they start, the letter and the delivery's decision: one transaction."""
         outbox.put(connection, thread, chosen, cause=letter.id, now=self._now())
         for effect in chosen:
-            if isinstance(effect, StartTurn):
-                self._start(connection, thread, effect, cause=letter.id)
+            match effect:
+                case StartTurn():
+                    self._start(connection, thread, effect, cause=letter.id)
+                case SteerTurn() | StopTurn():
+                    self._speak(connection, effect)
+                case _:
+                    pass
         inbox.mark(connection, letter.id, "handled")
         if letter.delivery is not None:
             reasons = [effect.reason for effect in chosen if isinstance(effect, Ignore)]
@@ -153,6 +176,15 @@ class EventsWorker:
         is_new = turns.queue(connection, start.turn_id, thread, start=body, origin=origin, now=self._now())
         if is_new:
             self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=f"turn-{start.turn_id}")
+
+    def _speak(self, connection: Connection, effect: SteerTurn | StopTurn) -> None:
+        """Say it to a turn that has not ended. Raises `TurnOver`: then nothing of the decision is kept."""
+        turns.hold_open(connection, effect.turn_id)
+        turn, author, key, now = effect.turn_id, effect.author, effect.key, self._now()
+        if isinstance(effect, SteerTurn):
+            messages.steer(connection, turn, author=author, text=effect.text, key=key, now=now)
+        else:
+            messages.stop(connection, turn, author=author, key=key, now=now)
 
     async def _put_off_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
         """Leave it for later; after too many tries say so to whoever waits."""
@@ -263,6 +295,17 @@ class EventsWorker:
         await self._database.write(lambda connection: inbox.rename_repository(connection, found))
         log.info("repository.moved", extra={"fields": {"from": place.full_name, "to": found.full_name}})
         return True
+
+
+def _brief(row: TurnRow) -> TurnBrief:
+    return TurnBrief(
+        id=row.id,
+        state="ended" if row.status == "ended" else "running" if row.status == "running" else "waiting",
+        outcome=row.outcome,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
 
 
 def _worth(effect: Effect, error: ForgeError) -> int:

@@ -26,6 +26,8 @@ from handlers.effects import (
     PushResult,
     React,
     StartTurn,
+    SteerTurn,
+    StopTurn,
     WriteCheckRun,
 )
 from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed, TurnEnded, ended_of
@@ -88,7 +90,7 @@ class Performer:
                 return await self._open_pull(effect, place, cause=pending.cause)
             case WriteCheckRun():
                 return await self._write_check_run(effect, place)
-            case StartTurn() | Ignore():
+            case StartTurn() | SteerTurn() | StopTurn() | Ignore():
                 # Done with the decision, in its transaction.
                 return Performed()
             case _:

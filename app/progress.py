@@ -13,18 +13,22 @@ from typing import Final
 
 from app.forge_error import ForgeError
 from app.perform import Performer
-from app.store import outbox
+from app.store import messages, outbox
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import TurnRow
 from handlers import comments
 from handlers.effects import StartTurn
 from harness.items import Item, Life, PlanStep, PlanUpdate
+from harness.protocols import Steering
 
 log = logging.getLogger(__name__)
 
 EDIT_SECONDS: Final = 10.0
 """Between two edits: a comment is a content-creating write, and they are counted."""
+
+STOP_SECONDS: Final = 0.5
+"""Between two looks for a request to stop: it takes effect within two seconds."""
 
 Watcher = Callable[[str, Life, Item], None]
 """Called with the turn's id; must not block."""
@@ -46,7 +50,7 @@ class Progress:
         self, row: TurnRow, start: StartTurn, place: RepositoryRef, *, snapshot: Keeper
     ) -> AsyncIterator["TurnSession"]:
         """The session of one turn; its comment is edited until the context ends."""
-        session = TurnSession(row.id, self._watcher, snapshot)
+        session = TurnSession(row.id, self._database, self._watcher, snapshot)
         editing = asyncio.create_task(self._keep_edited(session, start, place))
         try:
             yield session
@@ -82,8 +86,11 @@ class Progress:
 class TurnSession:
     """`harness.protocols.Session` of a turn that a comment asked for."""
 
-    def __init__(self, turn: str, watcher: Watcher | None, keeper: Keeper) -> None:
+    def __init__(self, turn: str, database: Database, watcher: Watcher | None, keeper: Keeper) -> None:
         self._turn = turn
+        self._database = database
+        self._asked_at = -STOP_SECONDS
+        self._stopped_by: str | None = None
         self._watcher = watcher
         self._keeper = keeper
         self.plan: tuple[PlanStep, ...] = ()
@@ -94,11 +101,20 @@ class TurnSession:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def steering(self) -> Sequence[str]:
-        return ()
+    async def steering(self, after: int) -> Sequence[Steering]:
+        said = await self._database.read(
+            lambda connection: messages.steering(connection, self._turn, after=after)
+        )
+        return [Steering(message.number, message.text) for message in said]
 
     async def stop_requested(self) -> str | None:
-        return None
+        """Asked many times a second while a command or the model works: looked up less often."""
+        if self._stopped_by is None and time.monotonic() - self._asked_at >= STOP_SECONDS:
+            self._asked_at = time.monotonic()
+            self._stopped_by = await self._database.read(
+                lambda connection: messages.stopped_by(connection, self._turn)
+            )
+        return self._stopped_by
 
     async def snapshot(self) -> str | None:
         return await self._keeper()

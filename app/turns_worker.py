@@ -20,7 +20,7 @@ from app.forge_error import ForgeError
 from app.github import GitHub
 from app.mirrors import Mirrors
 from app.progress import Progress
-from app.store import inbox, turns
+from app.store import inbox, messages, turns
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
@@ -35,13 +35,16 @@ from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
+    Completed,
     Failed,
+    Stopped,
     ThreadId,
     Turn,
     TurnId,
     TurnLimits,
     TurnResult,
     Usage,
+    UserMessage,
     Waiting,
 )
 from harness.loop import run_turn
@@ -142,7 +145,9 @@ class TurnsWorker:
             await self._give_up(row, start, owner, "the server ended each time while this turn ran")
             return
         try:
-            await self._run(row, start, owner)
+            # Someone may speak to it in the moment in which it ends: then it goes on.
+            while not await self._run(row, start, owner):
+                log.info("turn.goes_on", extra={"fields": {"turn": row.id}})
         except OwnershipLost:
             raise
         except asyncio.CancelledError:
@@ -194,8 +199,8 @@ class TurnsWorker:
         result = TurnResult(outcome, Usage(), 0, self._runtime.now() - row.created_at)
         await self._end(row, start, owner, result, _Left(), ())
 
-    async def _run(self, row: TurnRow, start: StartTurn, owner: str) -> None:
-        """One turn, from its pin to its stored outcome."""
+    async def _run(self, row: TurnRow, start: StartTurn, owner: str) -> bool:
+        """One turn, from its pin to its stored outcome. False when it was spoken to meanwhile."""
         place = await self._runtime.database.read(lambda connection: inbox.place_of(connection, row.thread))
         journal = SqlJournal(self._runtime.database, turn=row.id, thread=row.thread, owner=owner)
         log.info(
@@ -221,8 +226,9 @@ class TurnsWorker:
         async with opening as workspace:
             result = await self._turn(row, start, place, request, journal, workspace)
             if not isinstance(result.outcome, Waiting):
-                left = await self._collect(row, start, mirror, workspace, policy)
-        await self._end(row, start, owner, result, left, await journal.load())
+                is_stopped = isinstance(result.outcome, Stopped)
+                left = await self._collect(row, start, mirror, workspace, policy, is_stopped=is_stopped)
+        return await self._end(row, start, owner, result, left, await journal.load())
 
     async def _compose(
         self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror, policy: Policy
@@ -263,7 +269,14 @@ class TurnsWorker:
             )
 
     async def _collect(
-        self, row: TurnRow, start: StartTurn, mirror: Mirror, workspace: PendingWorkspace, policy: Policy
+        self,
+        row: TurnRow,
+        start: StartTurn,
+        mirror: Mirror,
+        workspace: PendingWorkspace,
+        policy: Policy,
+        *,
+        is_stopped: bool,
     ) -> _Left:
         """The result as data, kept in the mirror: from here on the checkout is not needed."""
         checkout, sandbox = await workspace.checkout(), await workspace.sandbox()
@@ -281,7 +294,8 @@ class TurnsWorker:
         )
         to_hold = protected_among(proposed, policy.protected_paths)
         held = [change for change in sound if change.path in to_hold]
-        shown = sound if start.is_fork else []
+        # Where nothing is pushed, the work is offered as a patch.
+        shown = sound if start.is_fork or is_stopped else []
         return _Left(
             proposed,
             snapshot,
@@ -297,8 +311,11 @@ class TurnsWorker:
         result: TurnResult,
         left: _Left,
         entries: Sequence[Entry],
-    ) -> None:
-        """Outcome (or parking), event and wake-up in one transaction: stored before anything is posted."""
+    ) -> bool:
+        """Outcome (or parking), event and wake-up in one transaction: stored before anything is posted.
+
+        False, and nothing stored, when a turn that is done has been told something it has not heard.
+        """
         ended = TurnEnded(
             start=start,
             outcome=result.outcome,
@@ -322,10 +339,17 @@ class TurnsWorker:
                 self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
             else:
                 turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
+                if isinstance(result.outcome, Completed) and messages.steering(
+                    connection, row.id, after=_heard(entries)
+                ):
+                    raise _SpokenTo
             letter = inbox.put_event(connection, row.thread, ended, origin=row.origin, now=now)
             self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
 
-        await self._runtime.database.write(store)
+        try:
+            await self._runtime.database.write(store)
+        except _SpokenTo:
+            return False
         self._wake_ups.nudge(Queue.EVENTS, row.thread)
         log.info(
             "turn.ended",
@@ -333,6 +357,17 @@ class TurnsWorker:
         )
         if not isinstance(result.outcome, Waiting):
             await self._runtime.workspaces.remove(row.id)
+        return True
+
+
+class _SpokenTo(Exception):
+    """The turn that was about to end has messages that it has not heard."""
+
+
+def _heard(entries: Sequence[Entry]) -> int:
+    """The number of the last message that is in the journal."""
+    said = (entry.item.heard for entry in entries if isinstance(entry.item, UserMessage))
+    return max(said, default=0)
 
 
 def _start_of(row: TurnRow) -> StartTurn:

@@ -1,6 +1,7 @@
 """What a handler may look at: fetched from the forge, pinned to SHAs, once per event."""
 
 import asyncio
+from collections.abc import Sequence
 
 from app.github import GitHub
 from app.store.places import RepositoryRef
@@ -17,11 +18,11 @@ from handlers.events import (
     ended_of,
 )
 from handlers.permissions import Permission
-from handlers.view import Bot, Branch, PullFacts, RepositoryConfig, View
+from handlers.view import Bot, Branch, PullFacts, RepositoryConfig, TurnBrief, View
 
 
 async def fetch_view(
-    event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, running_turn: str | None
+    event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, turns: Sequence[TurnBrief]
 ) -> View:
     """The view for `event`. Raises `ForgeError`."""
     who: Actor | Requester
@@ -38,7 +39,7 @@ async def fetch_view(
             number = start.number if start.is_pull else None
             who = start.requester
             default = ""
-    return await _fetch(github, place, bot, default=default, who=who, pull=number, running=running_turn)
+    return await _fetch(github, place, bot, default=default, who=who, pull=number, turns=turns)
 
 
 async def _fetch(
@@ -49,7 +50,7 @@ async def _fetch(
     default: str,
     who: Actor | Requester,
     pull: int | None,
-    running: str | None,
+    turns: Sequence[TurnBrief],
 ) -> View:
     async def permission() -> Permission:
         return await github.run(place, lambda client: client.permission(who.login, who.id))
@@ -75,7 +76,7 @@ async def _fetch(
         config=config,
         config_error=fault,
         pull=facts,
-        running_turn=running,
+        turns=tuple(turns),
     )
 
 

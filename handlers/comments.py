@@ -7,6 +7,7 @@ The code owns header, links, footer and state; words of the model or of stranger
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal, assert_never
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from handlers.events import TurnEnded
 from handlers.grammar import CommandWord
 from handlers.markdown import fence_for, open_fence
 from handlers.scan import clean, clean_line
+from handlers.view import TurnBrief
 from harness.items import (
     Completed,
     Declined,
@@ -47,6 +49,9 @@ def help_text(mention: str) -> str:
         "request, or with a comment when there is nothing to change.\n\n"
         "| say | and I |\n| --- | --- |\n"
         f"| `@{mention} …` in your own words | do it, in a sandbox, and show the result |\n"
+        "| the same while I work | tell the agent before its next step |\n"
+        f"| `@{mention} stop` | end what is at work here; what was done so far is shown as a patch |\n"
+        f"| `@{mention} status` | tell what is at work here, and how the last turns ended |\n"
         f"| `@{mention} help` | say this again |\n\n"
         "Write access to this repository is needed to ask."
     )
@@ -158,6 +163,56 @@ def _not_granted(start: StartTurn) -> list[str]:
     more = len(start.not_granted) - MOST_LINES
     rest = f"\n- and {more} more" if more > 0 else ""
     return [f"Asked for in `.github/darner.yml`, and not granted on this server:\n{lines}{rest}"]
+
+
+def steered(turn_id: str) -> str:
+    """To whoever wrote while a turn was at work."""
+    return f"Passed on: turn `{turn_id}` is at work and reads this before its next step."
+
+
+def steering(author: str, text: str, *, path: str = "", hunk: str = "") -> str:
+    """What the model is told between two steps. The text is a person's, and asks like the first one did."""
+    where = f" on `{path}`, at\n```diff\n{hunk}\n```\n" if path else ""
+    return f"{author}, who may direct this turn, writes while you work{where}:\n\n{text}"
+
+
+def nothing_runs(mention: str) -> str:
+    return f"Nothing is at work in this conversation. `@{mention} status` tells what was."
+
+
+def thread_status(turns: Sequence[TurnBrief], *, mention: str) -> str:
+    """What is at work here, what waits, and how the last turns ended; newest first."""
+    if not turns:
+        return f"I have not worked in this conversation yet. `@{mention} help` tells what I can do."
+    lines = ["| turn | state | asked | took |", "| --- | --- | --- | --- |"]
+    lines += [_turn_line(turn) for turn in reversed(turns[-MOST_TURNS:])]
+    if len(turns) > MOST_TURNS:
+        lines.append(f"\n{len(turns) - MOST_TURNS} earlier ones are not shown.")
+    return "\n".join(lines)
+
+
+def _turn_line(turn: TurnBrief) -> str:
+    asked = datetime.fromtimestamp(turn.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    is_over = turn.started_at is not None and turn.ended_at is not None
+    took = duration((turn.ended_at or 0.0) - (turn.started_at or 0.0)) if is_over else ""
+    return f"| `{turn.id}` | {_turn_state(turn)} | {asked} | {took} |"
+
+
+def _turn_state(turn: TurnBrief) -> str:
+    if turn.outcome is not None and turn.state == "ended":
+        return _ENDS[turn.outcome.status]
+    return "⏳ at work" if turn.state == "running" else "🕓 waiting"
+
+
+MOST_TURNS: Final = 10
+_ENDS: Final = {
+    "completed": "✅ done",
+    "declined": "🚫 declined",
+    "waiting": "💤 waiting",
+    "stopped": "🛑 stopped",
+    "exhausted": "⌛ out of budget",
+    "failed": "❌ failed",
+}
 
 
 def queued_behind(turn_id: str) -> str:
@@ -300,7 +355,9 @@ def _words(ended: TurnEnded) -> str:
         case Waiting(reason=reason):
             return clean(reason, limit=1000)
         case Stopped():
-            return "Nothing was published." if ended.changes else ""
+            if not ended.changes:
+                return ""
+            return "Nothing was published." + (" What was done so far is below." if ended.patch else "")
         case Exhausted(limit=limit, allowed=allowed, message=message):
             said = _folded(message, hosts)
             return f"The turn reached its limit of {_limit(limit, allowed)}.\n\n{said}".strip()
@@ -353,6 +410,8 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         )
         more = f"\n- and {len(judgement.refused) - 10} more" if len(judgement.refused) > 10 else ""
         blocks.append(f"Not delivered, by policy:\n{lines}{more}")
+    if isinstance(ended.outcome, Stopped) and ended.patch:
+        blocks.append(_details("The work so far, as a patch", ended.patch))
     if publication is None and _is_shown_as_patch(ended, judgement):
         blocks.append(
             "The head belongs to a fork, where I cannot push; here is the change as a patch.\n\n"

@@ -112,6 +112,29 @@ class StartTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SteerTurn:
+    """Tell a turn that has not ended something more: the model reads it before its next step."""
+
+    key: str
+    turn_id: str
+    author: str
+    """Login."""
+    text: str
+    """As the model reads it, with who says it."""
+    type: Literal["steer_turn"] = "steer_turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopTurn:
+    """End a turn that has not ended."""
+
+    key: str
+    turn_id: str
+    author: str
+    type: Literal["stop_turn"] = "stop_turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
     """Commit the allowed files of the turn on `parent` and push, only if the branch is at `expected`."""
 
@@ -162,5 +185,16 @@ class Ignore:
     type: Literal["ignore"] = "ignore"
 
 
-Effect = React | PostComment | EditComment | StartTurn | PushResult | OpenPull | WriteCheckRun | Ignore
+Effect = (
+    React
+    | PostComment
+    | EditComment
+    | StartTurn
+    | SteerTurn
+    | StopTurn
+    | PushResult
+    | OpenPull
+    | WriteCheckRun
+    | Ignore
+)
 EffectAdapter: Final[TypeAdapter[Effect]] = TypeAdapter(Annotated[Effect, Field(discriminator="type")])

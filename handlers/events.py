@@ -154,7 +154,7 @@ class TurnEnded:
     plan: tuple[PlanStep, ...] = ()
     """The agent's plan as it stood at the end."""
     patch: str = ""
-    """The unified diff of all `changes` when they cannot be pushed (`start.is_fork`)."""
+    """The unified diff of all `changes` when they are not pushed (`start.is_fork`, or a stopped turn)."""
     commands_run: tuple[str, ...] = ()
     """Commands the agent ran that look like tests, each with what came of it: `pytest -q → passed`."""
     type: Literal["turn_ended"] = "turn_ended"

@@ -11,11 +11,14 @@ from handlers.effects import (
     ReactionTarget,
     Requester,
     StartTurn,
+    SteerTurn,
+    StopTurn,
     Trigger,
     WriteCheckRun,
 )
 from handlers.events import IssueCommented, ReviewCommented, SubjectOpened
 from handlers.grammar import (
+    Command,
     CommandWord,
     DidYouMean,
     Empty,
@@ -28,7 +31,7 @@ from handlers.grammar import (
     parse_command,
 )
 from handlers.ingest import act_of, ignored, request_of, triage
-from handlers.permissions import Refusal
+from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
 from handlers.view import View
 
@@ -49,11 +52,18 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
         return answered(event, comments.config_broken(view.config_error), "confused")
     if not view.config.enabled:
         return [ignored(event, reasons.DISABLED)]
+    return _obeyed(event, view, parse_command(text), resolved)
+
+
+def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved) -> list[Effect]:
     mention = view.bot.mention
-    command = parse_command(text)
     match command:
         case Request(text=request):
-            return _start(event, view, request=request, resolved=resolved)
+            return _asked(event, view, request=request, resolved=resolved)
+        case Stop():
+            return _stopped(event, view)
+        case Status():
+            return answered(event, comments.thread_status(view.turns, mention=mention), "+1")
         case Help():
             return answered(event, comments.help_text(mention), "+1")
         case Empty():
@@ -62,24 +72,57 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
             return answered(
                 event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused"
             )
-        case Review() | Stop() | Retry() | Status():
+        case Review() | Retry():
             return answered(event, comments.not_yet(mention, _word_of(command)), "confused")
         case _:
             assert_never(command)
 
 
-def _word_of(command: Review | Stop | Retry | Status) -> CommandWord:
+def _asked(event: Mentioning, view: View, *, request: str, resolved: Resolved) -> list[Effect]:
+    """A new turn; or a word to the one at work, from somebody who may direct it."""
+    if view.running_turn is not None and _may_direct(view):
+        return _steer(event, view.running_turn, request)
+    return _start(event, view, request=request, resolved=resolved)
+
+
+def _stopped(event: Mentioning, view: View) -> list[Effect]:
+    if not _may_direct(view):
+        return _refused(event, view)
+    if view.running_turn is None:
+        return answered(event, comments.nothing_runs(view.bot.mention), "confused")
+    stop = StopTurn(key=f"{act_of(event)}:stop", turn_id=view.running_turn, author=event.actor.login)
+    return [stop, _reaction(event, "+1")]
+
+
+def _may_direct(view: View) -> bool:
+    """A turn of others is for people with write permission to steer and to stop."""
+    return STANDING[view.permission] == "writer"
+
+
+def _word_of(command: Review | Retry) -> CommandWord:
     match command:
         case Review():
             return "review"
-        case Stop():
-            return "stop"
         case Retry():
             return "retry"
-        case Status():
-            return "status"
         case _:
             assert_never(command)
+
+
+def _steer(event: Mentioning, turn: str, request: str) -> list[Effect]:
+    """A mention while a turn is at work is for that turn: the model reads it before its next step."""
+    review = event if isinstance(event, ReviewCommented) else None
+    text = comments.steering(
+        event.actor.login,
+        request,
+        path=review.path if review else "",
+        hunk=review.diff_hunk if review else "",
+    )
+    return [
+        SteerTurn(key=f"{act_of(event)}:steer", turn_id=turn, author=event.actor.login, text=text),
+        _reaction(event, "eyes"),
+        _comment(event, comments.steered(turn), "steered"),
+    ]
 
 
 def _refused(event: Mentioning, view: View) -> list[Effect]:

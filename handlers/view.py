@@ -1,9 +1,11 @@
 """What a handler may look at besides the event: fetched by the worker, pinned, immutable."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from handlers.permissions import Permission
 from handlers.wishes import Ceiling, Wishes
+from harness.items import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ class PullFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnBrief:
+    """One turn of the thread, as the store has it."""
+
+    id: str
+    state: Literal["waiting", "running", "ended"]
+    """Waiting: queued behind another, or parked until something happens."""
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     bot: Bot
     permission: Permission = "none"
@@ -61,5 +76,10 @@ class View:
     config_error: str = ""
     """What is wrong with `.github/darner.yml`, told to the person who asked."""
     pull: PullFacts | None = None
-    running_turn: str | None = None
-    """Id of the thread's turn that is queued or running."""
+    turns: tuple[TurnBrief, ...] = ()
+    """The thread's, oldest first."""
+
+    @property
+    def running_turn(self) -> str | None:
+        """Id of the thread's oldest turn that has not ended."""
+        return next((turn.id for turn in self.turns if turn.state != "ended"), None)

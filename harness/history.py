@@ -72,6 +72,8 @@ class History:
         """Set while the last answer was neither a whole message nor a call."""
         self.shortfalls = 0
         """How many answers in a row fell short."""
+        self.heard = 0
+        """The number of the last steering message that is in the journal."""
         self._next_number = 0
 
     def encoded(self) -> bytes:
@@ -87,8 +89,9 @@ class History:
         """Fold in one journal entry."""
         self._next_number = max(self._next_number, _number(item.id) + 1)
         match item:
-            case UserMessage(text=text):
+            case UserMessage(text=text, heard=heard):
                 self.has_request = True
+                self.heard = max(self.heard, heard)
                 self._tell(text)
             case Notice(text=text, to_model=True):
                 self._tell(text)

@@ -59,6 +59,8 @@ class UserMessage:
 
     id: ItemId
     text: str
+    heard: int = 0
+    """A steering message's number (`Steering.number`); 0 for the briefing."""
     type: Literal["user_message"] = "user_message"
 
 

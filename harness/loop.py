@@ -183,8 +183,9 @@ class _RunningTurn:
     async def listen(self) -> None:
         """Between two steps: a request to stop, messages that came meanwhile, an answer that fell short."""
         await self.check_stop()
-        for text in await self.session.steering():
-            await self.record((Life.COMPLETED, UserMessage(id=self.history.next_id(), text=text)))
+        for said in await self.session.steering(self.history.heard):
+            message = UserMessage(id=self.history.next_id(), text=said.text, heard=said.number)
+            await self.record((Life.COMPLETED, message))
         if self.history.shortfall is None:
             return
         if self.history.shortfalls >= SHORTFALLS:

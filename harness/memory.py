@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.items import Item, Life
-from harness.protocols import Entry
+from harness.protocols import Entry, Steering
 
 
 @dataclass
@@ -39,12 +39,12 @@ class PlainSession:
     """The world of a turn that runs in the process of the person who asked: real time, no store."""
 
     show: Callable[[Life, Item], None] = ignore
-    _messages: list[str] = field(default_factory=list)
+    _messages: list[Steering] = field(default_factory=list)
     _stopped_by: str | None = None
 
     def steer(self, text: str) -> None:
         """Tell the model something before its next step."""
-        self._messages.append(text)
+        self._messages.append(Steering(len(self._messages) + 1, text))
 
     def stop(self, by: str) -> None:
         """End the turn, also in the middle of a step."""
@@ -56,9 +56,8 @@ class PlainSession:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def steering(self) -> Sequence[str]:
-        messages, self._messages = self._messages, []
-        return messages
+    async def steering(self, after: int) -> Sequence[Steering]:
+        return self._messages[after:]
 
     async def stop_requested(self) -> str | None:
         return self._stopped_by

@@ -185,6 +185,15 @@ class OwnershipLost(Exception):
     """Another worker owns this turn: stop at once, write nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What somebody says to a running turn."""
+
+    number: int
+    """Grows with every message of a turn; the journal keeps it, so that each is heard once."""
+    text: str
+
+
 class Session(Protocol):
     """The world around one running turn."""
 
@@ -194,8 +203,8 @@ class Session(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
-    async def steering(self) -> Sequence[str]:
-        """Messages for the model that came since the last call."""
+    async def steering(self, after: int) -> Sequence[Steering]:
+        """Messages for the model with numbers above `after`, in order."""
         ...
 
     async def stop_requested(self) -> str | None:

@@ -130,6 +130,21 @@ items = Table(
     Column("at", Double, nullable=False),
 )
 
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("turn", String, ForeignKey("turns.id"), nullable=False),
+    # steer: for the model before its next step; stop: the turn ends. The journal tells what was heard.
+    Column("kind", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("text", Text, nullable=False, default=""),
+    # The effect's: one comment is one message.
+    Column("key", String, nullable=False, unique=True),
+    Column("at", Double, nullable=False),
+    Index("messages_turn", "turn", "id"),
+)
+
 keys = Table(
     "keys",
     metadata,

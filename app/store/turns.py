@@ -32,6 +32,17 @@ class TurnRow:
     ended_at: float | None
 
 
+class TurnOver(Exception):
+    """The turn has ended: nothing can be said to it any more."""
+
+
+def hold_open(connection: Connection, turn: str) -> None:
+    """Keep the turn from ending until the transaction is over. Raises `TurnOver`."""
+    query = select(turns.c.status).where(turns.c.id == turn).with_for_update()
+    if connection.execute(query).scalar_one_or_none() in {None, "ended"}:
+        raise TurnOver
+
+
 def queue(
     connection: Connection, turn: str, thread: str, *, start: str, now: float, origin: int | None = None
 ) -> bool:

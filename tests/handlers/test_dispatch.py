@@ -21,6 +21,8 @@ from handlers.effects import (
     ReactionTarget,
     Requester,
     StartTurn,
+    SteerTurn,
+    StopTurn,
     Trigger,
     WriteCheckRun,
 )
@@ -33,9 +35,9 @@ from handlers.events import (
     TurnEnded,
     Unhandled,
 )
-from handlers.view import Branch, RepositoryConfig, View
+from handlers.view import Branch, RepositoryConfig, TurnBrief, View
 from handlers.wishes import Ceiling, Wishes
-from harness.items import Declined, Exhausted, Failed, Stopped, Waiting
+from harness.items import Completed, Declined, Exhausted, Failed, Stopped, Waiting
 from sandbox.base import SandboxMode
 from tests.handlers.people import (
     BASE_SHA,
@@ -177,11 +179,69 @@ def test_a_writer_on_a_forks_head_gets_a_turn_that_will_not_push_there() -> None
     assert kinds(effects) == ["start_turn", "react", "post_comment"]
 
 
-def test_a_turn_behind_another_says_so() -> None:
-    effects = dispatch(said("@darner fix it"), replace(WRITER_VIEW, running_turn="beef"))
+AT_WORK = (TurnBrief(id="beef", state="running", created_at=1_000_000.0, started_at=1_000_001.0),)
+
+
+def test_a_writers_mention_steers_the_turn_at_work() -> None:
+    """No second turn: the model at work reads it, and whoever wrote is told so."""
+    effects = dispatch(said("@darner also the docs"), replace(WRITER_VIEW, turns=AT_WORK))
+
+    [steer] = [effect for effect in effects if isinstance(effect, SteerTurn)]
+    assert (steer.turn_id, steer.author) == ("beef", "octocat")
+    assert steer.text.endswith("writes while you work:\n\nalso the docs")
+    assert kinds(effects) == ["steer_turn", "react", "post_comment"]
+    assert "turn `beef` is at work and reads this" in answer_to(effects)
+
+
+def test_an_admitted_reader_waits_behind_the_turn_at_work() -> None:
+    """Somebody else's turn is not theirs to direct: they get a turn of their own, after it."""
+    bot = replace(WRITER_VIEW.bot, admits_readers=True)
+    view = replace(WRITER_VIEW, permission="read", bot=bot, turns=AT_WORK)
+
+    effects = dispatch(said("@darner explain it"), view)
 
     assert "Another turn (`beef`) is at work" in answer_to(effects)
-    assert turn_of(effects).request == "fix it"
+    assert turn_of(effects).mode is SandboxMode.READ_ONLY
+
+
+def test_stop_ends_the_turn_at_work() -> None:
+    effects = dispatch(said("@darner stop"), replace(WRITER_VIEW, turns=AT_WORK))
+
+    [stop] = [effect for effect in effects if isinstance(effect, StopTurn)]
+    assert (stop.turn_id, stop.author) == ("beef", "octocat")
+    assert kinds(effects) == ["stop_turn", "react"]
+
+
+def test_stop_with_nothing_at_work_says_so() -> None:
+    effects = dispatch(said("@darner stop"), WRITER_VIEW)
+
+    assert "Nothing is at work in this conversation." in answer_to(effects)
+
+
+@pytest.mark.parametrize("words", ["stop", "also the docs"])
+def test_a_stranger_neither_stops_nor_steers(words: str) -> None:
+    """The turn at work hears nothing of it."""
+    effects = dispatch(said(f"@darner {words}"), replace(WRITER_VIEW, permission="read", turns=AT_WORK))
+
+    assert kinds(effects) == ["ignore", "react"]
+
+
+def test_status_tells_the_turns_newest_first() -> None:
+    ended = TurnBrief(
+        id="cafe",
+        state="ended",
+        created_at=999_000.0,
+        started_at=999_001.0,
+        ended_at=999_091.0,
+        outcome=Completed("Done."),
+    )
+
+    effects = dispatch(said("@darner status"), replace(WRITER_VIEW, turns=(ended, *AT_WORK)))
+
+    assert answer_to(effects).splitlines()[2:] == [
+        "| `beef` | ⏳ at work | 1970-01-12 13:46 UTC |  |",
+        "| `cafe` | ✅ done | 1970-01-12 13:30 UTC | 1 min 30 s |",
+    ]
 
 
 def test_the_same_event_always_gives_the_same_effects_with_keys_of_their_own() -> None:
@@ -199,9 +259,9 @@ def test_the_same_event_always_gives_the_same_effects_with_keys_of_their_own() -
         ("", "confused", "You named me, and that was all"),
         ("hlep", "confused", "Did you mean `@darner help`?"),
         ("review", "confused", "I understand `review`, but I cannot do it yet."),
-        ("stop", "confused", "I understand `stop`, but I cannot do it yet."),
+        ("stop", "confused", "Nothing is at work in this conversation."),
         ("retry", "confused", "I understand `retry`, but I cannot do it yet."),
-        ("status", "confused", "I understand `status`, but I cannot do it yet."),
+        ("status", "+1", "I have not worked in this conversation yet."),
     ],
 )
 def test_every_command_is_answered(words: str, reaction: str, told: str) -> None:
@@ -558,14 +618,14 @@ def test_a_forks_result_comes_as_a_patch() -> None:
     assert "```diff\n--- a/x" in answer_to(effects)
 
 
-def test_a_stopped_turn_on_a_fork_shows_no_patch() -> None:
+def test_a_stopped_turn_shows_its_work_and_publishes_nothing() -> None:
     start = replace(start_on_pull(), is_fork=True)
     event = replace(ended(start, FIX, outcome=Stopped("octocat")), patch="--- a/x\n+++ b/x\n+y\n")
 
     body = answer_to(dispatch(event, replace(WRITER_VIEW, pull=FORK_PULL)))
 
     assert "Nothing was published." in body
-    assert "+++ b/x" not in body
+    assert "+++ b/x" in body
 
 
 def test_a_failed_turn_on_a_pull_request_completes_its_check_without_blocking_a_merge() -> None:

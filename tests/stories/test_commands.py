@@ -15,9 +15,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
         ("@darner", "You named me, and that was all. What shall I do?", "confused"),
         ("@darner reveiw", "I do not know the command `reveiw`. Did you mean `@darner review`?", "confused"),
         ("@darner review", "I understand `review`, but I cannot do it yet.", "confused"),
-        ("@darner stop", "I understand `stop`, but I cannot do it yet.", "confused"),
+        ("@darner stop", "Nothing is at work in this conversation.", "confused"),
+        ("@darner status", "I have not worked in this conversation yet.", "+1"),
     ],
-    ids=["help", "nothing", "typo", "review", "stop"],
+    ids=["help", "nothing", "typo", "review", "stop", "status"],
 )
 async def test_a_command_is_answered_at_once(world: World, text: str, answer: str, reaction: str) -> None:
     """Commands and slips get one comment and one reaction, and start no turn."""

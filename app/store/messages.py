@@ -1,0 +1,51 @@
+"""What people say to a turn that has not ended: stored with the decision, read between two steps."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from app.store.database import insert_new
+from app.store.schema import messages
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    number: int
+    author: str
+    text: str
+
+
+def steer(connection: Connection, turn: str, *, author: str, text: str, key: str, now: float) -> None:
+    """For the model, before its next step. The same `key` again says nothing new."""
+    _put(connection, turn=turn, kind="steer", author=author, text=text, key=key, at=now)
+
+
+def stop(connection: Connection, turn: str, *, author: str, key: str, now: float) -> None:
+    """The turn is to end now."""
+    _put(connection, turn=turn, kind="stop", author=author, text="", key=key, at=now)
+
+
+def steering(connection: Connection, turn: str, *, after: int) -> list[Message]:
+    """What the model has not been told, oldest first: `after` is the last number that it was."""
+    query = (
+        select(messages.c.id, messages.c.author, messages.c.text)
+        .where(messages.c.turn == turn, messages.c.kind == "steer", messages.c.id > after)
+        .order_by(messages.c.id)
+    )
+    return [Message(row.id, row.author, row.text) for row in connection.execute(query)]
+
+
+def stopped_by(connection: Connection, turn: str) -> str | None:
+    """Who asked first that the turn end."""
+    query = (
+        select(messages.c.author)
+        .where(messages.c.turn == turn, messages.c.kind == "stop")
+        .order_by(messages.c.id)
+        .limit(1)
+    )
+    author: str | None = connection.execute(query).scalar_one_or_none()
+    return author
+
+
+def _put(connection: Connection, **values: object) -> None:
+    connection.execute(insert_new(connection.dialect.name, messages, "key"), values)
