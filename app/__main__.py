@@ -15,6 +15,7 @@ from app.cli.policy import policy
 from app.cli.rules import rules
 from app.cli.sandbox import sandbox
 from app.cli.serve import serve
+from app.cli.threads import threads
 from app.cli.why import why
 
 cli: Final = typer.Typer(
@@ -35,6 +36,7 @@ cli.command("sandbox", context_settings={"allow_interspersed_args": False})(sand
 cli.command("doctor")(doctor)
 cli.command("policy")(policy)
 cli.add_typer(rules, name="rules")
+cli.add_typer(threads)
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """Who Darner is towards the forge: a personal token, or an App that mints a token for each repository."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -32,6 +34,8 @@ TURN_PERMISSIONS: Final = {
     "metadata": "read",
     "pull_requests": "write",
 }
+_PAGE: Final = 100
+_MOST_PAGES: Final = 10
 PUSH_PERMISSIONS: Final = {"contents": "write", "metadata": "read"}
 
 
@@ -43,6 +47,17 @@ class Identity:
     login: str
     slug: str
     """The App's slug; empty for a personal token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One try of the forge to deliver a webhook."""
+
+    id: int
+    guid: str
+    was_taken: bool
+    at: float
+    """Seconds since the epoch."""
 
 
 class Tokens(Protocol):
@@ -76,6 +91,14 @@ class Tokens(Protocol):
         """Every token that was handed out and still works: what must not appear in any text."""
         ...
 
+    def sent(self, *, since: float) -> list[Sent]:
+        """What the forge tried to deliver to our webhook, newest first; nothing for a personal token."""
+        ...
+
+    def send_again(self, delivery: int) -> None:
+        """Have it delivered once more."""
+        ...
+
 
 class PersonalToken:
     """`DARNER_GITHUB_TOKEN`: one token for everything; it cannot be narrowed."""
@@ -107,6 +130,15 @@ class PersonalToken:
 
     def live(self) -> tuple[str, ...]:
         return (self._token.get_secret_value(),)
+
+    def sent(self, *, since: float) -> list[Sent]:
+        """A repository's hooks are its administrators': a personal token need not be one's."""
+        del since
+        return []
+
+    def send_again(self, delivery: int) -> None:
+        """Never asked for: nothing was `sent`."""
+        raise AssertionError(f"delivery {delivery} is not ours")
 
 
 class MintedToken(BaseModel):
@@ -181,6 +213,23 @@ class AppTokens:
         with self._lock:
             return (*(held.token.get_secret_value() for held in self._held.values()), *self._pushing)
 
+    def sent(self, *, since: float) -> list[Sent]:
+        """https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook"""
+        found: list[Sent] = []
+        path = f"/app/hook/deliveries?per_page={_PAGE}"
+        for _ in range(_MOST_PAGES):
+            headers, page = _answer(self._api_url, self._auth, "GET", path)
+            found += [_sent(row) for row in page]
+            following = next_page(headers.get("link", ""))
+            if following is None or (found and found[-1].at < since):
+                break
+            path = following
+        return [sent for sent in found if sent.at >= since]
+
+    def send_again(self, delivery: int) -> None:
+        """https://docs.github.com/en/rest/apps/webhooks#redeliver-a-delivery-for-an-app-webhook"""
+        self._ask("POST", f"/app/hook/deliveries/{delivery}/attempts")
+
     def _mint_for_turn(self, installation: int, repository: int) -> MintedToken:
         try:
             return self._mint(installation, repository, TURN_PERMISSIONS)
@@ -236,12 +285,33 @@ def _known(installation: int | None) -> int:
     return installation
 
 
+def _sent(row: dict[str, Any]) -> Sent:
+    at = datetime.fromisoformat(row["delivered_at"]).timestamp()
+    return Sent(row["id"], row["guid"], 200 <= row["status_code"] < 400, at)
+
+
+def next_page(link: str) -> str | None:
+    """The address that a `Link` header names for the next page.
+
+    https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
+    """
+    found = re.search(r'<([^>]+)>;\s*rel="next"', link)
+    return found[1] if found else None
+
+
 def _ask(
     api_url: str, auth: Auth.Auth | None, verb: str, path: str, body: dict[str, Any] | None = None
 ) -> Any:
+    return _answer(api_url, auth, verb, path, body)[1]
+
+
+def _answer(
+    api_url: str, auth: Auth.Auth | None, verb: str, path: str, body: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], Any]:
+    """Headers and body."""
     try:
         with _client(api_url, auth) as client:
-            return client.requester.requestJsonAndCheck(verb, path, input=body)[1]
+            return client.requester.requestJsonAndCheck(verb, path, input=body)
     except RAISED as error:
         raise forge_error(error) from error
 

@@ -22,6 +22,7 @@ from app.http import Part, Probe, create_app
 from app.intake import Intake
 from app.metrics import render_metrics
 from app.mirrors import Mirrors
+from app.missed import Missed
 from app.perform import Performer
 from app.progress import Progress, Watcher
 from app.settings import Settings, SettingsRefused
@@ -114,6 +115,8 @@ class Server:
                 {Queue.EVENTS: self._once_known(events.drive), Queue.TURNS: self._once_known(turns.drive)},
                 backlog=self._backlog,
             )
+            watching = asyncio.create_task(self._watch_for_missed())
+            stack.push_async_callback(_end, watching)
             log.info("server.started", extra={"fields": {"bot": self.bot.login, "mention": self.bot.mention}})
             yield
 
@@ -185,6 +188,10 @@ class Server:
             self.bot = replace(self.bot, id=identity.id, login=identity.login, mention=mention)
             self._known.set()
             return
+
+    async def _watch_for_missed(self) -> None:
+        await self._known.wait()
+        await Missed(self.database, self._tokens).watch()
 
     def secrets(self) -> Sequence[str]:
         """Every live secret: what no text may hold."""

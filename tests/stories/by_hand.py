@@ -6,14 +6,15 @@ import re
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx2
 import orjson
+import psycopg
 
 from demo import model as scripted
 from demo.forge.person import Person, Pull, Said, signed_in
@@ -39,15 +40,29 @@ class House:
     settings: dict[str, str]
     """The server's whole environment."""
     port: int
+    program: str = "app"
+    """The module that is `darner`."""
     _server: asyncio.subprocess.Process | None = field(default=None)
 
     async def serve(self) -> None:
         """`darner serve`; returns when it is ready for work."""
-        self._server = await _darner("serve", environment=self.settings, log=self.home / "serve.log")
+        self._server = await _darner(
+            "serve", environment=self.settings, log=self.home / "serve.log", program=self.program
+        )
         async with httpx2.AsyncClient() as client:
             await _answers(
                 client, f"http://127.0.0.1:{self.port}/readyz", self._server, self.home / "serve.log"
             )
+
+    @property
+    def has_died(self) -> bool:
+        """Whether the server is gone without having been stopped."""
+        return self._server is not None and self._server.returncode is not None
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send the server a signal that it lives on with."""
+        if self._server is not None:
+            self._server.send_signal(number)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self._server is None:
@@ -97,8 +112,16 @@ class House:
 
     def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         """What the server's database says."""
-        with closing(sqlite3.connect(self.data / "darner.db")) as connection:
-            return connection.execute(query, arguments).fetchall()
+        with closing(self._connected()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(query, arguments)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
+
+    def _connected(self) -> Any:
+        if url := self.settings.get("DARNER_DATABASE_URL"):
+            return psycopg.connect(url.replace("+psycopg", ""), cursor_factory=_Questioning)
+        return sqlite3.connect(self.data / "darner.db")
 
     def journal(self, turn: str) -> list[dict[str, Any]]:
         """The completed items of a turn, oldest first."""
@@ -106,9 +129,18 @@ class House:
         return [orjson.loads(body) for (body,) in self.rows(query, turn)]
 
 
+class _Questioning(psycopg.Cursor[Any]):
+    """Takes SQLite's question marks."""
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
+        return super().execute(query.replace("?", "%s"), *arguments, **options)
+
+
 @asynccontextmanager
-async def opened(home: Path) -> AsyncIterator[House]:
-    """`darner forge` and `darner serve`, until the block ends."""
+async def opened(
+    home: Path, *, program: str = "app", extra: Mapping[str, str] | None = None
+) -> AsyncIterator[House]:
+    """`darner forge` and `darner serve`, until the block ends; `extra` is added to the server's settings."""
     async with AsyncExitStack() as stack:
         model = scripted.create_app(SESSIONS)
         model_url = await stack.enter_async_context(scripted.serve(model))
@@ -139,18 +171,21 @@ async def opened(home: Path) -> AsyncIterator[House]:
             "DARNER_PORT": str(port),
             "OPENAI_BASE_URL": f"{model_url}/v1",
             "OPENAI_API_KEY": API_KEY,
+            **(extra or {}),
         }
-        house = House(home, forge_url, tokens, maya, model, settings, port)
+        house = House(home, forge_url, tokens, maya, model, settings, port, program)
         stack.push_async_callback(house.stop)
         await house.serve()
         yield house
 
 
-async def _darner(*arguments: str, environment: dict[str, str], log: Path) -> asyncio.subprocess.Process:
+async def _darner(
+    *arguments: str, environment: dict[str, str], log: Path, program: str = "app"
+) -> asyncio.subprocess.Process:
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "app", *arguments),
+            *("-m", program, *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -1,6 +1,7 @@
 """Started by hand: the commands of the manual, in processes of their own, killed and started again."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 
@@ -8,9 +9,10 @@ import pytest
 import pytest_asyncio
 
 from demo.model import ScriptedCall, Turn
+from tests.cli.program import run_darner
 from tests.stories.by_hand import API_KEY, PLANTED, REPOSITORY, WEBHOOK_SECRET, House, opened
 from tests.stories.sessions import runs, says, session
-from tests.stories.world import BOT
+from tests.stories.world import BOT, PATIENCE_SECONDS, POLL_SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -68,6 +70,33 @@ async def test_a_killed_server_goes_on_where_it_was(house: House) -> None:
     assert [item["command"].split()[1] for item in commands] == ["one", "two", "three"]
     assert "interrupted" in str(commands[1])
     assert len(await house.bot_comments(issue)) == 2
+
+
+async def test_the_operator_directs_a_turn_from_the_command_line(house: House) -> None:
+    """`darner threads`: what is at work is shown, told something and stopped, and says by whom."""
+    house.model.teach(
+        session("wind wool", runs("touch winding; sleep 2"), *[runs("sleep 60")] * 6, says("Wound."))
+    )
+    issue = await house.opens_issue("Winding", "@darner wind wool")
+    await house.writes("winding", "")
+    listed = await run_darner("threads", "list", "--json", settings=house.settings)
+    [thread] = [row["thread"] for row in json.loads(listed.stdout) if row["number"] == issue]
+
+    steered = await run_darner("threads", "steer", thread, "wind it twice", settings=house.settings)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (
+            "wind it twice"
+            not in (await run_darner("threads", "show", thread, settings=house.settings)).stdout
+        ):
+            await asyncio.sleep(POLL_SECONDS)
+    stopped = await run_darner("threads", "stop", thread, settings=house.settings)
+    final = await house.final_comment(issue)
+
+    assert "reads it before its next step" in steered.stdout
+    assert "ends within seconds" in stopped.stdout
+    assert final.startswith("🛑 **Stopped by the operator**")
+    again = await run_darner("threads", "stop", thread, settings=house.settings)
+    assert (again.exit_status, "Nothing is at work" in again.stderr) == (1, True)
 
 
 async def test_a_forge_that_is_ill_when_the_server_starts_costs_it_a_moment(house: House) -> None:

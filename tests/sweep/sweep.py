@@ -1,0 +1,157 @@
+"""Kills the server before each step of a turn, starts it again, and looks for what is lost or doubled."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.stories.by_hand import REPOSITORY, House, opened
+from tests.stories.sessions import runs, says, session
+from tests.stories.world import BOT, POLL_SECONDS
+
+PATIENCE_SECONDS: Final = 90.0
+TALLY: Final = session(
+    "keep the tally",
+    runs("echo one >> tally.txt"),
+    runs("echo two >> tally.txt"),
+    says("Counted."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One turn, from the issue to its end, with or without a death in between."""
+
+    point: int
+    died_before: str | None
+    """The kind of step; None when the turn was over before the point came."""
+    steps: tuple[str, ...]
+    faults: tuple[str, ...]
+    """What an observer of the forge, or of the database, finds wrong."""
+
+
+class Sweep:
+    """One forge, one home, and a server that is killed and started again."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._asked = Path(house.settings["DARNER_SWEEP"])
+
+    async def run(self, point: int) -> Ran:
+        """A turn with a death before its `point`-th step; 0 is never."""
+        house = self._house
+        self._asked.write_text(str(point))
+        seen = self._asked.with_suffix(".seen")
+        seen.unlink(missing_ok=True)
+        house.tell(signal.SIGUSR1)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not seen.exists():
+                await asyncio.sleep(POLL_SECONDS)
+        issue = await house.opens_issue(f"Tally {point}", "@darner keep the tally")
+        died_before = None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await self._is_over(issue):
+                if house.has_died:
+                    died_before = seen.read_text().splitlines()[-1]
+                    await house.serve()
+                    if self._thread(issue) is None:
+                        return await self._not_taken(point, issue, seen.read_text())
+                await asyncio.sleep(POLL_SECONDS)
+        steps = tuple(seen.read_text().splitlines())
+        if house.has_died:
+            died_before = steps[-1]
+            await house.serve()
+        return Ran(point, died_before, steps, tuple([fault async for fault in self._faults(issue)]))
+
+    async def _not_taken(self, point: int, issue: int, seen: str) -> Ran:
+        """The webhook was never acknowledged: it is the forge's to send again, and nothing was done."""
+        steps = tuple(seen.splitlines())
+        said = await self._house.bot_comments(issue)
+        faults = ("said something about a webhook that was not taken",) if said else ()
+        return Ran(point, f"{steps[-1]} that takes the webhook", steps, faults)
+
+    async def _is_over(self, issue: int) -> bool:
+        """Whether a turn for the issue has ended and nothing is left to be done."""
+        if self._house.has_died:
+            return False
+        thread = self._thread(issue)
+        if thread is None:
+            return False
+        # One statement, one moment: what is done makes new things to do.
+        [(waiting,)] = self._house.rows(
+            "SELECT (SELECT count(*) FROM turns WHERE thread = ? AND status != 'ended')"
+            " + (SELECT count(*) FROM inbox WHERE thread = ? AND state = 'pending')"
+            " + (SELECT count(*) FROM effects WHERE thread = ? AND state = 'pending')",
+            *(thread, thread, thread),
+        )
+        return int(waiting) == 0
+
+    async def _faults(self, issue: int) -> AsyncIterator[str]:
+        """Each broken promise, in words."""
+        house = self._house
+        said = [comment.body for comment in await house.bot_comments(issue)]
+        if len(said) != 2 or not all(body.startswith("✅ **Done**") for body in said):
+            yield f"comments: {[body[:30] for body in said]}"
+        reactions = await house.maya.subject_reactions(REPOSITORY, issue)
+        if reactions != ["eyes"]:
+            yield f"reactions: {reactions}"
+        pulls = await house.pulls_for(issue)
+        if [(pull.author, pull.is_draft) for pull in pulls] != [(BOT, True)]:
+            yield f"pull requests: {pulls}"
+        else:
+            tally = await house.maya.file(REPOSITORY, "tally.txt", ref=pulls[0].head_ref)
+            for fault in self._faults_of_journal(issue, tally):
+                yield fault
+        left = [path.name for path in house.data.glob("checkouts/*")]
+        if left:
+            yield f"checkouts left behind: {left}"
+
+    def _faults_of_journal(self, issue: int, tally: str) -> Sequence[str]:
+        thread = self._thread(issue)
+        rows = self._house.rows("SELECT id, usage FROM turns WHERE thread = ?", thread)
+        if len(rows) != 1:
+            return [f"turns: {rows}"]
+        [(turn, usage)] = rows
+        faults = []
+        items = self._house.rows("SELECT item, life, type, body FROM items WHERE turn = ?", turn)
+        calls = _completed(items, "model_call")
+        spent = [(call["usage"]["input_tokens"], call["usage"]["output_tokens"]) for call in calls]
+        counted = f"{sum(tokens for tokens, _ in spent)} {sum(tokens for _, tokens in spent)}"
+        if counted != usage:
+            faults.append(f"usage: {usage} stored, {counted} in the journal")
+        if len(calls) != len(TALLY.turns):
+            faults.append(f"model calls in the journal: {len(calls)}")
+        started = [item for item, life, kind, _ in items if (life, kind) == ("started", "command_execution")]
+        commands = _completed(items, "command_execution")
+        if sorted(started) != sorted(command["id"] for command in commands):
+            faults.append(f"calls without one end each: {started}")
+        for command in commands:
+            word = command["command"].split()[1]
+            times = tally.splitlines().count(word)
+            was_seen = command["status"] == "completed"
+            if times > 1 or (was_seen and times != 1):
+                faults.append(f"`{word}` was counted {times} times, status {command['status']}")
+        return faults
+
+    def _thread(self, issue: int) -> str | None:
+        found = self._house.rows("SELECT id FROM threads WHERE number = ?", issue)
+        return found[0][0] if found else None
+
+
+def _completed(items: Sequence[tuple[Any, ...]], kind: str) -> list[dict[str, Any]]:
+    return [json.loads(body) for _, life, type_, body in items if (life, type_) == ("completed", kind)]
+
+
+@asynccontextmanager
+async def sweeping(home: Path, *, database_url: str = "") -> AsyncIterator[Sweep]:
+    """A house to sweep in, until the block ends."""
+    extra = {"DARNER_SWEEP": str(home / "kill-before")}
+    if database_url:
+        extra["DARNER_DATABASE_URL"] = database_url
+    async with opened(home, program="tests.sweep.server", extra=extra) as house:
+        house.model.teach(TALLY)
+        yield Sweep(house)
