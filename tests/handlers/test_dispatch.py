@@ -195,7 +195,7 @@ def test_a_writers_mention_steers_the_turn_at_work() -> None:
 
 def test_an_admitted_reader_waits_behind_the_turn_at_work() -> None:
     """Somebody else's turn is not theirs to direct: they get a turn of their own, after it."""
-    bot = replace(WRITER_VIEW.bot, admits_readers=True)
+    bot = replace(WRITER_VIEW.bot, ceiling=replace(WRITER_VIEW.bot.ceiling, admits_readers=True))
     view = replace(WRITER_VIEW, permission="read", bot=bot, turns=AT_WORK)
 
     effects = dispatch(said("@darner explain it"), view)
