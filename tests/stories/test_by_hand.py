@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from alembic import command
+from alembic.config import Config
 
+from app.store.database import MIGRATIONS, engine_for
 from demo.model import ScriptedCall, Turn
 from tests.cli.program import run_darner
 from tests.stories.by_hand import API_KEY, PLANTED, REPOSITORY, WEBHOOK_SECRET, House, opened
@@ -70,6 +73,42 @@ async def test_a_killed_server_goes_on_where_it_was(house: House) -> None:
     assert [item["command"].split()[1] for item in commands] == ["one", "two", "three"]
     assert "interrupted" in str(commands[1])
     assert len(await house.bot_comments(issue)) == 2
+
+
+async def test_a_database_of_the_version_before_goes_on(house: House) -> None:
+    """A new version takes up what the old one left: ended turns are shown, the one that ran is finished."""
+    house.model.teach(
+        session(
+            "count the rows",
+            runs("echo one >> rows.txt"),
+            runs("echo two >> rows.txt && sleep 50"),
+            runs("echo three >> rows.txt"),
+            says("Counted."),
+        )
+    )
+    issue = await house.opens_issue("Rows", "@darner count the rows")
+    await house.writes("rows.txt", "one\ntwo\n")
+    await house.stop(signal.SIGKILL)
+    [(before,)] = house.rows("SELECT id FROM turns WHERE status != 'ended'")
+    ended = house.rows("SELECT id, outcome FROM turns WHERE status = 'ended' ORDER BY id")
+    await asyncio.to_thread(_one_version_back, house)
+
+    await house.serve()
+    final = await house.final_comment(issue)
+
+    assert final.startswith("✅ **Done**")
+    assert f"Turn `{before}`" in final
+    assert house.rows("SELECT id, outcome FROM turns WHERE id != ? ORDER BY id", before) == ended
+
+
+def _one_version_back(house: House) -> None:
+    """The tables as the migration before the newest left them; what they held stays."""
+    engine = engine_for(f"sqlite:///{house.data / 'darner.db'}")
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.downgrade(config, "-1")
+    engine.dispose()
 
 
 async def test_the_operator_directs_a_turn_from_the_command_line(house: House) -> None:
