@@ -24,7 +24,7 @@ from sandbox import syscalls
 from sandbox.base import Check, Command, EndReason, Policy, SandboxMode, SandboxUnavailable, Workspace
 from sandbox.container_command import ContainerProcess, Surroundings, launched
 from sandbox.container_doctor import CONTAINER_INVARIANTS, engine_checks
-from sandbox.container_engine import SECONDS_TO_BUILD, Engine, EngineRefused, closing
+from sandbox.container_engine import SECONDS, Engine, EngineRefused, closing
 from sandbox.container_layout import (
     container_settings,
     environment_of,
@@ -73,6 +73,7 @@ class DockerDriver:
         state: Path | None = None,
         extra_read_only: tuple[Path, ...] = (),
         sandbox_uid: int = DEFAULT_SANDBOX_UID,
+        seconds: float = SECONDS,
         resolve: Resolve | None = None,
     ) -> None:
         if sandbox_uid == 0:
@@ -83,6 +84,7 @@ class DockerDriver:
         self._state = state
         self._extra_read_only = extra_read_only
         self._sandbox_uid = sandbox_uid
+        self._seconds = seconds
         self._resolve = resolve
         self._prepared: _Prepared | None = None
         self._swept = -_SECONDS_BETWEEN_SWEEPS
@@ -144,7 +146,7 @@ class DockerDriver:
         async with self._preparing:
             if self._prepared is None:
                 owner = await asyncio.to_thread(Ownership, self._state)
-                self._prepared = _Prepared(Engine(self._address), owner)
+                self._prepared = _Prepared(Engine(self._address, seconds=self._seconds), owner)
             if time.monotonic() - self._swept > _SECONDS_BETWEEN_SWEEPS:
                 await self._prepared.ownership.sweep(self._prepared.engine)
                 self._swept = time.monotonic()
@@ -344,12 +346,10 @@ async def _running(ground: _Ground) -> AsyncIterator[_Container]:
     name = f"darner-{secrets.token_hex(8)}"
     async with AsyncExitStack() as stack:
         stack.push_async_callback(remove, engine, name)
-        await engine.ask(
-            lambda api: api.create_container_from_config(settings, name), seconds=SECONDS_TO_BUILD
-        )
+        await engine.ask(lambda api: api.create_container_from_config(settings, name), takes_long=True)
         # Before the start: should the service die now, so will the container.
         await stack.enter_async_context(closing(await engine.attach(name)))
-        await engine.ask(lambda api: api.start(name), seconds=SECONDS_TO_BUILD)
+        await engine.ask(lambda api: api.start(name), takes_long=True)
         found = await engine.ask(lambda api: api.inspect_container(name))
         first: int = found["State"]["Pid"]
         group = ControlGroup.of(first, found["Id"])

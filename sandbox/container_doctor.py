@@ -7,8 +7,6 @@ from sandbox.base import Check, SandboxUnavailable
 from sandbox.container_engine import Engine, EngineRefused
 from sandbox.doctor import INVARIANTS
 
-_SECONDS: Final = 10.0
-
 # What is seen differently in a container.
 _OTHERWISE: Final = {
     "commands run as an ordinary user": '[ "$(id -u)" != 0 ] && [ "$(id -un):$(id -gn)" = agent:agent ]',
@@ -34,7 +32,7 @@ _BOUNDS: Final = {
 async def engine_checks(engine: Engine, *, runtime: str, ends_alone: bool) -> tuple[Check, ...]:
     """Whether the Engine answers, and what it can bound."""
     try:
-        facts: dict[str, Any] = await engine.ask(lambda api: api.info(), seconds=_SECONDS)
+        facts: dict[str, Any] = await engine.ask(lambda api: api.info())
     except SandboxUnavailable as error:
         return (Check("Docker Engine", "failed", error.reason, error.remedy),)
     except EngineRefused as error:

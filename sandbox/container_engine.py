@@ -7,6 +7,8 @@ https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Exec/operation/E
 
 import asyncio
 import json
+import socket
+import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,10 +21,10 @@ from sandbox.base import SandboxUnavailable
 
 LOCAL: Final = "unix:///var/run/docker.sock"
 SECONDS: Final = 30.0
-"""For what an Engine answers at once; asked again by many turns on a busy machine it takes a while."""
-SECONDS_TO_BUILD: Final = 120.0
-"""For creating, starting and removing a container."""
+"""For what an Engine answers at once, when many turns of a busy machine ask."""
 
+_TIMES_TO_BUILD: Final = 4
+"""As long for creating, starting and removing a container."""
 _THREADS: Final = 16
 _LONGEST_HEAD: Final = 1 << 16
 _FRAME_HEAD: Final = 8
@@ -73,7 +75,8 @@ class Stream:
 class Engine:
     """One Engine, by the address of its socket. Raises `SandboxUnavailable` where that is not a local one."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self.address = address or LOCAL
         if not self.address.startswith("unix://"):
             raise SandboxUnavailable(
@@ -84,12 +87,14 @@ class Engine:
         self._path = self.address.removeprefix("unix://")
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
         self._clients: dict[float, Any] = {}
+        weakref.finalize(self, _close, self._clients)
 
-    async def ask(self, question: Callable[[Any], _Answer], *, seconds: float = SECONDS) -> _Answer:
+    async def ask(self, question: Callable[[Any], _Answer], *, takes_long: bool = False) -> _Answer:
         """Ask by a call of docker-py's `APIClient`, and wait for its end, through cancellation too.
 
         Raises `EngineRefused`, and `SandboxUnavailable` when no answer comes.
         """
+        seconds = self._seconds * _TIMES_TO_BUILD if takes_long else self._seconds
         asked = asyncio.get_running_loop().run_in_executor(self._threads, self._asked, question, seconds)
         return await finished(asked)
 
@@ -106,16 +111,20 @@ class Engine:
         try:
             client = self._clients.get(seconds)
             if client is None:
+                # docker-py forgets to close a socket that cannot be connected.
+                with socket.socket(socket.AF_UNIX) as tried:
+                    tried.connect(self._path)
                 client = docker.APIClient(
                     base_url=self.address, version="auto", timeout=seconds, max_pool_size=_THREADS
                 )
                 self._clients[seconds] = client
             return question(client)
         except APIError as error:
-            status = error.status_code or 0
-            raise EngineRefused(status, str(error.explanation or error)) from error
+            failure: Exception = EngineRefused(error.status_code or 0, str(error.explanation or error))
         except (DockerException, OSError) as error:
-            raise self._silent(error) from error
+            failure = self._silent(error)
+        # Not from inside: docker-py's error would keep its connection open for as long as ours is kept.
+        raise failure
 
     def _silent(self, error: Exception) -> SandboxUnavailable:
         return SandboxUnavailable(
@@ -126,7 +135,7 @@ class Engine:
 
     async def _switched(self, path: str, body: bytes, *, is_framed: bool) -> Stream:
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self._seconds):
                 reader, writer = await asyncio.open_unix_connection(self._path, limit=_LONGEST_HEAD)
                 try:
                     await _switch(reader, writer, path, body)
@@ -136,6 +145,11 @@ class Engine:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise self._silent(error) from error
         return Stream(reader, writer, is_framed=is_framed)
+
+
+def _close(clients: dict[float, Any]) -> None:
+    for client in clients.values():
+        client.close()
 
 
 async def _switch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.container_engine import SECONDS_TO_BUILD, Engine, EngineRefused
+from sandbox.container_engine import Engine, EngineRefused
 from sandbox.filelock import is_taken
 
 INSTALLATION: Final = "io.darner.installation"
@@ -67,16 +67,14 @@ class Ownership:
 async def remove(engine: Engine, container: str) -> None:
     """Kill what runs in it and remove it. Nothing of it is left when this returns."""
     try:
-        await engine.ask(
-            lambda api: api.remove_container(container, force=True, v=True), seconds=SECONDS_TO_BUILD
-        )
+        await engine.ask(lambda api: api.remove_container(container, force=True, v=True), takes_long=True)
     except EngineRefused as error:
         if error.status not in _GONE:
             raise
         with suppress(EngineRefused):
             await engine.ask(
-                lambda api: api.wait(container, condition="removed", timeout=SECONDS_TO_BUILD),
-                seconds=SECONDS_TO_BUILD,
+                lambda api: api.wait(container, condition="removed"),
+                takes_long=True,
             )
 
 

@@ -550,19 +550,27 @@ async def test_bad_words_and_directories_are_refused(driver: DockerDriver, works
 
 
 @pytest.mark.parametrize(
-    ("policy", "change", "reason"),
+    ("policy", "reason"),
     [
-        (Policy(SandboxMode.FULL_ACCESS), {}, "danger-full-access"),
-        (replace(WRITE, image="no-such-image:1"), {}, r"no image no-such-image:1.*docker pull"),
-        (WRITE, {"layers": Layers((), Path("/x"), Path("/y"))}, "layers"),
+        (Policy(SandboxMode.FULL_ACCESS), "danger-full-access"),
+        (replace(WRITE, image="no-such-image:1"), r"no image no-such-image:1.*docker pull"),
     ],
 )
 async def test_what_cannot_be_had_is_refused_with_the_remedy(
-    driver: DockerDriver, workspace: Workspace, policy: Policy, change: dict[str, Layers], reason: str
+    driver: DockerDriver, workspace: Workspace, policy: Policy, reason: str
 ) -> None:
     """Never less than asked for."""
     with pytest.raises(SandboxUnavailable, match=reason):
-        async with driver.open(replace(workspace, **change), policy):
+        async with driver.open(workspace, policy):
+            pytest.fail("opened")
+
+
+async def test_layers_are_refused(driver: DockerDriver, workspace: Workspace, tmp_path: Path) -> None:
+    """As the driver says beforehand."""
+    assert not await driver.can_layer(tmp_path)
+    layered = replace(workspace, layers=Layers((tmp_path,), tmp_path / "upper", tmp_path / "work"))
+    with pytest.raises(SandboxUnavailable, match="layers"):
+        async with driver.open(layered, WRITE):
             pytest.fail("opened")
 
 
