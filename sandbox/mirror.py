@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -106,6 +107,15 @@ _CONFIG: Final = """\
 \tzeroPaddedFilemode = ignore
 \tzeroPaddedDate = ignore
 """
+_PASSING: Final = "darner-passing-"
+"""What is needed for a moment only: here, where the next start finds what a killed process left."""
+_FRESH: Final = ".new-"
+_OLD: Final = 3600.0
+_MANY_PACKS: Final = 20
+_MANY_LOOSE: Final = 27
+"""Objects in one of 256 directories, and so 6,900 in all: https://git-scm.com/docs/git-gc, `gc.auto`."""
+_MANY_REFS: Final = 500
+_UPKEEP: Final = 1800.0
 _SHA: Final = re.compile(r"[0-9a-f]{40}")
 # Narrower than git-check-ref-format(1): no name that a shell, an option parser or a refspec could misread.
 _REF: Final = re.compile(r"[^\W_][^\s~^:?*\[\\\x00-\x20\x7f-\x9f]*")
@@ -136,6 +146,7 @@ class Mirror:
         self._git = Git(directory, tuple(protocols))
         self._reader = ObjectReader(self._git)
         self._writing = asyncio.Lock()
+        self._is_swept = False
         self._listings: dict[tuple[str, frozenset[str]], tuple[str, ...]] = {}
 
     @property
@@ -155,6 +166,9 @@ class Mirror:
         if not await asyncio.to_thread((self.directory / "HEAD").exists):
             await self._create()
         await asyncio.to_thread(self._write_settings)
+        if not self._is_swept:
+            self._is_swept = True
+            await asyncio.to_thread(self._sweep)
 
     async def fetch(self, remote: Remote, *refs_or_shas: str) -> None:
         """Get commits by SHA and refs by name (a bare name is a branch), kept below `refs/darner/`.
@@ -182,6 +196,26 @@ class Mirror:
                     limit=_SMALL,
                     seconds=_NETWORK,
                 )
+
+    async def maintain(self) -> bool:
+        """Pack what many fetches left, if there is so much that it makes git slow; tell whether there was.
+
+        Throws no object away, not even one that nothing reaches: turns that run borrow from here. Fetches and
+        commits may go on meanwhile. Of several processes one does it.
+        """
+        if not await asyncio.to_thread(self._is_untidy):
+            return False
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(locked(self.directory / "darner-upkeep.lock", seconds=0))
+            except TimeoutError:
+                return False
+            for arguments in (
+                ("repack", "--geometric=2", "-d", "--quiet", "--no-write-bitmap-index"),
+                ("pack-refs", "--all"),
+            ):
+                await self._git.run(*arguments, limit=_SMALL, seconds=_UPKEEP)
+        return True
 
     async def has_all(self, *refs_or_shas: str) -> bool:
         """Whether only commits are named, and all of them are here."""
@@ -281,7 +315,7 @@ class Mirror:
 
     async def diff_of(self, parent: str, changes: Sequence[ChangedFile], *, limit: int) -> str:
         """The unified diff of `changes` on `parent`, as git shows it; the mirror keeps nothing of them."""
-        with tempfile.TemporaryDirectory(prefix="darner-diff-") as name:
+        with tempfile.TemporaryDirectory(prefix=_PASSING, dir=self.directory) as name:
             environment = {
                 "GIT_OBJECT_DIRECTORY": name,
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.objects),
@@ -346,7 +380,7 @@ class Mirror:
 
     async def _create(self) -> None:
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory.parent))
+        fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=self.directory.parent))
         try:
             fresh.chmod(0o755)
             git = Git(fresh, self._git.protocols)
@@ -358,6 +392,31 @@ class Mirror:
                     raise
         finally:
             await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+
+    def _is_untidy(self) -> bool:
+        objects = self.directory / "objects"
+        packs = sum(1 for _ in (objects / "pack").glob("*.pack"))
+        loose = sum(1 for _ in (objects / "17").glob("*"))
+        refs = sum(1 for _ in (self.directory / "refs/darner/commits").glob("*"))
+        return packs > _MANY_PACKS or loose > _MANY_LOOSE or refs > _MANY_REFS
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed left half made; what is young may be somebody's."""
+        old = time.time() - _OLD
+        for directory, pattern in (
+            (self.directory, f"{_PASSING}*"),
+            (self.directory.parent, f"{_FRESH}*"),
+            (self.directory / "objects/pack", "tmp_*"),
+            (self.directory / "objects/pack", ".tmp-*"),
+        ):
+            for path in directory.glob(pattern):
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime > old:
+                        continue
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()
 
     def _write_settings(self) -> None:
         for name, text, mode in (
