@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -126,8 +127,8 @@ for address in ("192.0.2.1", 80), ("169.254.169.254", 80), ("2001:db8::1", 80):
         print(errno.errorcode[error.errno])
 try:
     socket.getaddrinfo("pypi.org", 443)
-except socket.gaierror as error:
-    print(error.strerror)
+except socket.gaierror:
+    print("no such name")
 END"""
     with socket.socket() as before:
         was_open = before.connect_ex(("127.0.0.1", 3128)) == 0
@@ -142,7 +143,7 @@ END"""
         "ENETUNREACH",
         "ENETUNREACH",
         "ENETUNREACH",
-        "Temporary failure in name resolution",
+        "no such name",
     ]
     assert origin.heads == []
     assert is_open is was_open
@@ -154,9 +155,8 @@ async def test_a_program_that_knows_no_proxy_fails_at_once(turn: Turn) -> None:
     async with turn.open("pypi.org") as sandbox:
         done = await run(sandbox, script)
 
-    assert (
-        done[1] == "urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>\n"
-    )
+    # The kind of system decides which of the errors of a name it is.
+    assert re.fullmatch(r"urllib.error.URLError: <urlopen error \[Errno -[23]\] .*[Nn]ame.*>\n", done[1]), done
 
 
 async def test_without_a_list_there_is_no_proxy(turn: Turn) -> None:
