@@ -156,7 +156,9 @@ async def test_a_program_that_knows_no_proxy_fails_at_once(turn: Turn) -> None:
         done = await run(sandbox, script)
 
     # The kind of system decides which of the errors of a name it is.
-    assert re.fullmatch(r"urllib.error.URLError: <urlopen error \[Errno -[23]\] .*[Nn]ame.*>\n", done[1]), done
+    assert re.fullmatch(r"urllib.error.URLError: <urlopen error \[Errno -[23]\] .*[Nn]ame.*>\n", done[1]), (
+        done
+    )
 
 
 async def test_without_a_list_there_is_no_proxy(turn: Turn) -> None:
