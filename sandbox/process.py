@@ -16,8 +16,9 @@ import termios
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
+from sandbox import audit
 from sandbox.base import WORKSPACE, Ended, EndReason, Execution, Limits, SandboxUnavailable, StdinClosed
 from sandbox.keeper import wire
 from sandbox.output import BoundedOutput
@@ -55,12 +56,14 @@ class Launch:
 class ConfinedProcess:
     """The `Process` that `launch` gives. Belongs to one event loop."""
 
-    def __init__(self, report: "_Report", pidfd: int, output: int, *, launch: Launch) -> None:
+    def __init__(self, report: "_Report", pidfd: int, output: int, journal: int, *, launch: Launch) -> None:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._report = report
         self._first_process = pidfd
         self._output_end = output
+        self._journal = journal
+        self._executions: tuple[Execution, ...] = ()
         self._limits = launch.limits
         self._tty = launch.tty
         self._take_notices = launch.take_notices
@@ -92,7 +95,7 @@ class ConfinedProcess:
         return self._take_notices()
 
     def executions(self) -> tuple[Execution, ...]:
-        return ()
+        return self._executions if self.is_over else audit.executions(self._journal)
 
     async def write(self, data: bytes) -> None:
         if not self._tty:
@@ -171,6 +174,8 @@ class ConfinedProcess:
             self._loop.remove_reader(descriptor)
             self._loop.remove_writer(descriptor)
             os.close(descriptor)
+        self._executions = audit.executions(self._journal)
+        os.close(self._journal)
         self._report.finish()
         status = self._exit_status()
         seconds = self._loop.time() - self._began
@@ -249,16 +254,20 @@ async def launch(what: Launch) -> ConfinedProcess:
     """
     ours, theirs = wire.pair()
     ours.setblocking(False)
-    with theirs:
-        output = _asked(what, theirs)
     report = _Report(ours)
+    with theirs:
+        try:
+            ends = _asked(what, theirs)
+        except SandboxUnavailable:
+            report.finish()
+            raise
     try:
         # Not given up before: what was asked for comes, and must be ended then.
         await insist(partial(report.until, "born"))
     except asyncio.CancelledError:
-        await _end_newborn(report, output, what)
+        await _end_newborn(report, ends, what)
         raise
-    process = _born(report, output, what)
+    process = _born(report, ends, what)
     try:
         is_ready = await report.until("ready")
     except asyncio.CancelledError:
@@ -272,20 +281,29 @@ async def launch(what: Launch) -> ConfinedProcess:
     return process
 
 
-def _born(report: _Report, output: int | None, what: Launch) -> ConfinedProcess:
+class _Ends(NamedTuple):
+    """Where words of the command will come."""
+
+    journal: int
+    """Of `sandbox.audit`."""
+    output: int | None
+    """None: from a terminal, which comes with the process."""
+
+
+def _born(report: _Report, ends: _Ends, what: Launch) -> ConfinedProcess:
     """Raises `SandboxUnavailable` when there is no process."""
     if "born" not in report.heard:
         report.finish()
-        if output is not None:
-            os.close(output)
+        _close(ends)
         raise _unavailable(report)
     pidfd, *master = report.descriptors
-    return ConfinedProcess(report, pidfd, _terminal(master[0]) if output is None else output, launch=what)
+    output = _terminal(master[0]) if ends.output is None else ends.output
+    return ConfinedProcess(report, pidfd, output, ends.journal, launch=what)
 
 
-async def _end_newborn(report: _Report, output: int | None, what: Launch) -> None:
+async def _end_newborn(report: _Report, ends: _Ends, what: Launch) -> None:
     with contextlib.suppress(SandboxUnavailable):
-        process = _born(report, output, what)
+        process = _born(report, ends, what)
         process.end(EndReason.KILLED)
         await until_gone((process,))
 
@@ -295,8 +313,8 @@ async def until_gone(processes: Iterable[ConfinedProcess]) -> None:
     await insist(*(process.gone for process in processes))
 
 
-def _asked(what: Launch, channel: socket.socket) -> int | None:
-    """Ask the keeper for it; where its output will come, unless it gets a terminal."""
+def _asked(what: Launch, channel: socket.socket) -> _Ends:
+    """Ask the keeper for it. Raises `SandboxUnavailable`."""
     request: wire.Message = {
         "argv": what.argv,
         "environment": dict(what.environment),
@@ -306,19 +324,26 @@ def _asked(what: Launch, channel: socket.socket) -> int | None:
         "limits": _resource_limits(what.limits),
         "tty": what.tty,
     }
+    journal = audit.new_journal()
     reading, writing = (None, None) if what.tty else os.pipe()
+    ends = _Ends(journal, reading)
     try:
-        wire.ask(what.keeper, request, (channel.fileno(), *(() if writing is None else (writing,))))
+        wire.ask(what.keeper, request, (channel.fileno(), journal, *(() if writing is None else (writing,))))
     except OSError as error:
-        if reading is not None:
-            os.close(reading)
+        _close(ends)
         raise SandboxUnavailable(
             f"The sandbox's keeper is gone: {error.strerror}.", remedy="Open another sandbox."
         ) from error
     finally:
         if writing is not None:
             os.close(writing)
-    return reading
+    return ends
+
+
+def _close(ends: _Ends) -> None:
+    for descriptor in ends:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _terminal(master: int) -> int:

@@ -9,6 +9,7 @@ https://docs.kernel.org/userspace-api/seccomp_filter.html#userspace-notification
 When the supervisor is gone, no execve succeeds any more; but the tree dies with it, too.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -46,6 +47,9 @@ _ARCHITECTURE_AT: Final = 4
 _RECEIVE: Final = 0xC0502100
 _SEND: Final = 0xC0182101
 _IS_VALID: Final = 0x40082102
+# Since Linux 6.6.
+_SET_FLAGS: Final = 0x40082104
+_WAKE_UP_HERE: Final = 1
 _GO_ON: Final = 1
 _CALL: Final = struct.Struct("=QIIiIQ6Q")
 _ANSWER: Final = struct.Struct("=QqiI")
@@ -100,11 +104,12 @@ class Supervisor:
 
     `{"n": 0, "argv": […], "path": …, "cwd": …}` when a program starts, `{"n": 0, "status": …, "seconds": …}`
     when it is over or another takes its place, `{"more": …}` for programs beyond the bound. `skip` leaves
-    out the first ones, which are ours. What could not be looked at is noted without words.
+    out the first ones, which are ours. What could not be looked at is noted without words. Without a
+    listener nothing is noted.
     """
 
-    def __init__(self, listener: int, journal: int, *, skip: int = 0) -> None:
-        self._listener = listener
+    def __init__(self, listener: int | None, journal: int, *, skip: int = 0) -> None:
+        self._listener = -1 if listener is None else listener
         self._journal = journal
         self._skip = skip
         self._noted = 0
@@ -114,7 +119,14 @@ class Supervisor:
         self._running: dict[int, _Running] = {}
         self._followed: dict[int, int] = {}
         self._epoll = select.epoll()
-        self._epoll.register(listener, select.EPOLLIN)
+        self.descriptors = [self._epoll.fileno()]
+        """To be kept open, beside the journal."""
+        if listener is not None:
+            self._epoll.register(listener, select.EPOLLIN)
+            self.descriptors.append(listener)
+            # Whoever waits for an answer gives its processor up to us meanwhile.
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(listener, _SET_FLAGS, _WAKE_UP_HERE)
 
     def fileno(self) -> int:
         """Readable when `serve` has something to do."""
@@ -220,7 +232,7 @@ def _seen(pid: int, arguments: list[int], *, has_directory: bool) -> _Seen:
         os.close(memory)
     if has_directory and not path:
         path = os.readlink(f"/proc/{pid}/fd/{arguments[0] & _DESCRIPTOR}")  # noqa: PTH115
-    running = os.stat(f"/proc/{pid}/exe")
+    running = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116
     cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
     return _Seen(argv, path, cwd, (running.st_dev, running.st_ino))
 

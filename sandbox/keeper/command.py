@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sandbox import syscalls
-from sandbox.keeper import wire
+from sandbox.keeper import audit, wire
 
 _STARTER: Final = "/usr/bin/setsid"
 _NO_STARTER_STATUS: Final = 127
@@ -42,8 +42,18 @@ class Ground(NamedTuple):
     """Closed on the other side when the keeper is gone."""
 
 
-def start(request: wire.Message, channel: int, output: int, ground: Ground) -> tuple[int, int]:
-    """The first process of a new command and its pidfd; what becomes of it is told through `channel`.
+class Ends(NamedTuple):
+    """Where a command's words go."""
+
+    channel: int
+    """What becomes of it."""
+    journal: int
+    """Which programs it starts: see `sandbox.keeper.audit`."""
+    output: int
+
+
+def start(request: wire.Message, ends: Ends, ground: Ground) -> tuple[int, int]:
+    """The first process of a new command and its pidfd; what becomes of it is told through `ends.channel`.
 
     `ready` comes when everything holds and the program is about to run, `exit` when it is over, `failed`
     when the command could not be confined: nothing of it has run then. Raises `OSError`.
@@ -51,30 +61,35 @@ def start(request: wire.Message, channel: int, output: int, ground: Ground) -> t
     flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
     pid, pidfd = syscalls.fork_into(flags, signal=signal.SIGCHLD)
     if pid == 0:
-        _be_first(request, channel, output, ground)
+        _be_first(request, ends, ground)
     return pid, pidfd
 
 
-def _be_first(request: wire.Message, channel: int, output: int, ground: Ground) -> None:
+def _be_first(request: wire.Message, ends: Ends, ground: Ground) -> None:
     """Never returns."""
     try:
         syscalls.die_with_parent(signal.SIGKILL)
-        _close_all_but(0, 1, 2, channel, output, ground.lifeline)
-        with socket.socket(fileno=channel) as service:
+        _close_all_but(0, 1, 2, *ends, ground.lifeline)
+        with socket.socket(fileno=ends.channel) as service:
             try:
-                program = _started(request, output, ground)
+                _confine(request, ground)
+                supervisor = _supervisor(ends.journal)
+                woken, waking = _woken_by_children()
+                program = os.fork()
+                if program == 0:
+                    _execute(request, ends.output)
             except OSError as error:
                 wire.tell(service, {"failed": f"{error.filename}: {error.strerror}"})
                 return
             wire.tell(service, {"ready": True})
-            _close_all_but(channel)
-            wire.tell(service, {"exit": _status_of(program)})
+            _close_all_but(ends.channel, ends.journal, woken, waking, *supervisor.descriptors)
+            wire.tell(service, {"exit": _status_of(program, woken, supervisor)})
     finally:
         os._exit(0)
 
 
-def _started(request: wire.Message, output: int, ground: Ground) -> int:
-    """Confine this process, then start the program below it. Raises `OSError`."""
+def _confine(request: wire.Message, ground: Ground) -> None:
+    """This process, and whatever it starts. Raises `OSError`."""
     if select.select((ground.lifeline,), (), (), 0)[0]:
         raise OSError(0, "the keeper is gone", "keeper")
     syscalls.mount("proc", "/proc", "proc", flags=_PROC_FLAGS)
@@ -83,10 +98,25 @@ def _started(request: wire.Message, output: int, ground: Ground) -> int:
     os.chdir(request["workdir"])
     syscalls.drop_capabilities()
     syscalls.install_filter(ground.filter_program)
-    program = os.fork()
-    if program == 0:
-        _execute(request, output)
-    return program
+
+
+def _supervisor(journal: int) -> audit.Supervisor:
+    try:
+        listener = audit.install()
+    except OSError:
+        # Somebody around the service listens already, or an old kernel: nothing is noted then.
+        listener = None
+    # The first one is `_STARTER`.
+    return audit.Supervisor(listener, journal, skip=1)
+
+
+def _woken_by_children() -> tuple[int, int]:
+    """The ends of a pipe: the first is readable when a child has ended."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    return reading, writing
 
 
 def _execute(request: wire.Message, output: int) -> None:
@@ -115,11 +145,21 @@ def _execute(request: wire.Message, output: int) -> None:
         os._exit(_NO_STARTER_STATUS)
 
 
-def _status_of(program: int) -> int:
-    """As a shell tells it. Reaps whatever else ends meanwhile."""
+def _status_of(program: int, woken: int, supervisor: audit.Supervisor) -> int:
+    """As a shell tells it. Meanwhile programs are noted, and whatever else ends is reaped."""
+    poll = select.poll()
+    poll.register(woken, select.POLLIN)
+    poll.register(supervisor.fileno(), select.POLLIN)
     while True:
-        pid, status = os.waitpid(-1, 0)
+        for descriptor, _ in poll.poll():
+            if descriptor == woken:
+                os.read(woken, 4096)
+        supervisor.serve()
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        while pid not in {0, program}:
+            pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == program:
+            supervisor.finish()
             code = os.waitstatus_to_exitcode(status)
             return 128 - code if code < 0 else code
 

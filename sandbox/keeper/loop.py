@@ -71,7 +71,7 @@ def _serve(service: socket.socket, base: command.Ground) -> None:
             is_open = False
             return
         with socket.socket(fileno=descriptors[0]) as channel:
-            _start(channel, request, descriptors[1:], base, watch)
+            _start(channel, request, descriptors[1], descriptors[2:], base, watch)
 
     watch.add(service.fileno(), answer)
     while is_open:
@@ -79,7 +79,12 @@ def _serve(service: socket.socket, base: command.Ground) -> None:
 
 
 def _start(
-    channel: socket.socket, request: wire.Message, output: list[int], base: command.Ground, watch: Watch
+    channel: socket.socket,
+    request: wire.Message,
+    journal: int,
+    output: list[int],
+    base: command.Ground,
+    watch: Watch,
 ) -> None:
     handed: list[int] = []
     try:
@@ -87,12 +92,13 @@ def _start(
             # Of the sandbox's own terminals, so that it has a name inside.
             master, slave = os.openpty()
             output, handed = [slave], [master]
-        first_process, pidfd = command.start(request, channel.fileno(), output[0], base)
+        ends = command.Ends(channel.fileno(), journal, output[0])
+        first_process, pidfd = command.start(request, ends, base)
     except OSError as error:
         wire.tell(channel, {"failed": f"a process could not be started: {error.strerror}"})
         return
     finally:
-        for descriptor in output:
+        for descriptor in (journal, *output):
             os.close(descriptor)
 
     def reap() -> None:
