@@ -145,7 +145,22 @@ class BubblewrapDriver:
         if program.result == "failed":
             return (program,)
         limits = doctor.limits_check(cgroups.writable_hierarchies())
-        return (program, limits, *await doctor.inside_checks(self, owner_uid=self.owner_uid))
+        layers = await self._layers_check()
+        return (program, limits, layers, *await doctor.inside_checks(self, owner_uid=self.owner_uid))
+
+    async def _layers_check(self) -> Check:
+        name = "checkouts in layers"
+        try:
+            if await self.can_layer(self._shared() or Path(tempfile.gettempdir())):
+                return Check(name, "ok", "a turn's checkout is an overlay and copies no file")
+        except SandboxUnavailable as error:
+            return Check(name, "failed", error.reason, error.remedy)
+        return Check(
+            name,
+            "warning",
+            "overlays are refused here, so each turn writes all files of its checkout",
+            "Use Linux 5.11 or newer, with the service's data on ext4, xfs, btrfs or tmpfs.",
+        )
 
     async def _ready(self) -> tuple["_Prepared", Zygote]:
         async with self._preparing:
@@ -401,8 +416,9 @@ def _options(policy: Policy, sources: Mapping[str, Path], extras: tuple[Path, ..
             yield from _shown("--bind-fd", _cache(number), f"{_home(policy)}/.cache/{cache.name}")
     if "objects" in sources:
         yield from _shown("--ro-bind-fd", "objects", OBJECTS)
-    for number, path in enumerate(extras):
-        yield from _shown("--ro-bind-fd", _extra(number), str(path))
+    if policy.mode is not SandboxMode.FULL_ACCESS:
+        for number, path in enumerate(extras):
+            yield from _shown("--ro-bind-fd", _extra(number), str(path))
     is_writable = policy.mode is not SandboxMode.READ_ONLY
     yield from _shown("--bind-fd" if is_writable else "--ro-bind-fd", "tree", WORKSPACE)
     if "git" in sources:

@@ -1,4 +1,4 @@
-"""Bounds the memory and the number of processes of a turn as a whole, where control groups can be written.
+"""Bounds the memory, processors and processes of a turn as a whole, where control groups can be written.
 
 Never required: without them each process is still bounded, and the service's own container bounds the sum.
 """
@@ -17,10 +17,9 @@ from sandbox.base import Limits
 _PREFIX: Final = "darner-"
 _REMOVAL_TRIES: Final = 400
 _REMOVAL_PAUSE: Final = 0.005
-_V1_FILES: Final = {
-    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
-    "pids": ("pids.max",),
-}
+CONTROLLERS: Final = frozenset({"cpu", "memory", "pids"})
+_CPU_PERIOD: Final = 100_000
+"""Microseconds; the kernel's own default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Group:
 
 
 def writable_hierarchies(proc: Path = Path("/proc/self")) -> tuple[Hierarchy, ...]:
-    """Where this service may bound memory and processes; empty where it may not."""
+    """Where this service may bound a turn as a whole; empty where it may not."""
     own = dict(_own_groups((proc / "cgroup").read_text(encoding="utf-8")))
     found: list[Hierarchy] = []
     for line in (proc / "mountinfo").read_text(encoding="utf-8").splitlines():
@@ -62,7 +61,7 @@ def writable_hierarchies(proc: Path = Path("/proc/self")) -> tuple[Hierarchy, ..
         if kind == "cgroup2" and "" in own:
             found += _v2(Path(point), _below(root, own[""]))
         elif kind == "cgroup":
-            for controller in _V1_FILES.keys() & set(options.split(",")) & own.keys():
+            for controller in sorted(CONTROLLERS & set(options.split(",")) & own.keys()):
                 directory = Path(point) / _below(root, own[controller])
                 if os.access(directory, os.W_OK):
                     found.append(Hierarchy(1, frozenset({controller}), directory))
@@ -123,6 +122,13 @@ def _new_directory(parent: Path) -> Path:
 def _bound(hierarchy: Hierarchy, directory: Path, limits: Limits) -> None:
     if "pids" in hierarchy.controllers:
         _write(directory / "pids.max", limits.processes)
+    if "cpu" in hierarchy.controllers:
+        quota = int(limits.cpus * _CPU_PERIOD)
+        if hierarchy.version == 1:
+            _write(directory / "cpu.cfs_period_us", _CPU_PERIOD)
+            _write(directory / "cpu.cfs_quota_us", quota)
+        else:
+            _write(directory / "cpu.max", f"{quota} {_CPU_PERIOD}")
     if "memory" not in hierarchy.controllers:
         return
     if hierarchy.version == 1:
@@ -145,7 +151,7 @@ def _v2(point: Path, own: PurePosixPath) -> Iterator[Hierarchy]:
         control = directory / "cgroup.subtree_control"
         with suppress(OSError):
             offered = set((directory / "cgroup.controllers").read_text(encoding="ascii").split())
-            wanted = _V1_FILES.keys() & offered
+            wanted = CONTROLLERS & offered
             if not wanted or not _is_delegated(directory):
                 continue
             control.write_text(" ".join(f"+{name}" for name in sorted(wanted)), encoding="ascii")
@@ -178,5 +184,5 @@ def _below(root: str, path: PurePosixPath) -> PurePosixPath:
     return PurePosixPath()
 
 
-def _write(path: Path, value: int) -> None:
+def _write(path: Path, value: int | str) -> None:
     path.write_text(str(value), encoding="ascii")

@@ -681,7 +681,7 @@ async def test_the_doctor_finds_this_machine_fit(driver: BubblewrapDriver) -> No
     """Every invariant holds, seen from inside a real sandbox."""
     checks = await driver.check()
     assert [check for check in checks if check.result == "failed"] == []
-    assert len(checks) == len(INVARIANTS) + 3
+    assert len(checks) == len(INVARIANTS) + 4
 
 
 def test_the_doctor_would_notice() -> None:
@@ -727,7 +727,7 @@ def test_an_ordinary_user_confines_as_well() -> None:
     assert (answer.returncode, answer.stderr) == (0, "")
     results = [line.split(" ", 1) for line in answer.stdout.splitlines()]
     assert [name for result, name in results if result == "failed"] == []
-    assert len(results) == len(INVARIANTS) + 3
+    assert len(results) == len(INVARIANTS) + 4
 
 
 def _processes_named(marker: str) -> list[int]:

@@ -29,6 +29,7 @@ def test_version_1_is_found_per_controller(proc: Path, tmp_path: Path) -> None:
     assert writable_hierarchies(proc) == (
         Hierarchy(1, frozenset({"memory"}), tmp_path / "memory" / "own"),
         Hierarchy(1, frozenset({"pids"}), tmp_path / "pids"),
+        Hierarchy(1, frozenset({"cpu"}), tmp_path / "cpu"),
     )
 
 
@@ -43,18 +44,19 @@ def test_version_2_must_have_been_delegated(proc: Path, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         assert writable_hierarchies(proc) == ()
         os.setxattr(unit, "user.delegate", b"1")
-    assert writable_hierarchies(proc) == (Hierarchy(2, frozenset({"memory", "pids"}), unit),)
-    assert (unit / "cgroup.subtree_control").read_text() == "+memory +pids"
+    assert writable_hierarchies(proc) == (Hierarchy(2, frozenset({"cpu", "memory", "pids"}), unit),)
+    assert (unit / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
 
 def test_a_turn_has_its_own_group(tmp_path: Path) -> None:
     """With the limits of the policy."""
-    limits = Limits(processes=7, memory_bytes=4096)
-    hierarchies = (Hierarchy(2, frozenset({"memory", "pids"}), tmp_path),)
+    limits = Limits(processes=7, memory_bytes=4096, cpus=1.5)
+    hierarchies = (Hierarchy(2, frozenset({"cpu", "memory", "pids"}), tmp_path),)
     directory = tmp_path / f"darner-{os.getpid()}-0"
     group = make_group(hierarchies, limits)
     assert group == Group((directory,))
     assert {path.name: path.read_text() for path in directory.iterdir()} == {
+        "cpu.max": "150000 100000",
         "memory.max": "4096",
         "memory.swap.max": "0",
         "pids.max": "7",

@@ -1,0 +1,329 @@
+"""What a sandbox that stays open for a turn promises beyond its single commands."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.base import (
+    Cache,
+    Command,
+    Ended,
+    EndReason,
+    Layers,
+    Limits,
+    Policy,
+    SandboxMode,
+    SandboxUnavailable,
+    Workspace,
+    WriteFile,
+)
+from sandbox.bubblewrap import BubblewrapDriver
+from sandbox.cgroups import writable_hierarchies
+from tests.sandbox.conftest import Run, give
+
+WRITE = Policy(SandboxMode.WORKSPACE_WRITE)
+READ = Policy(SandboxMode.READ_ONLY)
+FULL = Policy(SandboxMode.FULL_ACCESS)
+ROOT = Path(__file__).parents[2]
+
+
+async def test_a_command_finds_what_came_to_be_protected_meanwhile(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """A sandbox is built once, but each command gets the protections of its own moment."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        await run(sandbox, "mkdir -p .github/actions/x docs; echo '* @owner' >docs/CODEOWNERS")
+        _, printed = await run(
+            sandbox, "touch .github/actions/x/y; echo >docs/CODEOWNERS; mv docs x; rm -rf .github; true"
+        )
+    assert printed.count("Read-only file system") >= 2
+    assert (workspace.tree / "docs" / "CODEOWNERS").read_text() == "* @owner\n"
+    assert list((workspace.tree / ".github" / "actions" / "x").iterdir()) == []
+
+
+async def test_the_keepers_cannot_be_reached_from_inside(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """Not the memory, the files or the program of the first process; it shows no path of the host."""
+    script = (
+        "for what in mem environ maps exe root cwd fd/0 task/1/mem; do "
+        "head -c 1 /proc/1/$what >/dev/null 2>&1 && echo $what; done; kill -9 1; "
+        "tr '\\0' ' ' </proc/1/cmdline; cat /proc/1/comm"
+    )
+    async with driver.open(workspace, WRITE) as sandbox:
+        _, printed = await run(sandbox, script)
+    assert printed.split() == ["darner-keeper", "darner-keeper"]
+
+
+@pytest.mark.parametrize("first_line", ["#!/proc/self/exe -V", "#!/proc/1/exe -V", "#!/proc/self/root/x"])
+async def test_no_script_can_have_the_hosts_interpreter_for_its_own(
+    driver: BubblewrapDriver, workspace: Workspace, first_line: str
+) -> None:
+    """What executes a script is a file of the sandbox's, so nobody gets a handle on the host's Python."""
+    script = workspace.tree / "script"
+    script.write_text(f"{first_line}\n")
+    script.chmod(0o755)
+    async with driver.open(workspace, WRITE) as sandbox:
+        process = await sandbox.start(Command(("./script",)))
+        ended = await process.wait(10)
+    assert ended is not None
+    assert b"Python" not in process.take_output()
+
+
+async def test_a_command_does_not_see_another_of_the_same_turn(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """Each has processes of its own; what they share is files."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        other = await sandbox.start(Command(("sleep", "30")))
+        _, printed = await run(sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; kill -9 -1; true")
+        assert await other.wait(0.2) is None
+    assert "sleep" not in printed
+
+
+async def test_bubblewraps_own_words_are_told(workspace: Workspace) -> None:
+    """Of a sandbox that it cannot build; here, a directory to show where nothing can be put."""
+    unknown = next(path for path in sorted(Path("/etc").iterdir()) if path.is_dir() and path.name != "ssl")
+    with pytest.raises(SandboxUnavailable, match="bwrap: Can't mkdir"):
+        async with BubblewrapDriver(extra_read_only=(unknown,)).open(workspace, READ):
+            pytest.fail("opened")
+
+
+async def test_a_dead_keeper_takes_its_commands_along(driver: BubblewrapDriver, workspace: Workspace) -> None:
+    """What ran is told as killed, and nothing more starts; another sandbox can be opened."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        process = await sandbox.start(Command(("sleep", "66.6")))
+        (zygote,) = (found for found in _keepers() if found.ppid() == os.getpid())
+        for found in _keepers():
+            if found.ppid() == zygote.pid:
+                found.kill()
+        ended = await process.wait(10)
+        with pytest.raises(SandboxUnavailable):
+            await sandbox.start(Command(("true",)))
+    assert ended is not None
+    assert (ended.exit_status, ended.reason) == (137, EndReason.KILLED)
+    async with driver.open(workspace, WRITE) as sandbox:
+        process = await sandbox.start(Command(("true",)))
+        assert isinstance(await process.wait(10), Ended)
+
+
+async def test_a_dead_zygote_is_replaced(driver: BubblewrapDriver, workspace: Workspace, run: Run) -> None:
+    """Open sandboxes go on; the next one to be opened has another."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        for zygote in _keepers():
+            if zygote.ppid() == os.getpid():
+                zygote.kill()
+        assert await run(sandbox, "echo one") == (0, "one\n")
+        async with driver.open(workspace, WRITE) as other:
+            assert await run(other, "echo two") == (0, "two\n")
+
+
+async def test_nothing_is_left_of_a_killed_service(tmp_path: Path) -> None:
+    """Neither the zygote, nor keepers, nor what they started; so no mount and no namespace."""
+    marker = f"67.{os.getpid()}"
+    service = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("service_with_a_command.py")),
+        str(tmp_path),
+        marker,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+    )
+    assert service.stdout is not None
+    assert await service.stdout.readline() == b"running\n"
+    started = psutil.Process(service.pid).children(recursive=True)
+    assert len(started) >= 4
+    service.kill()
+    await service.wait()
+    await _until_gone(started)
+
+
+async def test_an_open_that_is_given_up_leaves_nothing(
+    driver: BubblewrapDriver, workspace: Workspace
+) -> None:
+    """Cancelled at any moment of being built, a sandbox is gone soon after, its control groups included."""
+
+    async def opened() -> None:
+        async with driver.open(workspace, WRITE):
+            await asyncio.sleep(60)
+
+    async with driver.open(workspace, WRITE):
+        pass
+    for step in range(10):
+        opening = asyncio.create_task(opened())
+        await asyncio.sleep(step / 200)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    await _until_gone(found for found in _keepers() if found.ppid() != os.getpid())
+    assert [
+        directory
+        for hierarchy in writable_hierarchies()
+        for directory in hierarchy.directory.glob(f"darner-{os.getpid()}-*")
+    ] == []
+
+
+async def test_many_sandboxes_are_open_side_by_side(
+    driver: BubblewrapDriver, tmp_path: Path, run: Run
+) -> None:
+    """Each with its own files and processes."""
+
+    async def turn(number: int) -> tuple[int, str]:
+        tree = tmp_path / str(number) / "tree"
+        tree.mkdir(parents=True)
+        give(tree, driver)
+        place = Workspace(tree=tree, scratch=tree.parent / "scratch")
+        async with driver.open(place, WRITE) as sandbox:
+            await run(sandbox, f"echo {number} >/tmp/mine")
+            return await run(sandbox, "cat /tmp/mine")
+
+    answers = await asyncio.gather(*(turn(number) for number in range(25)))
+    assert answers == [(0, f"{number}\n") for number in range(25)]
+
+
+async def test_a_checkout_in_layers(driver: BubblewrapDriver, tmp_path: Path, run: Run) -> None:
+    """Commands and file tools see one tree; what turns share below stays as it was."""
+    if not await driver.can_layer(tmp_path):
+        pytest.skip("this kernel or file system refuses overlays")
+    lower, workspace = _layers(tmp_path)
+    for part in (lower, workspace.layers.upper, workspace.tree):  # type: ignore[union-attr]
+        give(part, driver)
+    async with driver.open(workspace, WRITE) as sandbox:
+        answer = await run(sandbox, "cat kept dir/changed; echo new >>dir/changed; rm gone; mv dir moved; ls")
+        assert sandbox.files.read("moved/changed", limit=100).data == b"changed\nnew\n"
+        sandbox.files.apply([WriteFile("moved/changed", b"by the host\n")])
+        assert await run(sandbox, "cat moved/changed") == (0, "by the host\n")
+        assert {path.name for path in Path(f"/proc/self/fd/{sandbox.tree}").iterdir()} == {"kept", "moved"}
+    assert answer == (0, "kept\nchanged\nkept\nmoved\n")
+    assert {path.name: path.read_text() for path in lower.rglob("*") if path.is_file()} == {
+        "changed": "changed\n",
+        "gone": "gone\n",
+        "kept": "kept\n",
+    }
+    async with driver.open(workspace, READ) as sandbox:
+        assert await run(sandbox, "touch kept 2>/dev/null || cat moved/changed") == (0, "by the host\n")
+
+
+async def test_too_much_on_the_disk_ends_the_command(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """Wherever it was put; the next command may tidy up."""
+    policy = replace(WRITE, limits=Limits(disk_bytes=20_000_000))
+    fill = "head -c 30000000 /dev/urandom >{}/x; sync {}/x; sleep 60"
+    for place in ("/workspace", "/tmp", "~"):
+        async with driver.open(workspace, policy) as sandbox:
+            process = await sandbox.start(Command(("/bin/sh", "-c", fill.format(place, place))))
+            ended = await process.wait(30)
+            assert await run(sandbox, f"rm {place}/x; sleep 0.6; echo tidy") == (0, "tidy\n")
+        assert ended is not None
+        assert (ended.exit_status, ended.reason) == (137, EndReason.DISK)
+
+
+async def test_the_end_for_want_of_memory_is_told(driver: BubblewrapDriver, workspace: Workspace) -> None:
+    """As such, where the turn's memory is bounded as a whole; and the sandbox stays."""
+    if not any("memory" in hierarchy.controllers for hierarchy in writable_hierarchies()):
+        pytest.skip("no control group for memory can be made here")
+    policy = replace(WRITE, limits=Limits(memory_bytes=80 * 1024**2))
+    async with driver.open(workspace, policy) as sandbox:
+        process = await sandbox.start(Command(("tail", "-c", "+1", "/dev/zero")))
+        hog = await sandbox.start(Command(("/bin/sh", "-c", "exec head -c 200M /dev/zero >/dev/shm/x")))
+        ended = await hog.wait(60)
+        await process.kill()
+        assert ended is not None
+        assert (ended.exit_status, ended.reason) == (137, EndReason.MEMORY)
+        process = await sandbox.start(Command(("rm", "/dev/shm/x")))
+        assert isinstance(await process.wait(10), Ended)
+
+
+async def test_a_cache_is_shared_by_turns(
+    driver: BubblewrapDriver, workspace: Workspace, tmp_path: Path, run: Run
+) -> None:
+    """By those that may write; a read-only turn does not even see it."""
+    (tmp_path / "cache").mkdir()
+    give(tmp_path / "cache", driver)
+    caches = (Cache(tmp_path / "cache", "pip"),)
+    async with driver.open(workspace, replace(WRITE, caches=caches)) as sandbox:
+        await run(sandbox, "echo wheel >~/.cache/pip/wheel")
+    async with driver.open(workspace, replace(WRITE, caches=caches)) as sandbox:
+        assert await run(sandbox, "cat ~/.cache/pip/wheel") == (0, "wheel\n")
+    async with driver.open(workspace, replace(READ, caches=caches)) as sandbox:
+        assert (await run(sandbox, "cat ~/.cache/pip/wheel 2>/dev/null"))[0] == 1
+
+
+async def test_full_access_is_the_hosts_files_and_network(
+    driver: BubblewrapDriver, workspace: Workspace, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not its user, its environment or its processes, and the protected paths stay."""
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_planted")
+    open_to_all = Path("/var/tmp") / f"darner-full-{os.getpid()}"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    script = (
+        f"echo here >{open_to_all}/x; id -u; pwd; echo $HOME; touch ~/x made; env | grep -c TOKEN;"
+        "touch .github/workflows/x 2>/dev/null || echo protected; ls -d /proc/[0-9]* | wc -l;"
+        "grep ^CapEff /proc/self/status"
+    )
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            connect = f"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5)'"
+            async with driver.open(workspace, FULL) as sandbox:
+                _, printed = await run(sandbox, f"{connect} && echo connected; {script}")
+        assert (open_to_all / "x").read_text() == "here\n"
+        assert (open_to_all / "x").stat().st_uid == (driver.owner_uid or os.geteuid())
+    finally:
+        for path in open_to_all.iterdir():
+            path.unlink()
+        open_to_all.rmdir()
+    *said, processes, capabilities = printed.splitlines()
+    assert said == ["connected", "1000", "/workspace", "/agent", "0", "protected"]
+    assert int(processes) <= 8
+    assert capabilities.split()[1].strip("0") == ""
+
+
+def _layers(directory: Path) -> tuple[Path, Workspace]:
+    lower = directory / "lower"
+    (lower / "dir").mkdir(parents=True)
+    for name in ("kept", "gone", "dir/changed"):
+        (lower / name).write_text(f"{Path(name).name}\n")
+    for name in ("upper", "work", "tree"):
+        (directory / name).mkdir()
+    layers = Layers((lower,), directory / "upper", directory / "work")
+    return lower, Workspace(tree=directory / "tree", scratch=directory / "scratch", layers=layers)
+
+
+def _keepers() -> list[psutil.Process]:
+    """Ours, and our descendants' of the same name."""
+    return [
+        found
+        for found in psutil.Process().children(recursive=True)
+        if found.name().startswith("darner-keeper")
+    ]
+
+
+async def _until_gone(processes: Iterable[psutil.Process]) -> None:
+    waiting = list(processes)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        waiting = [found for found in waiting if _lives(found)]
+        if not waiting:
+            return
+        await asyncio.sleep(0.02)
+    assert waiting == []
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
