@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     """The widest mode any turn may have; the last one by `darner.toml` only."""
     sandbox_limits: WrittenLimits = WrittenLimits()
     """The most that a command may use."""
+    sandbox_audit: bool = True
+    """Note each program that a command starts."""
     sandbox_read_only: Annotated[tuple[Path, ...], NoDecode] = ()
     """Further directories shown read-only inside (toolchains outside `/usr`), separated by `:`."""
     sandbox_image: str = ""

@@ -29,6 +29,7 @@ def driver_of(settings: Settings) -> Driver:
     setup = Setup(
         state=settings.home / "sandbox",
         extra_read_only=settings.sandbox_read_only,
+        audit=settings.sandbox_audit,
         image=settings.sandbox_image,
         runtime=settings.sandbox_runtime,
         docker_host=settings.docker_host,

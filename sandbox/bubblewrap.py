@@ -68,6 +68,7 @@ class BubblewrapDriver:
         program: str = "bwrap",
         interpreter: str = sys.executable,
         resolve: Resolve | None = None,
+        audit: bool = True,
     ) -> None:
         if sandbox_uid == 0:
             raise ValueError("a sandbox never runs as root")
@@ -77,6 +78,7 @@ class BubblewrapDriver:
         self._sandbox_uid = sandbox_uid
         self._interpreter = interpreter
         self._resolve = resolve
+        self._audit = audit
         self._prepared: _Prepared | None = None
         self._zygote: Zygote | None = None
         self._preparing = asyncio.Lock()
@@ -125,6 +127,7 @@ class BubblewrapDriver:
                     group=group,
                     owner=owner,
                     take_notices=take_notices,
+                    is_audited=self._audit,
                 )
                 sandbox = BubblewrapSandbox(policy, ground)
                 stack.push_async_callback(sandbox.close)
@@ -261,6 +264,7 @@ class _Ground:
     group: cgroups.Group
     owner: int | None
     take_notices: Callable[[], tuple[str, ...]]
+    is_audited: bool
 
 
 class BubblewrapSandbox:
@@ -326,6 +330,7 @@ class BubblewrapSandbox:
             tty=command.tty,
             memory_kills=self._ground.group.memory_kills,
             take_notices=self._ground.take_notices,
+            is_audited=self._ground.is_audited,
         )
 
 

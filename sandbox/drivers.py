@@ -20,6 +20,8 @@ class Setup:
     """A directory of the service's where the driver keeps what turns share."""
     extra_read_only: tuple[Path, ...] = ()
     """Further directories of the host that commands may read (toolchains)."""
+    audit: bool = True
+    """Whether to note each program that a command starts, where the driver can."""
     image: str = ""
     """What the docker driver runs; empty: the project's own."""
     runtime: str = ""
@@ -29,7 +31,9 @@ class Setup:
 
 
 DRIVERS: Final[Mapping[str, Callable[[Setup], Driver]]] = {
-    "bubblewrap": lambda setup: BubblewrapDriver(extra_read_only=setup.extra_read_only, state=setup.state),
+    "bubblewrap": lambda setup: BubblewrapDriver(
+        extra_read_only=setup.extra_read_only, state=setup.state, audit=setup.audit
+    ),
     "docker": lambda setup: DockerDriver(
         address=setup.docker_host,
         image=setup.image,

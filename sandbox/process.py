@@ -51,6 +51,8 @@ class Launch:
     memory_kills: Callable[[], int]
     """How many processes of the turn the kernel has ended for want of memory."""
     take_notices: Callable[[], tuple[str, ...]]
+    is_audited: bool
+    """Whether programs that it starts are noted."""
 
 
 class ConfinedProcess:
@@ -323,6 +325,7 @@ def _asked(what: Launch, channel: socket.socket) -> _Ends:
         "protected": what.protected,
         "limits": _resource_limits(what.limits),
         "tty": what.tty,
+        "audit": what.is_audited,
     }
     journal = audit.new_journal()
     reading, writing = (None, None) if what.tty else os.pipe()

@@ -73,7 +73,7 @@ def _be_first(request: wire.Message, ends: Ends, ground: Ground) -> None:
         with socket.socket(fileno=ends.channel) as service:
             try:
                 _confine(request, ground)
-                supervisor = _supervisor(ends.journal)
+                supervisor = _supervisor(ends.journal, is_wanted=request["audit"])
                 woken, waking = _woken_by_children()
                 program = os.fork()
                 if program == 0:
@@ -100,9 +100,9 @@ def _confine(request: wire.Message, ground: Ground) -> None:
     syscalls.install_filter(ground.filter_program)
 
 
-def _supervisor(journal: int) -> audit.Supervisor:
+def _supervisor(journal: int, *, is_wanted: bool) -> audit.Supervisor:
     try:
-        listener = audit.install()
+        listener = audit.install() if is_wanted else None
     except OSError:
         # Somebody around the service listens already, or an old kernel: nothing is noted then.
         listener = None
