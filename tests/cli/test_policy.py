@@ -185,3 +185,38 @@ async def test_an_operators_file_that_contradicts_itself_is_refused(
     (desk / "darner.toml").write_text(FULL + more)
     ran = await run_darner("policy", settings=environment(home), cwd=desk)
     assert (ran.exit_status, said in ran.stderr) == (2, True), ran
+
+
+async def test_a_cache_is_shared_by_the_commands_of_one_directory_and_by_no_others(
+    home: Path, repo: Path, tmp_path: Path
+) -> None:
+    """What one left the next one finds; another directory has its own, and who only looks has none."""
+    other = tmp_path / "other"
+    other.mkdir()
+    settings = environment(home) | {"DARNER_CACHES": "pip"}
+
+    async def run(directory: Path, line: str, *options: str) -> Ran:
+        arguments = ("sandbox", "--repo", str(directory), *options, "sh", "-c", line)
+        return await run_darner(*arguments, settings=settings)
+
+    assert (await run(repo, "echo kept > ~/.cache/pip/x")).exit_status == 0
+    assert (await run(repo, "cat ~/.cache/pip/x")).stdout == "kept\n"
+    assert (await run(other, "cat ~/.cache/pip/x")).exit_status == 1
+    assert (await run(repo, "cat ~/.cache/pip/x", "--mode", "read-only")).exit_status == 1
+
+
+async def test_the_operators_variables_and_the_devcontainers_are_set_inside(
+    home: Path, repo: Path, desk: Path
+) -> None:
+    """Only names that the operator lets repositories set, and never over the operator's own."""
+    (desk / "darner.toml").write_text('repository_environment = ["RAILS_*"]\n[environment]\nTZ = "UTC"\n')
+    write_file(repo, "devcontainer: true\n")
+    told = {"RAILS_ENV": "test", "LD_PRELOAD": "/workspace/x.so", "TZ": "Mars"}
+    (repo / ".devcontainer.json").write_text(json.dumps({"containerEnv": told}))
+    ran = await run_darner(*("sandbox", "--repo", str(repo), "env"), settings=environment(home), cwd=desk)
+
+    assert {"TZ=UTC", "RAILS_ENV=test"} <= set(ran.stdout.splitlines())
+    assert "LD_PRELOAD" not in ran.stdout
+    lines = await explained(desk, home, "--repo", str(repo))
+    assert ["environment", "TZ=UTC, RAILS_ENV=test", "repository file"] in lines
+    assert sum(line[0].startswith("Not granted: environment") for line in lines) == 2
