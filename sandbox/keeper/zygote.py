@@ -19,6 +19,8 @@ def main(descriptor: int) -> None:
     """Fork a keeper for each socket that comes, until the service is gone."""
     # Children that nobody waits for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # Where Python has no hand in it, the first process of a command takes no signal from inside.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.umask(0o022)
     _forget_command_line()
     # Neither other processes of this user nor a command inside may look into this memory or at this program.
