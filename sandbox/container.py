@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox import syscalls
+from sandbox import disk, syscalls
 from sandbox.base import Check, Command, EndReason, Policy, SandboxMode, SandboxUnavailable, Workspace
 from sandbox.container_command import ContainerProcess, Surroundings, launched
 from sandbox.container_doctor import CONTAINER_INVARIANTS, engine_checks
@@ -126,7 +126,14 @@ class DockerDriver:
             sandbox = DockerSandbox(ground)
             try:
                 await sandbox.build()
-                yield sandbox
+                watch = disk.watched(
+                    _writable_places(workspace),
+                    policy.limits.disk_bytes,
+                    is_needed=lambda: sandbox.is_busy,
+                    exceeded=lambda: sandbox.end_all(EndReason.DISK),
+                )
+                async with watch:
+                    yield sandbox
             finally:
                 await sandbox.close()
 
@@ -234,7 +241,7 @@ class DockerSandbox:
         try:
             process = await self._launched(command, container, workdir)
         except (EngineRefused, SandboxUnavailable) as error:
-            if self._is_used():
+            if self.is_busy:
                 raise _unavailable(error) from error
             # Its keeper was ended, by the kernel's want of memory or from outside. Another one may do.
             await self._discard(container)
@@ -244,11 +251,20 @@ class DockerSandbox:
         self._processes = {known for known in self._processes if not known.is_over} | {process}
         return process
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is running."""
+        return any(not process.is_over for process in self._processes)
+
+    def end_all(self, reason: EndReason) -> None:
+        """Ask for the end of every command."""
+        for process in self._processes:
+            process.end(reason)
+
     async def close(self) -> None:
         """End every process of the sandbox. Safe to call twice."""
         self._is_open = False
-        for process in self._processes:
-            process.end(EndReason.KILLED)
+        self.end_all(EndReason.KILLED)
         async with self._building:
             self._container = None
             await self._resources.aclose()
@@ -296,9 +312,6 @@ class DockerSandbox:
         )
         wall_seconds = wall_seconds_of(command, ground.policy)
         return await launched(settings, around, limits=ground.policy.limits, wall_seconds=wall_seconds)
-
-    def _is_used(self) -> bool:
-        return any(not process.is_over for process in self._processes)
 
     async def _clear(self, container: _Container, launcher: int | None) -> None:
         """End what a command has left, or all of it. Where that cannot be done alone, end the container."""
@@ -361,6 +374,12 @@ async def _running(ground: _Ground) -> AsyncIterator[_Container]:
                 egress(listener, ground.policy.allowed_hosts, resolve=ground.resolve)
             )
         yield _Container(name, Keepers(first, others), group, image_environment, listening)
+
+
+def _writable_places(workspace: Workspace) -> tuple[disk.Place, ...]:
+    """Where commands can write. Of the checkout only what changes from now on."""
+    scratch = (disk.Place(workspace.scratch / name) for name in ("tmp", "home"))
+    return (disk.Place(workspace.tree, since=time.time()), *scratch)
 
 
 def _settings(ground: _Ground) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def environment_of(
     of_image = dict(pair.partition("=")[::2] for pair in image)
     path = ":".join((*(f"{extra}/bin" for extra in extra_read_only), of_image.get("PATH", "") or _PATH))
     term = "xterm-256color" if tty else "dumb"
-    return {"PATH": path, "TERM": term, **ENVIRONMENT, **policy.environment, **proxy, **command}
+    return {"PATH": path, "TERM": term, **ENVIRONMENT, **proxy, **policy.environment, **command}
 
 
 _PATH: Final = ":".join(SEARCH_PATH)

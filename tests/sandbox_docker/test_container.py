@@ -268,6 +268,20 @@ async def test_file_size_and_processors_are_bounded(
     assert 500_000_000 in [setting["NanoCpus"] for setting in settings]
 
 
+async def test_a_turn_that_fills_the_disk_is_ended(
+    driver: DockerDriver, workspace: Workspace, run: Run
+) -> None:
+    """Wherever it writes; the next command can tidy up."""
+    policy = replace(WRITE, limits=Limits(disk_bytes=20 * 1024**2))
+    async with driver.open(workspace, policy) as sandbox:
+        script = "for i in $(seq 100); do head -c 2000000 /dev/zero >~/f$i; sleep 0.05; done; sleep 30"
+        process = await sandbox.start(Command(("/bin/sh", "-c", script)))
+        ended = await process.wait(30)
+        assert await run(sandbox, "rm ~/f*; echo tidy") == (0, "tidy\n")
+    assert ended is not None
+    assert (ended.exit_status, ended.reason) == (137, EndReason.DISK)
+
+
 async def test_a_flood_of_output_ends_the_command(driver: DockerDriver, workspace: Workspace) -> None:
     """At sixteen times what is kept; the beginning and the end are there, and a mark between them."""
     policy = replace(WRITE, limits=Limits(output_bytes=100_000))
