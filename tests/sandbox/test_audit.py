@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import audit
-from sandbox.base import Execution
+from sandbox.base import Command, Execution, Policy, Sandbox, SandboxMode, Workspace
+from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.keeper.audit import LONGEST_WORD, MOST_PROGRAMS, MOST_WORDS, filter_program
 from tests.sandbox.test_seccomp import verdict
 
@@ -203,3 +204,71 @@ def test_only_starting_a_program_is_told(machine: str, architecture: int, calls:
     assert told == sorted(calls)
     assert {verdict(program, architecture, number) for number in calls} == {0x7FC00000}
     assert verdict(program, 0x40000003, 11) == 0x7FFF0000
+
+
+WRITE = Policy(SandboxMode.WORKSPACE_WRITE)
+HIDDEN = "import ctypes, os; ctypes.CDLL(None).prctl(4, 0); os.system('true')"
+
+
+async def told(sandbox: Sandbox, *argv: str) -> tuple[Execution, ...]:
+    process = await sandbox.start(Command(argv))
+    assert await process.wait(30) is not None
+    return process.executions()
+
+
+async def test_a_command_of_a_turn_tells_what_it_started(
+    driver: BubblewrapDriver, workspace: Workspace
+) -> None:
+    """The paths are those that the command sees; what we start it with is left out."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        found = await told(sandbox, "/bin/sh", "-c", "cd src; ls; nohup sh -c 'exit 3' >/dev/null; exit 4")
+
+    assert [(each.argv[0], each.cwd) for each in found] == [
+        ("/bin/sh", "/workspace"),
+        ("ls", "/workspace/src"),
+        ("nohup", "/workspace/src"),
+        ("sh", "/workspace/src"),
+    ]
+    if tells_exit():
+        assert [each.exit_status for each in found] == [4, 0, None, 3]
+
+
+async def test_a_program_that_hides_its_memory_is_noted_all_the_same(
+    driver: BubblewrapDriver, workspace: Workspace
+) -> None:
+    """Without words, since nobody may read them; that there was one is known."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        found = await told(sandbox, "python3", "-Sc", HIDDEN)
+
+    assert [bool(each.argv) for each in found][:2] == [True, False]
+
+
+async def test_what_a_killed_command_started_stays_known(
+    driver: BubblewrapDriver, workspace: Workspace
+) -> None:
+    """The note is made when a program starts, not when its command has ended well."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        process = await sandbox.start(Command(("/bin/sh", "-c", "sleep 71 & sleep 72")))
+        while len(process.executions()) < 3:
+            await process.wait(0.01)
+        await process.kill()
+        assert sorted(each.argv[-1] for each in process.executions()[1:]) == ["71", "72"]
+
+
+async def test_an_audit_that_is_switched_off_notes_nothing(workspace: Workspace) -> None:
+    """The command runs as ever."""
+    async with BubblewrapDriver(audit=False).open(workspace, WRITE) as sandbox:
+        process = await sandbox.start(Command(("/bin/sh", "-c", "ls; exit 3")))
+        ended = await process.wait(30)
+    assert ended is not None
+    assert (ended.exit_status, process.executions()) == (3, ())
+
+
+async def test_the_one_who_notes_cannot_be_ended_from_inside(
+    driver: BubblewrapDriver, workspace: Workspace
+) -> None:
+    """No signal from inside reaches it, nor does it stop noting."""
+    script = "for s in INT TERM HUP USR1 CHLD STOP KILL; do kill -$s 1; done; ls; exit 0"
+    async with driver.open(workspace, WRITE) as sandbox:
+        found = await told(sandbox, "/bin/sh", "-c", script)
+    assert [each.argv[0] for each in found] == ["/bin/sh", "ls"]
