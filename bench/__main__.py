@@ -5,11 +5,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from bench import first_request, memory, sandbox, sessions, steps, webhooks
+from bench import checkout, first_request, memory, sandbox, sessions, snapshot, steps, webhooks
 from bench.figure import Figure
 
 PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "sandbox": sandbox.measure,
+    "checkout": checkout.measure,
+    "snapshot": snapshot.measure,
     "steps": steps.measure,
     "sessions": sessions.measure,
     "memory": memory.measure,
