@@ -25,6 +25,11 @@ NEEDED: Final = frozenset(
         "chroot",
         # Files of a checkout are opened so that nothing outside it is reached.
         "openat2",
+        # A mirror is shared: git makes its directories set-group-id.
+        "chmod",
+        "fchmod",
+        "fchmodat",
+        "fchmodat2",
     }
 )
 """Refused to commands, allowed to the service."""
