@@ -1,4 +1,4 @@
-"""What keeping a work tree costs after a step that changed one file, beside `git status`, in a large repository."""
+"""What keeping a large work tree costs after a step that changed one file, beside `git status`."""
 
 import asyncio
 import tempfile
@@ -43,11 +43,14 @@ async def _figures(home: Path, mirror: Mirror, sha: str) -> list[Figure]:
     if workspace.layers is None or workspace.git is None:
         raise TypeError("a checkout without layers")
     with mounted(workspace.layers, workspace.tree) as entering:
-        status = ("-C", str(workspace.tree), f"--git-dir={workspace.git}", "--no-optional-locks")
-        status = (*status, f"--work-tree={workspace.tree}", "-c", "safe.directory=*", "status", "--porcelain")
+        status = (
+            *("-C", str(workspace.tree), "-c", "safe.directory=*", "--no-optional-locks"),
+            *(f"--git-dir={workspace.git}", f"--work-tree={workspace.tree}", "status", "--porcelain"),
+        )
         (workspace.git / "objects/info/alternates").write_text(f"{mirror.objects}\n")
         with opened(Path(f"/proc/{entering[2]}/root{workspace.tree}")) as tree:
             snapshots = Snapshots(made, owner)
+            name = await snapshots.take(tree)
             git(*status, cwd=home, entering=entering)
             taken, asked = [], []
             for number in range(ROUNDS):
@@ -69,7 +72,7 @@ async def _figures(home: Path, mirror: Mirror, sha: str) -> list[Figure]:
             floor=median(asked) * 1000,
             target=f"<= {TARGET} x git status",
             ok=median(taken) <= TARGET * median(asked),
-            note=f"{FILES} files, p95 {percentile(taken, 0.95) * 1000:.1f} ms; git status through the same overlay",
+            note=f"{FILES} files, p95 {percentile(taken, 0.95) * 1000:.1f} ms; status through the same overlay",
         ),
         Figure(
             "snapshot.restore", restored * 1000, "ms", note=f"{ROUNDS} changed files, none to be put back"
