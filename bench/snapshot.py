@@ -72,7 +72,7 @@ async def _figures(home: Path, mirror: Mirror, sha: str) -> list[Figure]:
             floor=median(asked) * 1000,
             target=f"<= {TARGET} x git status",
             ok=median(taken) <= TARGET * median(asked),
-            note=f"{FILES} files, p95 {percentile(taken, 0.95) * 1000:.1f} ms; status through the same overlay",
+            note=f"{FILES} files, p95 {percentile(taken, 0.95) * 1000:.1f} ms; status in the same tree",
         ),
         Figure(
             "snapshot.restore", restored * 1000, "ms", note=f"{ROUNDS} changed files, none to be put back"
