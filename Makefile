@@ -6,7 +6,7 @@ ENGINE := .venv-engine
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check bench sweep real-engine lock clean
+.PHONY: help install demo serve test container-test check bench sweep real-engine lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -28,9 +28,13 @@ serve: install ## Run the server with the settings of the environment, .env or d
 	@tools/system-packages git bwrap rg
 	$(BIN)/darner serve $(ARGS)
 
-test: install ## Run all tests
+test: install ## Run all tests but those of the built images
 	@tools/system-packages git bwrap rg chromium initdb npm dockerd debootstrap
-	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadscope -m "not image" $(ARGS)
+
+container-test: install ## Build the Dockerfile's images and try them as the documents say
+	@tools/system-packages git dockerd debootstrap
+	$(BIN)/pytest -m image $(ARGS) tests/container
 
 check: install ## Lint, types and architecture
 	$(BIN)/ruff check .

@@ -10,8 +10,8 @@ from typing import Final
 
 import docker
 
-_SETTING: Final = "DARNER_TEST_BASE"
-"""Names an image to use instead, where there is a registry to pull it from."""
+_SETTING: Final = "DARNER_TEST_REGISTRY"
+"""Set where there is a registry to pull from: the Dockerfile is built as it stands."""
 _REPOSITORY: Final = "darner-test-base"
 _INCLUDED: Final = "ca-certificates,python3,python3-venv"
 _SECONDS: Final = 600
@@ -21,11 +21,15 @@ _CERTIFICATES: Final = Path("/usr/local/share/ca-certificates")
 _PIP: Final = Path("/etc/pip.conf")
 
 
-def build(client: docker.DockerClient) -> str:
-    """The image's name: this machine's Debian or Ubuntu with Python. Takes half a minute."""
-    given = os.environ.get(_SETTING)
-    if given:
-        return given
+def build_arguments(client: docker.DockerClient) -> dict[str, str]:
+    """What the Dockerfile is built with: this machine's Debian with Python, made in half a minute."""
+    if os.environ.get(_SETTING):
+        return {}
+    name = _made(client)
+    return {"BASE": name, "SANDBOX_BASE": name}
+
+
+def _made(client: docker.DockerClient) -> str:
     sources = list(_package_sources())
     mirror, suite, components = sources[0]
     name = f"{_REPOSITORY}:{suite}"

@@ -36,6 +36,7 @@ def docker_image(docker_engine: Engine, pytestconfig: pytest.Config) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "image: builds the project's Dockerfile, which takes minutes")
     given: dict[str, str] | None = getattr(config, "workerinput", None)
     if given is not None:
         config.stash[_HOME] = Path(given[_INPUT])
