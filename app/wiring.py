@@ -39,6 +39,8 @@ from harness.protocols import Model
 
 log = logging.getLogger(__name__)
 
+GOOD_LOOK_SECONDS: Final = 60.0
+"""How long a sandbox that was built and found sound counts as sound: building one takes a while."""
 LONGEST_INTRODUCTION_PAUSE: Final = 10.0
 """Seconds between two tries to learn who we are; the first come sooner: no turn goes on before."""
 
@@ -90,6 +92,7 @@ class Server:
         self.bot = _unknown_bot(settings)
         """Who Darner is; complete once the forge has told."""
         self._known = asyncio.Event()
+        self._confines_until = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -216,8 +219,10 @@ class Server:
         return Part(result="ok")
 
     async def _probe_sandbox(self) -> Part:
-        if failed := await usable(self._driver, self._settings):
-            return Part(result="failed", detail=f"{failed.name}: {failed.detail} {failed.remedy}")
+        if time.monotonic() >= self._confines_until:
+            if failed := await usable(self._driver, self._settings):
+                return Part(result="failed", detail=f"{failed.name}: {failed.detail} {failed.remedy}")
+            self._confines_until = time.monotonic() + GOOD_LOOK_SECONDS
         if mode_check(self._settings).result == "warning":
             return Part(result="warning", detail=f"{self._driver.name}, {self._settings.sandbox_mode}")
         return Part(result="ok", detail=self._driver.name)

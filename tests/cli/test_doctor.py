@@ -1,7 +1,9 @@
 """What `darner doctor` says of each configured driver; a server which cannot confine does not start."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.cli.program import Ran, environment, run_darner
@@ -15,8 +17,10 @@ SERVER = {
 }
 
 
-async def report(home: Path, *arguments: str, cwd: Path | None = None, **settings: str) -> dict[str, Any]:
-    ran = await run_darner("doctor", "--json", *arguments, settings=environment(home) | settings, cwd=cwd)
+async def report(
+    home: Path, *arguments: str, cwd: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    ran = await run_darner("doctor", "--json", *arguments, settings={**environment(home), **settings}, cwd=cwd)
     found: dict[str, Any] = json.loads(ran.stdout)
     assert ran.exit_status == (0 if found["ready"] else 3), ran
     return found
@@ -28,7 +32,7 @@ def failed(found: dict[str, Any]) -> list[dict[str, str]]:
 
 async def test_a_driver_that_cannot_confine_is_named_with_its_remedy(home: Path) -> None:
     """Docker is asked for and there is no Engine: turns would be refused."""
-    found = await report(home, "--driver", "docker", **NO_ENGINE)
+    found = await report(home, "--driver", "docker", settings=NO_ENGINE)
 
     assert found["ready"] is False
     assert [check["name"] for check in failed(found)] == ["Docker Engine"]
@@ -37,7 +41,7 @@ async def test_a_driver_that_cannot_confine_is_named_with_its_remedy(home: Path)
 
 async def test_a_driver_beside_the_one_in_use_is_looked_at_and_keeps_nobody_from_working(home: Path) -> None:
     """Its fault is a warning."""
-    found = await report(home, **NO_ENGINE)
+    found = await report(home, settings=NO_ENGINE)
 
     assert found["ready"] is True
     beside = [check for check in found["checks"] if check["name"].startswith("docker: ")]
