@@ -5,6 +5,7 @@ time and memory that grow faster than a tangled text's length: what is too long 
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,11 +28,7 @@ MOST_COMMANDS: Final = 1000
 _MARK: Final = re.compile(r"[()`<>|&;{}\[\]=!$\"'*?#]")
 _MISREAD: Final = re.compile(r"[^\S \t\n]|[\x00-\x08\x0e-\x1f\x7f]|\S\\\n\S")
 """Where bash and the grammar differ: other blanks, control characters, a word broken over two lines."""
-_HERE_DOCUMENT: Final = re.compile(
-    r"(?P<start><<-?[ \t]*(?P<quote>['\"]?)(?P<word>\w+)(?P=quote)[^\n]*\n)"
-    r"(?P<body>.*?)(?P<end>^\t*(?P=word)[ \t]*$)",
-    re.DOTALL | re.MULTILINE,
-)
+_HERE_DOCUMENT: Final = re.compile(r"<<-?[ \t]*(['\"]?)(?P<word>\w+)\1")
 _SETS_VARIABLES: Final = frozenset({"declaration_command", "unset_command", "variable_assignment"})
 _SEQUENCES: Final = frozenset({"pipeline", "list"})
 _WRITING: Final = frozenset({">", ">>", ">|", "&>", "&>>", ">&", "<>"})
@@ -63,7 +60,7 @@ def read_line(text: str) -> CommandLine:
     reader = _Reader()
     shown = text
     if _is_too_much(shown):
-        shown = _HERE_DOCUMENT.sub(r"\g<start>\g<end>", text)
+        shown = _without_here_documents(text)
         reader.doubt("here-documents of a long line are not read")
     if _is_too_much(shown):
         return CommandLine((), opaque="too long or too tangled", is_read=False)
@@ -75,6 +72,19 @@ def read_line(text: str) -> CommandLine:
 
 def _is_too_much(text: str) -> bool:
     return len(text) > LONGEST or sum(1 for _ in _MARK.finditer(text)) > MOST_MARKS
+
+
+def _without_here_documents(text: str) -> str:
+    kept: list[str] = []
+    ends: deque[str] = deque()
+    for line in text.split("\n"):
+        if not ends:
+            kept.append(line)
+            ends.extend(found["word"] for found in _HERE_DOCUMENT.finditer(line))
+        elif line.lstrip("\t") == ends[0]:
+            kept.append(line)
+            ends.popleft()
+    return "\n".join(kept)
 
 
 @dataclass(slots=True)

@@ -235,3 +235,14 @@ async def test_the_session_that_was_not_used_for_longest_gives_way() -> None:
     assert shells.find(1) is None
     await shells.close()
     assert len(killed) == MOST_SHELLS + 1
+
+
+async def test_the_programs_of_a_command_are_kept_with_it(hands: Hands) -> None:
+    """The journal tells what was started; the model reads nothing of it."""
+    done = await hands.command("ls / >/dev/null; sh -c 'exit 3'; exit 4")
+
+    assert [program.argv[0] for program in done.programs] == ["bash", "ls", "sh"]
+    assert done.programs[1].path.endswith("/ls")
+    assert done.programs[1].cwd == "/workspace"
+    assert done.answer is not None
+    assert "ls" not in done.answer.text

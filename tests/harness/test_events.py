@@ -25,6 +25,7 @@ from harness.items import (
     PathChange,
     PlanStep,
     PlanUpdate,
+    Program,
     Reasoning,
     Stopped,
     ThreadId,
@@ -192,3 +193,13 @@ def test_a_line_stays_one_line() -> None:
     assert line(event) == (
         '{"type":"item.started","item":{"id":"item_0","type":"user_message","text":"één\\ntwo"}}'
     )
+
+
+def test_the_programs_of_a_command_are_told() -> None:
+    """Where they were noted: what, where, how it ended."""
+    noted = Program(("ls", "-l"), "/workspace", 0, 0.25, "/usr/bin/ls")
+    item = CommandExecution(id=ItemId("item_1"), call=CALL, command="ls -l", workdir=".", programs=(noted,))
+
+    assert completed(item)["programs"] == [
+        {"argv": ["ls", "-l"], "cwd": "/workspace", "exit_status": 0, "seconds": 0.25, "path": "/usr/bin/ls"}
+    ]
