@@ -110,6 +110,9 @@ def _home_check(home: Path) -> "Check":
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        if os.statvfs(existing).f_flag & os.ST_NOEXEC:
+            why = f"{home} lies where no program can be executed, as git's are to push"
+            return Check("home", "warning", why, "Set DARNER_HOME to a directory on another file system.")
         return Check("home", "ok", f"{home} can be written")
     return Check("home", "failed", f"{home} cannot be written", "Set DARNER_HOME to a directory of yours.")
 
