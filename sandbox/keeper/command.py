@@ -1,27 +1,32 @@
-"""One command: a process tree in a PID and a mount namespace of its own. All in a child of the keeper.
+"""One command: a process tree in PID, mount and IPC namespaces of its own. All in a child of the keeper.
 
 The first process mounts what belongs to this command, gives up every right, and only then starts the program.
 It stays to reap and to tell the exit status; when it ends, by itself or by a kill, the kernel ends the rest.
 
 It is still this interpreter. So nothing may reach it from inside: it is not dumpable, which closes its memory
-and its /proc/PID/exe, and the program is executed by way of `setsid` of the sandbox's own /usr. A script
-whose interpreter is /proc/self/exe then finds that one and not the host's Python.
+and its /proc/PID/exe. One handle on the interpreter's file remains, a script that names /proc/self/exe as its
+own; that file is one that the command's user cannot change (`sandbox.keepers`).
 https://github.com/opencontainers/runc/security/advisories/GHSA-gxmr-w5mj-v8hh tells what could happen else.
 """
 
+import errno
+import fcntl
 import os
 import resource
 import select
 import signal
 import socket
+import termios
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sandbox import syscalls
 from sandbox.keeper import audit, wire
 
-_STARTER: Final = "/usr/bin/setsid"
-_NO_STARTER_STATUS: Final = 127
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108
+_SHELL: Final = "/bin/sh"
+_NOT_FOUND_STATUS: Final = 127
+_NOT_EXECUTABLE_STATUS: Final = 126
 _PROC_FLAGS: Final = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 _READ_ONLY: Final = (
     syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
@@ -58,7 +63,7 @@ def start(request: wire.Message, ends: Ends, ground: Ground) -> tuple[int, int]:
     `ready` comes when everything holds and the program is about to run, `exit` when it is over, `failed`
     when the command could not be confined: nothing of it has run then. Raises `OSError`.
     """
-    flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
+    flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC
     pid, pidfd = syscalls.fork_into(flags, signal=signal.SIGCHLD)
     if pid == 0:
         _be_first(request, ends, ground)
@@ -93,11 +98,20 @@ def _confine(request: wire.Message, ground: Ground) -> None:
     if select.select((ground.lifeline,), (), (), 0)[0]:
         raise OSError(0, "the keeper is gone", "keeper")
     syscalls.mount("proc", "/proc", "proc", flags=_PROC_FLAGS)
+    _forget_shared_memory()
     _volunteer_for_memory_shortage()
     _protect(request["root"], request["protected"])
     os.chdir(request["workdir"])
     syscalls.drop_capabilities()
     syscalls.install_filter(ground.filter_program)
+
+
+def _forget_shared_memory() -> None:
+    """An empty one for each command: what one leaves there is memory that all the next would lack."""
+    state = os.statvfs(_SHARED_MEMORY)
+    options = f"mode=1777,size={state.f_blocks * state.f_frsize}"
+    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+    syscalls.mount("tmpfs", _SHARED_MEMORY, "tmpfs", flags=flags, options=options)
 
 
 def _supervisor(journal: int, *, is_wanted: bool) -> audit.Supervisor:
@@ -106,8 +120,7 @@ def _supervisor(journal: int, *, is_wanted: bool) -> audit.Supervisor:
     except OSError:
         # Somebody around the service listens already, or an old kernel: nothing is noted then.
         listener = None
-    # The first one is `_STARTER`.
-    return audit.Supervisor(listener, journal, skip=1)
+    return audit.Supervisor(listener, journal)
 
 
 def _woken_by_children() -> tuple[int, int]:
@@ -121,10 +134,11 @@ def _woken_by_children() -> tuple[int, int]:
 
 def _execute(request: wire.Message, output: int) -> None:
     """Never returns."""
+    status = _NOT_EXECUTABLE_STATUS
+    argv: Sequence[str] = request["argv"]
+    has_terminal: bool = request["tty"]
     try:
-        argv: Sequence[str] = request["argv"]
-        environment: Mapping[str, str] = request["environment"]
-        has_terminal: bool = request["tty"]
+        os.setsid()
         os.dup2(output if has_terminal else os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -136,13 +150,38 @@ def _execute(request: wire.Message, output: int) -> None:
             _, hard = resource.getrlimit(what)
             bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.setrlimit(what, (bound, bound))
-        # Only in a session with a terminal does Ctrl-C reach the command.
-        options = ("--ctty", "--") if has_terminal else ("--",)
-        os.execve(_STARTER, ("setsid", *options, *argv), environment)  # noqa: S606
+        if has_terminal:
+            # Else Ctrl-C would not reach the command.
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        # For the first process, which notes what is executed; nothing else is there to look.
+        syscalls.set_dumpable(True)
+        _become_program(argv, request["environment"])
     except OSError as error:
-        os.write(2, f"{_STARTER}: {error.strerror}\n".encode())
+        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+            status = _NOT_FOUND_STATUS
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode(errors="backslashreplace"))
     finally:
-        os._exit(_NO_STARTER_STATUS)
+        os._exit(status)
+
+
+def _become_program(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    """As execvp(3) finds and executes it. Raises `OSError`."""
+    name = argv[0]
+    places = [name]
+    if "/" not in name:
+        places = [f"{directory}/{name}" for directory in environment["PATH"].split(":")]
+    failure = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for place in places:
+        # Asked first, since what is tried to be executed is noted.
+        if "/" not in name and not os.access(place, os.F_OK):
+            continue
+        try:
+            os.execve(place, argv, environment)  # noqa: S606
+        except OSError as error:
+            if error.errno == errno.ENOEXEC:
+                os.execve(_SHELL, ("sh", place, *argv[1:]), environment)  # noqa: S606
+            failure = error
+    raise failure
 
 
 def _status_of(program: int, woken: int, supervisor: audit.Supervisor) -> int:

@@ -208,6 +208,16 @@ async def test_commands_of_a_turn_share_their_temporary_files(
     assert not Path("/tmp/darner-shared").exists()
 
 
+async def test_shared_memory_is_a_commands_own(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """What one command leaves in memory, as a file or as a segment, is not there for the next."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        await run(sandbox, "echo one >/dev/shm/file; ipcmk --shmem 1000000 --queue")
+        answer = await run(sandbox, "ls /dev/shm; ipcs --shmems --queues | grep -c 0x")
+    assert answer == (1, "0\n")
+
+
 async def test_dangerous_calls_are_refused(driver: BubblewrapDriver, workspace: Workspace, run: Run) -> None:
     """Each with the error that programs understand; the harmless neighbours work."""
     script = r"""python3 - <<'END'
