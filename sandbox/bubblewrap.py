@@ -174,7 +174,9 @@ class BubblewrapDriver:
     async def _running_zygote(self) -> Zygote:
         async with self._preparing:
             if self._zygote is None or not self._zygote.is_alive:
-                self._zygote = await start_zygote(self._interpreter)
+                self._zygote = await start_zygote(
+                    self._interpreter, commands_as=self._sandbox_uid if os.geteuid() == 0 else os.geteuid()
+                )
             return self._zygote
 
     async def _try_overlay(self, directory: Path) -> bool:

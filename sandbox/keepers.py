@@ -5,13 +5,14 @@ goes all that runs inside.
 """
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import weakref
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,25 +27,29 @@ _PROGRAM: Final = (
     "import sys; sys.path.append(sys.argv[1]);"
     "from sandbox.keeper import zygote; zygote.main(int(sys.argv[2]))"
 )
+_WRITABLE_BY_OTHERS: Final = 0o022
+_ALL_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _REMEDY: Final = "Run `darner doctor`, which tells what this machine lacks."
 
 
 class Zygote:
     """A running `sandbox.keeper.zygote`; ends when nothing refers to this object any more."""
 
-    def __init__(self, interpreter: str) -> None:
-        """Start it. Raises `SandboxUnavailable`."""
+    def __init__(self, interpreter: str, *, commands_as: int) -> None:
+        """Start it, for sandboxes whose commands run as that user. Raises `SandboxUnavailable`."""
         ours, theirs = wire.pair()
-        with theirs:
+        with theirs, ExitStack() as stack:
             try:
+                program = stack.enter_context(_unchangeable(interpreter, commands_as))
                 popen = subprocess.Popen(
                     (interpreter, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, _PACKAGES, str(theirs.fileno())),
+                    executable=f"/proc/self/fd/{program}",
                     env={},
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(), program),
                     start_new_session=True,
                 )
             except OSError as error:
@@ -128,6 +133,32 @@ def _end(popen: "subprocess.Popen[bytes]", control: socket.socket) -> None:
     popen.wait()
 
 
-async def start_zygote(interpreter: str) -> Zygote:
+async def start_zygote(interpreter: str, *, commands_as: int) -> Zygote:
     """As `Zygote`, away from the event loop."""
-    return await asyncio.to_thread(Zygote, interpreter)
+    return await asyncio.to_thread(Zygote, interpreter, commands_as=commands_as)
+
+
+@contextmanager
+def _unchangeable(program: str, user: int) -> Iterator[int]:
+    """A descriptor of the program's file, or of a sealed copy in memory if that user could change the file.
+
+    A command can get hold of the file that its ancestors run: see `sandbox.keeper.command`.
+    """
+    with Path(program).open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_uid != user and not status.st_mode & _WRITABLE_BY_OTHERS:
+            yield file.fileno()
+            return
+        copy = os.memfd_create("keeper", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            while os.sendfile(copy, file.fileno(), None, status.st_size):
+                pass
+            fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _ALL_SEALS)
+            # Executed by way of another descriptor: one that could write would be in the way.
+            reading = os.open(f"/proc/self/fd/{copy}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(copy)
+        try:
+            yield reading
+        finally:
+            os.close(reading)

@@ -13,10 +13,13 @@ from sandbox import syscalls
 from sandbox.keeper import loop, wire
 
 _NAME: Final = b"darner-keeper"
+_ALL_DESCRIPTORS: Final = 1 << 16
 
 
 def main(descriptor: int) -> None:
     """Fork a keeper for each socket that comes, until the service is gone."""
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, _ALL_DESCRIPTORS)
     # Children that nobody waits for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # Where Python has no hand in it, the first process of a command takes no signal from inside.
@@ -28,6 +31,7 @@ def main(descriptor: int) -> None:
     # What is here now is never collected, so that the pages stay shared with the keepers.
     gc.collect()
     gc.freeze()
+    gc.disable()
     with socket.socket(fileno=descriptor) as control:
         while True:
             message, descriptors = wire.hear(control)

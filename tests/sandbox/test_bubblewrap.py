@@ -737,7 +737,7 @@ def test_an_ordinary_user_confines_as_well() -> None:
     assert (answer.returncode, answer.stderr) == (0, "")
     results = [line.split(" ", 1) for line in answer.stdout.splitlines()]
     assert [name for result, name in results if result == "failed"] == []
-    assert len(results) == len(INVARIANTS) + 4
+    assert len(results) == len(INVARIANTS) + 5
 
 
 def _processes_named(marker: str) -> list[int]:
