@@ -135,7 +135,7 @@ def _woken_by_children() -> tuple[int, int]:
 def _execute(request: wire.Message, output: int) -> None:
     """Never returns."""
     status = _NOT_EXECUTABLE_STATUS
-    argv: Sequence[str] = request["argv"]
+    argv: list[str] = request["argv"]
     has_terminal: bool = request["tty"]
     try:
         os.setsid()
@@ -164,7 +164,7 @@ def _execute(request: wire.Message, output: int) -> None:
         os._exit(status)
 
 
-def _become_program(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+def _become_program(argv: list[str], environment: Mapping[str, str]) -> None:
     """As execvp(3) finds and executes it. Raises `OSError`."""
     name = argv[0]
     places = [name]
