@@ -14,7 +14,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from sandbox import disk, syscalls
 from sandbox.base import Check, Command, EndReason, Policy, SandboxMode, SandboxUnavailable, Workspace
 from sandbox.container_command import ContainerProcess, Surroundings, launched
 from sandbox.container_doctor import CONTAINER_INVARIANTS, engine_checks
-from sandbox.container_engine import SECONDS, Engine, EngineRefused, closing
+from sandbox.container_engine import SECONDS, Engine, EngineRefused, closing, finished
 from sandbox.container_layout import (
     container_settings,
     environment_of,
@@ -212,7 +212,7 @@ class DockerSandbox:
         self._container: _Container | None = None
         self._resources = AsyncExitStack()
         self._building = asyncio.Lock()
-        self._clearing = asyncio.Lock()
+        self._starting_or_clearing = asyncio.Lock()
         self._is_open = True
 
     @property
@@ -311,13 +311,25 @@ class DockerSandbox:
             notices=container.egress.take_refusals if container.egress else _nothing,
         )
         wall_seconds = wall_seconds_of(command, ground.policy)
-        return await launched(settings, around, limits=ground.policy.limits, wall_seconds=wall_seconds)
+        begin = launched(settings, around, limits=ground.policy.limits, wall_seconds=wall_seconds)
+        starting = asyncio.ensure_future(self._alone(begin))
+        try:
+            return await finished(starting)
+        except asyncio.CancelledError:
+            if starting.exception() is None:
+                await starting.result().kill()
+            raise
+
+    async def _alone(self, begin: Awaitable[ContainerProcess]) -> ContainerProcess:
+        """Nothing can be started in a container that is stopped to be cleared."""
+        async with self._starting_or_clearing:
+            return await begin
 
     async def _clear(self, container: _Container, launcher: int | None) -> None:
         """End what a command has left, or all of it. Where that cannot be done alone, end the container."""
         if container.group is not None:
             try:
-                async with self._clearing:
+                async with self._starting_or_clearing:
                     await asyncio.to_thread(end_doomed, container.group, container.keepers, launcher)
             except (OSError, TimeoutError):
                 await self._discard(container)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.base import Ended, EndReason, Execution, Limits, SandboxUnavailable, StdinClosed
-from sandbox.container_engine import Engine, EngineRefused, Stream, finished
+from sandbox.container_engine import Engine, EngineRefused, Stream
 from sandbox.output import BoundedOutput
 from sandbox.process import KILLED_STATUS, TIME_LIMIT_STATUS
 
@@ -220,22 +220,10 @@ class ContainerProcess:
 async def launched(
     settings: dict[str, Any], around: Surroundings, *, limits: Limits, wall_seconds: float
 ) -> ContainerProcess:
-    """Start it; it runs when this returns.
+    """Start it; it runs when this returns. Not to be cancelled.
 
-    Raises `SandboxUnavailable` and `EngineRefused`; nothing runs then, nor after a cancellation.
+    Raises `SandboxUnavailable` and `EngineRefused`; nothing runs then.
     """
-    launching = asyncio.ensure_future(_launched(settings, around, limits=limits, wall_seconds=wall_seconds))
-    try:
-        return await finished(launching)
-    except asyncio.CancelledError:
-        if launching.exception() is None:
-            await launching.result().kill()
-        raise
-
-
-async def _launched(
-    settings: dict[str, Any], around: Surroundings, *, limits: Limits, wall_seconds: float
-) -> ContainerProcess:
     engine = around.engine
     tty: bool = settings["tty"]
     made = await engine.ask(lambda api: api.exec_create(around.container, **settings))
