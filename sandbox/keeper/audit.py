@@ -103,15 +103,13 @@ class Supervisor:
     """Answers the listener and writes a journal: one JSON object a line.
 
     `{"n": 0, "argv": […], "path": …, "cwd": …}` when a program starts, `{"n": 0, "status": …, "seconds": …}`
-    when it is over or another takes its place, `{"more": …}` for programs beyond the bound. `skip` leaves
-    out the first ones, which are ours. What could not be looked at is noted without words. Without a
-    listener nothing is noted.
+    when it is over or another takes its place, `{"more": …}` for programs beyond the bound. What could not be
+    looked at is noted without words. Without a listener nothing is noted.
     """
 
-    def __init__(self, listener: int | None, journal: int, *, skip: int = 0) -> None:
+    def __init__(self, listener: int | None, journal: int) -> None:
         self._listener = -1 if listener is None else listener
         self._journal = journal
-        self._skip = skip
         self._noted = 0
         self._more = 0
         self._written = 0
@@ -169,9 +167,6 @@ class Supervisor:
                 raise
 
     def _look_at(self, number: int, pid: int, arguments: list[int], *, has_directory: bool) -> None:
-        if self._skip:
-            self._skip -= 1
-            return
         if self._noted >= MOST_PROGRAMS or self._written >= MOST_BYTES:
             self._more += 1
             return
