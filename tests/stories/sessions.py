@@ -23,6 +23,11 @@ def runs(*commands: str) -> Turn:
     )
 
 
+def patches(envelope: str) -> Turn:
+    """One answer that applies a patch."""
+    return Turn(calls=(ScriptedCall(name="apply_patch", input=envelope),))
+
+
 def says(text: str) -> Turn:
     """The last answer."""
     return Turn(text=text)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from demo.forge.person import CheckRun
-from tests.stories.sessions import MENDED, runs, says, session
+from tests.stories.sessions import MENDED, patches, runs, says, session
 from tests.stories.world import BOT, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -137,6 +137,16 @@ async def test_the_owner_of_a_fork_may_not_ask(world: World) -> None:
     assert await world.bot_comments(repository, number) == []
 
 
+ROTATION = """\
+*** Begin Patch
+*** Update File: deploy/keys.txt
+@@
+-old
++new
+*** End Patch
+"""
+
+
 async def test_protected_files_are_held_back(world: World) -> None:
     """What a repository protects is held back: the comment shows its patch and hash, the rest goes out."""
     settings = "protected_paths: [deploy]\n"
@@ -144,7 +154,9 @@ async def test_protected_files_are_held_back(world: World) -> None:
     world.model.teach(
         session(
             "rotate the keys",
-            runs("echo new > deploy/keys.txt; echo '- Keys.' >> CHANGES.md"),
+            # In the sandbox's shell the file is read-only; a patch can propose the change.
+            patches(ROTATION),
+            runs("echo '- Keys.' >> CHANGES.md"),
             says("Rotated."),
         )
     )
