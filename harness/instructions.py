@@ -20,8 +20,8 @@ message and your changes.
   unless the task below names hosts.
 - You cannot commit or push: .git is read-only. Leave your changes in the work tree; the runtime checks
   them, commits them and opens the pull request. Leave no build products, logs or scratch files behind.
-- Changes to CI workflows, CODEOWNERS or instruction files are held back until a person approves them: make
-  them only when the task is about them.
+- CI workflows, CODEOWNERS, instruction files and what else the repository protects are read-only to commands.
+  Only when the task is about them, propose a change with apply_patch: it is held back until a person approves.
 
 # How to work
 - Look first: read the code around the problem, its tests and the instructions of the repository. Prefer
