@@ -21,7 +21,7 @@ message and your changes.
 - You cannot commit or push: .git is read-only. Leave your changes in the work tree; the runtime checks
   them, commits them and opens the pull request. Leave no build products, logs or scratch files behind.
 - CI workflows, CODEOWNERS, instruction files and what else the repository protects are read-only to commands.
-  Only when the task is about them, propose a change with apply_patch: it is held back until a person approves.
+  Only when the task is about them, change them with apply_patch: it is held back until a person approves.
 
 # How to work
 - Look first: read the code around the problem, its tests and the instructions of the repository. Prefer

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from handlers.briefing import BriefedComment, InstructionFile, Material, Report, compose
 from harness.instructions import INSTRUCTIONS, PROJECT_BYTES
+from sandbox.base import Policy, SandboxMode
 from tests.handlers.people import start_on_issue, start_on_pull
 
 NONCE = "9f3a21c0"
@@ -74,6 +75,29 @@ def test_a_whole_briefing() -> None:
     assert briefing.report == Report(
         late_comments=0, unshown_comments=0, hidden={"html comment": 1}, cut=(), forged_fences=0
     )
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        (Policy(SandboxMode.READ_ONLY), "This turn is read-only: no file of the checkout can be changed."),
+        (
+            Policy(
+                SandboxMode.WORKSPACE_WRITE, allowed_hosts=("pypi.org", "index.acme.example:80@10.0.0.0/8")
+            ),
+            "Network: your commands reach these hosts, by the proxy that is set, and no other: pypi.org, "
+            "index.acme.example:80.",
+        ),
+        (Policy(SandboxMode.FULL_ACCESS), "This machine's files and network are open to your commands."),
+    ],
+)
+def test_what_is_unusual_about_the_policy_is_told(policy: Policy, told: str) -> None:
+    """In the opening, before anything that a stranger wrote; the usual confinement needs no word."""
+    usual = compose(material(TRIGGER), NONCE).text.split("\n")
+    unusual = compose(material(TRIGGER, policy=policy), NONCE).text.split("\n")
+
+    assert unusual[1].startswith(told)
+    assert [unusual[0], *unusual[2:]] == usual
 
 
 def test_the_first_request_of_a_small_issue_is_small() -> None:
