@@ -13,10 +13,12 @@ from harness.items import (
     AgentMessage,
     Answer,
     Call,
+    CommandExecution,
     Completed,
     Declined,
     Exhausted,
     Failed,
+    FileChange,
     Item,
     ItemId,
     ItemStatus,
@@ -25,6 +27,7 @@ from harness.items import (
     Notice,
     Stopped,
     ToolCall,
+    ToolItem,
     TurnLimits,
     Usage,
     UserMessage,
@@ -107,6 +110,47 @@ async def test_the_journal_has_intents_before_outcomes() -> None:
         ),
         Entry(5, Life.COMPLETED, replace(said("Done."), id=ItemId("item_4"))),
         Entry(6, Life.COMPLETED, closing("item_5", items=1)),
+    ]
+
+
+@dataclass
+class KeepingSession(StillSession):
+    """Names the states of a work tree that it is asked to keep."""
+
+    kept: int = 0
+
+    async def snapshot(self) -> str | None:
+        self.kept += 1
+        return f"state-{self.kept}"
+
+
+async def test_what_may_change_files_is_kept_before_it_is_journaled() -> None:
+    """Commands and patches carry the name of the state that they left; other tools leave none."""
+
+    class Shell(Recorder):
+        def begin(self, call: Call, item_id: ItemId) -> ToolItem:
+            return CommandExecution(id=item_id, call=call, command="false", workdir=".")
+
+    class Patch(Recorder):
+        def begin(self, call: Call, item_id: ItemId) -> ToolItem:
+            return FileChange(id=item_id, call=call, changes=())
+
+    calls = (called("c1", "shell"), called("c2", "echo"), called("c3", "patch"))
+    model = ScriptedModel([answer(*calls), answer(said("Done."))])
+    journal = MemoryJournal()
+
+    await run_turn(
+        turn("Go."),
+        model=model,
+        tools=by_name(Shell("shell", echo), Recorder("echo", echo), Patch("patch", echo)),
+        session=KeepingSession(),
+        journal=journal,
+    )
+
+    done = [entry.item for entry in journal.entries if entry.life is Life.COMPLETED]
+    assert [item.snapshot for item in done if isinstance(item, CommandExecution | FileChange)] == [
+        "state-1",
+        "state-2",
     ]
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -345,3 +346,18 @@ async def test_removal_takes_everything(checkout: Shown, tmp_path: Path) -> None
 
     assert not checkout.checkout.directory.exists()
     assert (outside / "file").read_text() == "stays\n"
+
+
+async def test_marks_of_overlayfs_that_an_agent_sets_hide_nothing(checkout: Shown, tmp_path: Path) -> None:
+    """An attribute that says a directory is opaque, or comes from elsewhere, is at most more work."""
+    tree = checkout.tree
+    (tree / "src" / "app.py").write_text("print(2)\n")
+    for name, value in (("opaque", b"y"), ("redirect", b"/src"), ("whiteout", b"y"), ("metacopy", b"")):
+        for where in ("src", "src/app.py", "."):
+            for kind in ("trusted", "user"):
+                with suppress(OSError):  # most cannot be set through the mount
+                    os.setxattr(tree / where, f"{kind}.overlay.{name}", value)
+
+    assert await checkout.changes() == (
+        ChangedFile("src/app.py", "update", "100644", b"print(2)\n", added_lines=1, removed_lines=1),
+    )
