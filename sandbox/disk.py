@@ -88,10 +88,11 @@ class _Watch:
             walk = asyncio.create_task(asyncio.to_thread(self._measure))
             try:
                 self._found = await asyncio.shield(walk)
-            finally:
+            except asyncio.CancelledError:
                 # The thread has the directories open.
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait((walk,))
+                raise
             self._walked(began)
             if self._found > self._tolerated:
                 exceeded()
