@@ -327,14 +327,14 @@ class DockerSandbox:
 
     async def _clear(self, container: _Container, launcher: int | None) -> None:
         """End what a command has left, or all of it. Where that cannot be done alone, end the container."""
-        if container.group is not None:
-            try:
-                async with self._starting_or_clearing:
-                    await asyncio.to_thread(end_doomed, container.group, container.keepers, launcher)
-            except (OSError, TimeoutError):
+        async with self._starting_or_clearing:
+            if container.group is None:
+                is_clear = launcher is None and not await self._has_stragglers(container)
+            else:
+                ending = asyncio.to_thread(end_doomed, container.group, container.keepers, launcher)
+                is_clear = await _succeeds(ending)
+            if not is_clear:
                 await self._discard(container)
-        elif launcher is not None or await self._has_stragglers(container):
-            await self._discard(container)
 
     async def _has_stragglers(self, container: _Container) -> bool:
         """As the Engine sees it, with everything stopped meanwhile."""
@@ -487,6 +487,14 @@ def _unavailable(error: EngineRefused | SandboxUnavailable) -> SandboxUnavailabl
         f"The Docker Engine refused the sandbox: {error.words}",
         remedy="Run `darner doctor`, which tells what this machine lacks.",
     )
+
+
+async def _succeeds(ending: Awaitable[None]) -> bool:
+    try:
+        await ending
+    except (OSError, TimeoutError):
+        return False
+    return True
 
 
 def _nothing() -> tuple[str, ...]:
