@@ -29,7 +29,7 @@ from harness.items import (
 )
 from sandbox.base import SandboxMode
 
-NOT_CONFINED: Final = "🔓 **Not confined**: the operator lets this turn use the files and the network of the machine it runs on."
+NOT_CONFINED: Final = "🔓 **Not confined**: the operator lets this turn use its machine's files and network."
 MOST_LINES: Final = 10
 """Of the agent's answer shown at once; the rest is folded away."""
 MOST_PLAN_STEPS: Final = 10

@@ -20,7 +20,9 @@ SERVER = {
 async def report(
     home: Path, *arguments: str, cwd: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    ran = await run_darner("doctor", "--json", *arguments, settings={**environment(home), **settings}, cwd=cwd)
+    ran = await run_darner(
+        "doctor", "--json", *arguments, settings={**environment(home), **settings}, cwd=cwd
+    )
     found: dict[str, Any] = json.loads(ran.stdout)
     assert ran.exit_status == (0 if found["ready"] else 3), ran
     return found
