@@ -5,7 +5,6 @@ ran: the Engine is root and would follow one.
 """
 
 import os
-import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from sandbox.etc import EtcFile
 from sandbox.inside import (
     ENVIRONMENT,
     HOME,
-    OPEN_FILES,
     RUN_BYTES,
     SEARCH_PATH,
     SHARED_MEMORY_BYTES,
     TEMPORARY,
     Protection,
+    open_files,
 )
 from sandbox.seccomp_json import docker_profile
 
@@ -209,7 +208,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "msgqueue": 0,
         "nice": 0,
         # The Engine may not raise it, and has mostly what the service has.
-        "nofile": min(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+        "nofile": open_files(),
         "rtprio": 0,
     }
     return {

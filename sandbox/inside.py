@@ -4,6 +4,7 @@ import errno
 import os
 import posixpath
 import re
+import resource
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,7 +34,7 @@ DEFAULT_SANDBOX_UID: Final = 65533
 
 SHARED_MEMORY_BYTES: Final = 256 * 1024**2
 RUN_BYTES: Final = 16 * 1024**2
-OPEN_FILES: Final = 65_536
+_OPEN_FILES: Final = 65_536
 
 ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -70,6 +71,15 @@ class Protection:
     descriptor: int
     """Of what is there, found without following a link."""
     is_read_only: bool
+
+
+def open_files() -> int:
+    """How many a process of a command may have open: at most half of what the service and its keepers may.
+
+    The kernel refuses to pass a descriptor on when all processes of the user together have more of them under
+    way than the one that asks may have open. So no command can keep the others' from being started.
+    """
+    return min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
 
 
 def refuse_unspeakable(argv: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ goes all that runs inside.
 import asyncio
 import fcntl
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -37,6 +38,7 @@ class Zygote:
 
     def __init__(self, interpreter: str, *, commands_as: int) -> None:
         """Start it, for sandboxes whose commands run as that user. Raises `SandboxUnavailable`."""
+        _take_all_descriptors()
         ours, theirs = wire.pair()
         with theirs, ExitStack() as stack:
             try:
@@ -136,6 +138,12 @@ def _end(popen: "subprocess.Popen[bytes]", control: socket.socket) -> None:
 async def start_zygote(interpreter: str, *, commands_as: int) -> Zygote:
     """As `Zygote`, away from the event loop."""
     return await asyncio.to_thread(Zygote, interpreter, commands_as=commands_as)
+
+
+def _take_all_descriptors() -> None:
+    """Have as many open as this process, and the keepers after it, may: see `sandbox.inside.open_files`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from sandbox import audit
 from sandbox.base import WORKSPACE, Ended, EndReason, Execution, Limits, SandboxUnavailable, StdinClosed
+from sandbox.inside import open_files
 from sandbox.keeper import wire
 from sandbox.output import BoundedOutput
 from sandbox.waiting import insist, resolve
@@ -30,7 +31,6 @@ KILLED_STATUS: Final = 128 + signal.SIGKILL
 
 _CHUNK: Final = 1 << 18
 _FLOOD_FACTOR: Final = 16
-_OPEN_FILES: Final = 65_536
 _TERMINAL_SIZE: Final = struct.pack("HHHH", 24, 80, 0, 0)
 
 
@@ -368,7 +368,7 @@ def _resource_limits(limits: Limits) -> tuple[tuple[int, int], ...]:
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         # Not RLIMIT_AS: V8, Go and the sanitizers reserve far more addresses than they ever use.
         (resource.RLIMIT_DATA, limits.memory_bytes),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NOFILE, open_files()),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_RTPRIO, 0),

@@ -195,6 +195,41 @@ async def test_many_sandboxes_are_open_side_by_side(
     assert answers == [(0, f"{number}\n") for number in range(25)]
 
 
+async def test_descriptors_under_way_in_one_turn_do_not_hold_up_another(
+    driver: BubblewrapDriver, workspace: Workspace, tmp_path: Path, run: Run
+) -> None:
+    """The kernel counts them for all processes of one user; keepers pass some on, too."""
+    hoard = """
+import os, socket
+kept, null = [], os.open("/dev/null", 0)
+try:
+    while True:
+        a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        kept.append((a, b))
+        a.setblocking(False)
+        try:
+            while True:
+                socket.send_fds(a, [b"x"], [null] * 250)
+        except BlockingIOError:
+            pass
+except OSError as error:
+    print(os.strerror(error.errno), flush=True)
+input()
+"""
+    other = Workspace(tree=tmp_path / "other", scratch=tmp_path / "scratch of other")
+    other.tree.mkdir()
+    give(other.tree, driver)
+    async with driver.open(workspace, WRITE) as sandbox, driver.open(other, WRITE) as neighbour:
+        process = await sandbox.start(Command(("python3", "-c", hoard), tty=True))
+        printed = b""
+        while b"references" not in printed:
+            assert await process.wait(0.05) is None
+            printed += process.take_output()
+        assert await run(neighbour, "echo works") == (0, "works\n")
+        async with driver.open(replace(other, scratch=tmp_path / "scratch of third"), WRITE) as third:
+            assert await run(third, "echo works") == (0, "works\n")
+
+
 async def test_a_checkout_in_layers(driver: BubblewrapDriver, tmp_path: Path, run: Run) -> None:
     """Commands and file tools see one tree; what turns share below stays as it was."""
     if not await driver.can_layer(tmp_path):
