@@ -1,5 +1,6 @@
 """Whether turns can be confined here as the settings say: told by the doctor, and before a server starts."""
 
+import os
 from dataclasses import replace
 from typing import Final
 
@@ -36,11 +37,12 @@ async def usable(driver: Driver, settings: Settings) -> Check | None:
 def mode_check(settings: Settings) -> Check:
     """What the operator allows at most."""
     if settings.sandbox_mode == SandboxMode.FULL_ACCESS.value:
+        # Only root can run commands as somebody else.
+        keys = "" if os.geteuid() == 0 else ", and can read the keys and the database of the service itself"
         return Check(
             "sandbox mode",
             "warning",
-            "darner.toml allows danger-full-access: turns on own code use the files and the network of this "
-            "machine",
+            f"danger-full-access: turns on own code use the files and the network of this machine{keys}",
             "Set sandbox_mode to workspace-write, unless this machine is there for nothing else.",
         )
     return Check("sandbox mode", "ok", f"{settings.sandbox_mode} at most")

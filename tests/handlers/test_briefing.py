@@ -85,7 +85,7 @@ def test_a_whole_briefing() -> None:
             Policy(
                 SandboxMode.WORKSPACE_WRITE, allowed_hosts=("pypi.org", "index.acme.example:80@10.0.0.0/8")
             ),
-            "Network: your commands reach these hosts, by the proxy that is set, and no other: pypi.org, index",
+            "Network: your commands reach these hosts, by the proxy that is set, and no other: pypi.org, ",
         ),
         (Policy(SandboxMode.FULL_ACCESS), "This machine's files and network are open to your commands."),
     ],
