@@ -157,7 +157,7 @@ class BubblewrapDriver:
             if await self.can_layer(self._shared() or Path(tempfile.gettempdir())):
                 return Check(name, "ok", "a turn's checkout is an overlay and copies no file")
         except SandboxUnavailable as error:
-            return Check(name, "failed", error.reason, error.remedy)
+            return Check(name, "failed", error.reason, doctor.hint_for(error.reason, otherwise=error.remedy))
         return Check(
             name,
             "warning",
@@ -242,7 +242,13 @@ class BubblewrapDriver:
     def _shared(self) -> Path | None:
         """Where turns share what is the same for all of them."""
         if self._state is not None:
-            self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise SandboxUnavailable(
+                    f"{self._state} cannot be made: {error.strerror}.",
+                    remedy="Let the directory above it belong to the user of the service.",
+                ) from error
         return self._state
 
 

@@ -192,7 +192,7 @@ def hint_for(reason: str, *, otherwise: str) -> str:
             ),
         ),
         (
-            r"Operation not permitted",
+            r"Operation not permitted|Permission denied",
             "A service that is root needs all of root's rights, which a container does not give: leave out "
             "`--user 0` and `--user root`."
             if os.geteuid() == 0
