@@ -16,13 +16,16 @@ def new_journal() -> int:
 
 
 def executions(journal: int) -> tuple[Execution, ...]:
-    """The programs noted so far, oldest first."""
+    """The programs noted so far, oldest first; a last one without a path stands for any further ones."""
     noted: dict[int, dict[str, Any]] = {}
+    more: tuple[Execution, ...] = ()
     for line in os.pread(journal, MOST_BYTES + _ROOM_FOR_ENDS, 0).split(b"\n")[:-1]:
         entry = json.loads(line)
         if "n" in entry:
             noted.setdefault(entry["n"], {}).update(entry)
-    return tuple(_execution(entry) for entry in noted.values())
+        else:
+            more = (Execution(argv=("…", f"{entry['more']} more"), cwd=""),)
+    return (*map(_execution, noted.values()), *more)
 
 
 def _execution(entry: dict[str, Any]) -> Execution:
