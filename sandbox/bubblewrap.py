@@ -6,7 +6,11 @@ it: a system call filter, resource limits, control groups where the service may 
 the sandbox, the service or the time limit. Never runs one without.
 
 bubblewrap makes the namespaces and mounts of the turn; a keeper (`sandbox.keeper`) stays in them and starts
-each command in a further mount and PID namespace, with the protected paths of that moment read-only.
+each command in further mount, PID and IPC namespaces, with the protected paths of that moment read-only.
+
+Full access shows the host's own directories, writable, in the place of /usr and /etc, and its network. /tmp,
+/run, /dev and /proc stay the turn's own, and so do its user, its home (/agent), its environment, the system
+call filter, every limit and the protected paths.
 """
 
 import asyncio
@@ -336,6 +340,7 @@ class BubblewrapSandbox:
             limits=self._policy.limits,
             wall_seconds=inside.wall_seconds_of(command, self._policy),
             tty=command.tty,
+            owner=self._ground.owner,
             memory_kills=self._ground.group.memory_kills,
             take_notices=self._ground.take_notices,
             is_audited=self._ground.is_audited,

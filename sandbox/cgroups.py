@@ -17,6 +17,7 @@ from sandbox.base import Limits
 _PREFIX: Final = "darner-"
 _REMOVAL_TRIES: Final = 400
 _REMOVAL_PAUSE: Final = 0.005
+_MEMORY_EVENTS: Final = {1: "memory.oom_control", 2: "memory.events"}
 CONTROLLERS: Final = frozenset({"cpu", "memory", "pids"})
 _CPU_PERIOD: Final = 100_000
 """Microseconds; the kernel's own default."""
@@ -39,14 +40,18 @@ class Group:
     """
 
     directories: tuple[Path, ...] = ()
+    memory_events: Path | None = None
+    """Where the kernel counts what it had to do for want of memory."""
 
     def memory_kills(self) -> int:
         """How many processes the kernel has ended here for want of memory, where it tells."""
-        for directory in self.directories:
-            for name in ("memory.events", "memory.oom_control"):
-                with suppress(FileNotFoundError):
-                    counts = dict(line.split() for line in (directory / name).read_text().splitlines())
-                    return int(counts.get("oom_kill", 0))
+        if self.memory_events is None:
+            return 0
+        with suppress(OSError):
+            for line in self.memory_events.read_text(encoding="ascii").splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
         return 0
 
 
@@ -71,17 +76,20 @@ def writable_hierarchies(proc: Path = Path("/proc/self")) -> tuple[Hierarchy, ..
 def make_group(hierarchies: Sequence[Hierarchy], limits: Limits) -> Group:
     """New groups for one turn. Raises `OSError` when one cannot be made; then none is left."""
     made: list[Path] = []
+    memory_events: Path | None = None
     try:
         for hierarchy in hierarchies:
             directory = _new_directory(hierarchy.directory)
             made.append(directory)
             _bound(hierarchy, directory, limits)
+            if "memory" in hierarchy.controllers:
+                memory_events = directory / _MEMORY_EVENTS[hierarchy.version]
     except OSError:
         for directory in made:
             with suppress(OSError):
                 directory.rmdir()
         raise
-    return Group(tuple(made))
+    return Group(tuple(made), memory_events)
 
 
 def remove_group(group: Group) -> None:

@@ -30,6 +30,7 @@ _PROGRAM: Final = (
 )
 _WRITABLE_BY_OTHERS: Final = 0o022
 _ALL_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_SECONDS_TO_END: Final = 5
 _REMEDY: Final = "Run `darner doctor`, which tells what this machine lacks."
 
 
@@ -132,7 +133,11 @@ def _built(channel: socket.socket) -> Keeper:
 
 def _end(popen: "subprocess.Popen[bytes]", control: socket.socket) -> None:
     control.close()
-    popen.wait()
+    try:
+        popen.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        popen.kill()
+        popen.wait()
 
 
 async def start_zygote(interpreter: str, *, commands_as: int) -> Zygote:

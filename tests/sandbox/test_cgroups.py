@@ -54,7 +54,7 @@ def test_a_turn_has_its_own_group(tmp_path: Path) -> None:
     hierarchies = (Hierarchy(2, frozenset({"cpu", "memory", "pids"}), tmp_path),)
     directory = tmp_path / f"darner-{os.getpid()}-0"
     group = make_group(hierarchies, limits)
-    assert group == Group((directory,))
+    assert group == Group((directory,), directory / "memory.events")
     assert {path.name: path.read_text() for path in directory.iterdir()} == {
         "cpu.max": "150000 100000",
         "memory.max": "4096",
