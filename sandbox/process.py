@@ -30,6 +30,8 @@ TIME_LIMIT_STATUS: Final = 124
 KILLED_STATUS: Final = 128 + signal.SIGKILL
 
 _CHUNK: Final = 1 << 18
+_MOST_IN_A_PIPE: Final = 1 << 20
+"""Bytes; /proc/sys/fs/pipe-max-size lets nobody but root have more."""
 _FLOOD_FACTOR: Final = 16
 _TERMINAL_SIZE: Final = struct.pack("HHHH", 24, 80, 0, 0)
 
@@ -48,6 +50,8 @@ class Launch:
     limits: Limits
     wall_seconds: float
     tty: bool
+    owner: int | None
+    """Whose the command's output is to be, for a service that is root."""
     memory_kills: Callable[[], int]
     """How many processes of the turn the kernel has ended for want of memory."""
     take_notices: Callable[[], tuple[str, ...]]
@@ -170,8 +174,11 @@ class ConfinedProcess:
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        while data := self._read_chunk():
+        # Another command of the turn may have got hold of the pipe, and write on.
+        left = _MOST_IN_A_PIPE
+        while left > 0 and (data := self._read_chunk()):
             self._output.append(data)
+            left -= len(data)
         for descriptor in (self._output_end, self._first_process):
             self._loop.remove_reader(descriptor)
             self._loop.remove_writer(descriptor)
@@ -329,6 +336,9 @@ def _asked(what: Launch, channel: socket.socket) -> _Ends:
     }
     journal = audit.new_journal()
     reading, writing = (None, None) if what.tty else os.pipe()
+    if writing is not None and what.owner is not None:
+        # It is opened anew by way of /dev/stdout.
+        os.fchown(writing, what.owner, what.owner)
     ends = _Ends(journal, reading)
     try:
         wire.ask(what.keeper, request, (channel.fileno(), journal, *(() if writing is None else (writing,))))

@@ -258,6 +258,10 @@ def _volunteer_for_memory_shortage() -> None:
     os.write(descriptor, b"1000")
     os.close(descriptor)
     syscalls.set_dumpable(False)
+    # For good: the kernel would let anybody take back what root's own process did not set.
+    syscalls.mount(
+        None, "/proc", None, flags=_PROC_FLAGS | syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
+    )
 
 
 def _close_all_but(*kept: int) -> None:

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from typing import Final
 
 from sandbox import syscalls
@@ -28,6 +29,8 @@ def main(descriptor: int) -> None:
     _forget_command_line()
     # Neither other processes of this user nor a command inside may look into this memory or at this program.
     syscalls.set_dumpable(False)
+    # Inside a sandbox's mounts, the paths that modules come from could lead to what a command wrote.
+    sys.meta_path.clear()
     # What is here now is never collected, so that the pages stay shared with the keepers.
     gc.collect()
     gc.freeze()

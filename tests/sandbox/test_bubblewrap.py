@@ -49,6 +49,26 @@ async def test_a_command_works_in_the_checkout(
     assert (workspace.tree / "made").read_text() == "new\n"
 
 
+async def test_output_can_be_opened_by_its_name(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """As scripts do that tell of errors."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        answer = await run(
+            sandbox, "echo one >/dev/stdout; echo two >/dev/stderr; echo three | tee /dev/fd/2"
+        )
+    assert answer == (0, "one\ntwo\nthree\nthree\n")
+
+
+async def test_a_command_is_the_first_to_go_for_want_of_memory(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """It cannot make the kernel prefer others: neither its keeper nor the service."""
+    script = "(echo 0 >/proc/self/oom_score_adj) 2>/dev/null; cat /proc/self/oom_score_adj"
+    async with driver.open(workspace, WRITE) as sandbox:
+        assert await run(sandbox, script) == (0, "1000\n")
+
+
 async def test_the_environment_is_made_from_nothing(
     driver: BubblewrapDriver, workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
