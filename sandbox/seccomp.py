@@ -59,6 +59,8 @@ _TERMINAL_INJECTION: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
 _LINE_DISCIPLINE: Final = 0x5423
 """TIOCSETD: loads modules of the kernel that nobody needs."""
+_WHITEOUT: Final = 4
+"""RENAME_WHITEOUT: leaves a device where the file was."""
 _LEASE: Final = 1024
 """F_SETLEASE: makes whoever opens the file wait, the service too."""
 _PERSONALITIES: Final = (0, 0xFFFFFFFF)
@@ -228,6 +230,7 @@ def rules() -> tuple[Rule, ...]:
         *families,
         netlink,
         Rule("fcntl", errno.EPERM, (Condition(1, Test.EQUALS, (_LEASE,)),)),
+        Rule("renameat2", errno.EINVAL, (Condition(4, Test.ANY_BIT, (_WHITEOUT,)),)),
         Rule("clone", errno.EPERM, (Condition(0, Test.ANY_BIT, (_NEW_NAMESPACE,)),)),
         Rule("personality", errno.EPERM, (Condition(0, Test.NOT_IN, _PERSONALITIES),)),
     )
@@ -399,6 +402,7 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "quotactl": (179, 60),
     "quotactl_fd": (443, 443),
     "reboot": (169, 142),
+    "renameat2": (316, 276),
     "request_key": (249, 218),
     "setdomainname": (171, 162),
     "sethostname": (170, 161),

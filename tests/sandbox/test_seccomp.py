@@ -70,6 +70,8 @@ def error(number: int) -> int:
         (16, (0, 0x5423), error(errno.EPERM)),  # TIOCSETD
         (72, (0, 1), ALLOW),  # fcntl, F_GETFD
         (72, (0, 1024), error(errno.EPERM)),  # F_SETLEASE
+        (316, (0, 0, 0, 0, 2), ALLOW),  # renameat2, RENAME_EXCHANGE
+        (316, (0, 0, 0, 0, 5), error(errno.EINVAL)),  # RENAME_WHITEOUT, which leaves a device
         (90, (0, 0o755), ALLOW),
         (90, (0, 0o4755), error(errno.EPERM)),
         (2, (0, 0, 0o4755), ALLOW),  # open that creates nothing
