@@ -12,6 +12,7 @@ from app.caches import make_caches
 from app.turn_report import TreeState
 from sandbox.base import Driver, Policy, Sandbox, SandboxError, SandboxMode
 from sandbox.checkout import Checkout, check_out, reopen
+from sandbox.layer_shelf import shelves_in
 from sandbox.layers import LayerStore
 from sandbox.mirror import Mirror
 from sandbox.removal import is_aside, left_aside, remove_tree, set_aside
@@ -64,8 +65,8 @@ class Workspaces:
 
     def __init__(self, home: Path, driver: Driver) -> None:
         self._directory = home / "checkouts"
+        self._mirrors = home / "mirrors"
         self._driver = driver
-        self._stores: dict[Path, LayerStore] = {}
         self._removing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -135,9 +136,9 @@ class Workspaces:
                 log.warning(
                     "checkout.left", extra={"fields": {"directory": str(directory), "error": str(error)}}
                 )
-        for store in list(self._stores.values()):
+        for shelf in shelves_in(self._mirrors):
             try:
-                await store.tidy()
+                await shelf.tidy()
             except (SandboxError, OSError) as error:
                 log.warning("layers.not_tidied", extra={"fields": {"error": str(error)}})
 
@@ -155,9 +156,7 @@ class Workspaces:
         """None where the driver can show none."""
         if not await self._driver.can_layer(self._directory):
             return None
-        if mirror.directory not in self._stores:
-            self._stores[mirror.directory] = LayerStore(mirror, owner_uid=self._driver.owner_uid)
-        return self._stores[mirror.directory]
+        return LayerStore(mirror, owner_uid=self._driver.owner_uid)
 
 
 async def _bring_back(snapshots: Snapshots, state: TreeState, sandbox: Sandbox, turn: str) -> None:

@@ -9,28 +9,23 @@ https://docs.kernel.org/filesystems/overlayfs.html
 
 import asyncio
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sandbox.base import SandboxError
-from sandbox.filelock import locked
 from sandbox.full_tree import CHECKED_OUT_AT, write_full_tree
 from sandbox.git import GitFailed
 from sandbox.git_view import write_view
+from sandbox.layer_shelf import Borrowed, shelf_of
 from sandbox.mirror import Mirror
-from sandbox.removal import left_aside, remove_tree, set_aside
+from sandbox.removal import remove_tree
 from sandbox.result import GITLINK, directories_of, opened
 
-KEPT_BASES: Final = 3
-KEPT_DELTAS: Final = 24
-"""Of one repository, beside those that checkouts use."""
-_FRESH: Final = ".new-"
 _SMALL: Final = 1024 * 1024
 _DIFF: Final = 64 * 1024 * 1024
 _QUICK: Final = 120.0
@@ -39,16 +34,6 @@ _TREE: Final = 0o40000
 _NEAR_ENOUGH: Final = 500
 _NEAR_SHARE: Final = 8
 """A delta may hold so many files, or this part of the tree (one in so many); else a new base pays better."""
-
-
-@dataclass(frozen=True, slots=True)
-class Borrowed:
-    """The layers of one commit, kept for as long as the directory of whoever borrowed them exists."""
-
-    lower: tuple[Path, ...]
-    """Topmost first."""
-    git: Path
-    """The view of the repository at this commit, with an index that is valid for these files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +47,7 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class _Delta:
+    commit: str
     base: Path
     changes: Sequence[_Change]
 
@@ -72,95 +58,38 @@ class LayerStore:
     def __init__(self, mirror: Mirror, *, owner_uid: int | None) -> None:
         self._mirror = mirror
         self._owner_uid = owner_uid
-        owner = "" if owner_uid is None else f"-{owner_uid}"
-        self._directory = mirror.directory.with_suffix(f".layers{owner}")
+        self._shelf = shelf_of(mirror.directory, owner_uid)
 
     async def borrow(self, sha: str, *, user: Path) -> Borrowed:
         """The layers of a commit, made if they are not there, and kept while the directory `user` exists.
 
         Raises `GitFailed` when git refuses the commit's paths.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        if borrowed := await self._borrow(sha, user):
+        self._shelf.directory.mkdir(parents=True, exist_ok=True)
+        if borrowed := await self._shelf.borrow(sha, user):
             return borrowed
-        async with self._lock("building", _BUILD):
-            if borrowed := await self._borrow(sha, user):
+        async with self._shelf.building():
+            if borrowed := await self._shelf.borrow(sha, user):
                 return borrowed
-            await self._sweep()
             near = await self._nearest(sha)
             if near is None:
                 await self._build_base(sha)
             else:
                 await self._build_delta(sha, near)
-            if borrowed := await self._borrow(sha, user):
+            if borrowed := await self._shelf.borrow(sha, user):
                 return borrowed
         raise SandboxError(f"the layers of {sha} went away as soon as they were made")
-
-    async def tidy(self) -> None:
-        """Remove what has not been used for long, and what a killed process left. Takes its time."""
-        if not self._directory.is_dir():
-            return
-        async with self._lock("using", _QUICK):
-            await asyncio.to_thread(self._retire)
-        for directory in left_aside(self._directory):
-            with suppress(SandboxError, TimeoutError):
-                await remove_tree(directory)
-
-    async def _borrow(self, sha: str, user: Path) -> Borrowed | None:
-        async with self._lock("using", _QUICK):
-            return await asyncio.to_thread(self._borrow_now, sha, user)
-
-    def _borrow_now(self, sha: str, user: Path) -> Borrowed | None:
-        for layer in (self._base(sha), *self._directory.glob(f"delta-*-{sha}")):
-            if not layer.is_dir():
-                continue
-            # A link that leads nowhere is nobody's any more: nothing has to be given back.
-            mark = layer / "users" / secrets.token_hex(8)
-            mark.symlink_to(user.absolute())
-            os.utime(layer)
-            lower = [layer / "tree"]
-            if layer != self._base(sha):
-                base = self._base_of(layer)
-                os.utime(base)
-                lower.append(base / "tree")
-            return Borrowed(tuple(lower), layer / "git")
-        return None
-
-    def _base(self, sha: str) -> Path:
-        return self._directory / f"base-{sha}"
-
-    def _base_of(self, delta: Path) -> Path:
-        return self._base(delta.name.split("-")[1])
-
-    def _retire(self) -> None:
-        """Rename away what is too much: the least recently used first, never what a checkout stands on."""
-        deltas = [layer for layer in self._directory.glob("delta-*") if not _is_used(layer)]
-        for layer in sorted(deltas, key=_last_used, reverse=True)[KEPT_DELTAS:]:
-            set_aside(layer)
-        needed = {self._base_of(layer) for layer in self._directory.glob("delta-*") if _is_used(layer)}
-        bases = [
-            layer for layer in self._directory.glob("base-*") if not _is_used(layer) and layer not in needed
-        ]
-        for base in sorted(bases, key=_last_used, reverse=True)[KEPT_BASES:]:
-            for layer in self._directory.glob(f"delta-{base.name.removeprefix('base-')}-*"):
-                set_aside(layer)
-            set_aside(base)
-
-    async def _sweep(self) -> None:
-        """What was being built when its process ended. To be called by whoever may build."""
-        for directory in self._directory.glob(f"{_FRESH}*"):
-            await remove_tree(directory)
 
     async def _nearest(self, sha: str) -> _Delta | None:
         """The base that the commit differs least from, if that is little enough."""
         found: list[_Delta] = []
-        for base in sorted(self._directory.glob("base-*"), key=_last_used, reverse=True):
-            changes = await self._changes(base.name.removeprefix("base-"), sha)
+        for commit, base in self._shelf.bases():
+            changes = await self._changes(commit, sha)
             if changes is None or _puts_submodule_over_files(changes):
                 continue
             files = int((base / "files").read_text())
             if len(changes) <= max(_NEAR_ENOUGH, files // _NEAR_SHARE):
-                found.append(_Delta(base, changes))
+                found.append(_Delta(commit, base, changes))
         return min(found, key=lambda delta: len(delta.changes), default=None)
 
     async def _changes(self, old: str, new: str) -> Sequence[_Change] | None:
@@ -180,15 +109,14 @@ class LayerStore:
             # Where the view of the history is shown: made here, it is in no turn's upper directory.
             (tree / ".git").mkdir()
             (fresh / "files").write_text(str(files))
-            fresh.rename(self._base(sha))
+            fresh.rename(self._shelf.base(sha))
 
     async def _build_delta(self, sha: str, near: _Delta) -> None:
         async with self._fresh(sha) as fresh:
             tree, index = fresh / "tree", fresh / "git" / "index"
-            base = near.base.name.removeprefix("base-")
             await asyncio.to_thread(shutil.copyfile, near.base / "git" / "index", index)
             places = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(tree)}
-            await self._git("read-tree", "-i", "-m", base, sha, environment=places)
+            await self._git("read-tree", "-i", "-m", near.commit, sha, environment=places)
             written = [change.path for change in near.changes if change.new_mode not in {0, _TREE}]
             await self._git("checkout-index", "--force", "-z", "--stdin", stdin=written, environment=places)
             await asyncio.to_thread(_finish_delta, tree, near.changes, self._owner_uid)
@@ -196,7 +124,7 @@ class LayerStore:
             # The files are as they will stay: what they look like goes into the index.
             await self._git("update-index", "-z", "--stdin", stdin=files, environment=places)
             index.chmod(0o644)
-            fresh.rename(self._directory / f"delta-{base}-{sha}")
+            fresh.rename(self._shelf.delta(near.commit, sha))
 
     async def _git(self, *arguments: str, environment: dict[str, str], stdin: Sequence[bytes] = ()) -> None:
         await self._mirror.git.run(
@@ -210,7 +138,7 @@ class LayerStore:
     @asynccontextmanager
     async def _fresh(self, sha: str) -> AsyncIterator[Path]:
         """A layer in the making; gone at the end, unless it was given its name."""
-        fresh = self._directory / f"{_FRESH}{secrets.token_hex(8)}"
+        fresh = self._shelf.fresh()
         try:
             await asyncio.to_thread(self._make_frame, fresh, sha)
             yield fresh
@@ -225,30 +153,6 @@ class LayerStore:
         if self._owner_uid is not None:
             os.chown(fresh / "tree", self._owner_uid, self._owner_uid)
         write_view(fresh / "git", head=f"{sha}\n")
-
-    @asynccontextmanager
-    async def _lock(self, name: str, seconds: float) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(locked(self._directory / f"{name}.lock", seconds=seconds))
-            except TimeoutError:
-                raise SandboxError(f"another process holds {self._directory / name}.lock") from None
-            yield
-
-
-def _last_used(layer: Path) -> float:
-    return layer.stat().st_mtime
-
-
-def _is_used(layer: Path) -> bool:
-    """Whether a checkout stands on it; marks of those that are gone are removed."""
-    is_used = False
-    for mark in (layer / "users").iterdir():
-        if mark.exists():
-            is_used = True
-        else:
-            mark.unlink()
-    return is_used
 
 
 def _parsed(raw: bytes) -> list[_Change]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import layers as layers_module
 from sandbox.checkout import Checkout, check_out, reopen
+from sandbox.layer_shelf import KEPT_BASES, Shelf
 from sandbox.layers import LayerStore
 from sandbox.mirror import ChangedFile, Mirror
 from tests.sandbox_git.origin import Origin
@@ -178,22 +178,22 @@ async def test_old_layers_go_when_nobody_stands_on_them(
     """What a checkout uses stays however old it is, also after a crash; the rest is bounded."""
     kept: list[Checkout] = []
     store = LayerStore(mirror, owner_uid=None)
-    for number in range(layers_module.KEPT_BASES + 3):
+    for number in range(KEPT_BASES + 3):
         tree = {f"{number}/{each}.txt": f"{number} {each}\n" for each in range(600)}
         sha = origin.commit({**tree, **dict.fromkeys(_previous(number))})
         await mirror.fetch(origin.remote, sha)
         kept.append(await check_out(mirror, sha, tmp_path / sha, owner_uid=None, layers=store))
-    await store.tidy()
+    await Shelf(store_of(mirror)).tidy()
     assert len(kinds(store_of(mirror))) == len(kept)
 
     for checkout in kept[1:]:
         await checkout.remove()
-    await store.tidy()
+    await Shelf(store_of(mirror)).tidy()
 
     left = {path.name for path in store_of(mirror).iterdir() if path.is_dir()}
     assert f"base-{kept[0].sha}" in left
     assert f"base-{kept[1].sha}" not in left
-    assert len(left) == layers_module.KEPT_BASES + 1
+    assert len(left) == KEPT_BASES + 1
     with shown(kept[0]) as seen:
         assert await seen.changes() == ()
 
