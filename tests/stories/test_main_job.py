@@ -60,27 +60,21 @@ async def test_every_step_of_the_way_can_be_asked_about(world: World) -> None:
     ]
 
 
-async def test_a_second_request_waits_for_the_first(world: World) -> None:
-    """Two people ask in one conversation: the second is told what it waits for, and both are answered."""
+async def test_a_second_request_is_a_turn_of_its_own(world: World) -> None:
+    """When the first is done, somebody asks for more in the same conversation: both are answered."""
     first_answer = (runs("echo one > one.txt"), says("The first."))
     second_answer = (runs("echo two > two.txt"), says("The second."))
     world.model.teach(session("knit a row", *first_answer, *second_answer))
     repository = world.repository()
     issue = await world.issue(repository)
-    async with world.gate.closed():
-        await world.cole.says(repository, issue, "@darner knit a row")
-        await world.gate.someone_waits()
-        await world.maya.says(repository, issue, "@darner and another")
-        await world.until_said(repository, issue, comments=2)
-        first, second = await world.bot_comments(repository, issue)
-    [turn, *_] = await world.turns(repository)
-    assert first.body.startswith("🕓 **Starting**")
-    assert f"Another turn (`{turn}`) is at work in this conversation" in second.body
+    await world.cole.says(repository, issue, "@darner knit a row")
+    first = await world.final_comment(repository, issue)
+    await world.maya.says(repository, issue, "@darner and another")
 
-    await world.settled(repository)
+    second = await world.final_comment(repository, issue)
 
     said = [comment.body for comment in await world.bot_comments(repository, issue)]
     assert [body.partition(" · ")[0] for body in said] == ["✅ **Done**"] * 4
-    assert "The first." in said[2]
-    assert "The second." in said[3]
+    assert "The first." in first
+    assert "The second." in second
     assert len(await world.maya.pulls(repository)) == 2
