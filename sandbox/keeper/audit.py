@@ -226,15 +226,20 @@ def _seen(pid: int, arguments: list[int], *, has_directory: bool) -> _Seen:
     finally:
         os.close(memory)
     if has_directory and not path:
-        path = os.readlink(f"/proc/{pid}/fd/{arguments[0] & _DESCRIPTOR}")  # noqa: PTH115
+        path = _target(f"/proc/{pid}/fd/{arguments[0] & _DESCRIPTOR}")
     running = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116
-    cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
+    cwd = _target(f"/proc/{pid}/cwd")
     return _Seen(argv, path, cwd, (running.st_dev, running.st_ino))
 
 
 def _is_searched_for(earlier: _Seen, later: _Seen) -> bool:
     """Whether the earlier one did not come to run."""
     return later.before is not None and (earlier.argv, earlier.before) == (later.argv, later.before)
+
+
+def _target(link: str) -> str:
+    # Names are bytes; what is kept of them is text.
+    return os.readlink(link.encode()).decode(errors="replace")  # noqa: PTH115
 
 
 def _words(memory: int, address: int) -> list[str]:

@@ -130,6 +130,14 @@ def test_what_still_runs_is_told_so_far(journal: int) -> None:
     assert [(each.argv, each.exit_status, each.seconds) for each in found] == [(("sleep", "60"), None, None)]
 
 
+def test_a_place_of_any_name_can_be_kept(journal: int, tmp_path: Path) -> None:
+    """Directories have bytes for names; the journal of a turn is text."""
+    place = tmp_path / os.fsdecode(b"\xff")
+    place.mkdir()
+    (program,) = noted(journal, "/bin/true", cwd=place)
+    assert program.cwd == f"{tmp_path}/\N{REPLACEMENT CHARACTER}"
+
+
 def test_the_journal_is_bounded(journal: int) -> None:
     """Long words and many words are cut; of many programs the first are noted, the others counted."""
     script = f"x=$(printf %0{LONGEST_WORD * 2}d 0); /bin/true $x {'y ' * MOST_WORDS}; "

@@ -47,7 +47,7 @@ def holds(test: Mapping[str, Any], arguments: Sequence[int]) -> bool:
 
 
 @pytest.mark.parametrize("call", DECIDED_BY_ARGUMENTS)
-@given(arguments=st.tuples(VALUES, VALUES, VALUES, VALUES))
+@given(arguments=st.tuples(VALUES, VALUES, VALUES, VALUES, VALUES))
 def test_both_forms_agree_on_arguments(call: str, arguments: tuple[int, ...]) -> None:
     """On both architectures, whatever a program passes: never two answers, never another one."""
     machines: tuple[tuple[Architecture, int], ...] = (("x86_64", X86_64), ("aarch64", ARM64))
