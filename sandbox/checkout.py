@@ -55,6 +55,8 @@ class Checkout:
 
         What cannot be delivered is listed with its problem. Raises `ResultRefused` for a tree of no measure.
         """
+        if tree is None and self.workspace.layers is not None:
+            raise ValueError("the files of a layered checkout are to be seen through its sandbox only")
         with opened(self.workspace.tree if tree is None else tree) as root:
             return await judge(root, await self.differences(root), self.base_content, self._present)
 
