@@ -238,6 +238,10 @@ class DockerSandbox:
         refuse_unspeakable(command.argv, command.environment)
         workdir = workdir_in(self._ground.tree, command.workdir)
         container = await self._running()
+        if not self.is_busy and any(process.wanted_memory for process in self._processes):
+            # What fills it may be in no process: shared memory, a queue, a file in /dev/shm.
+            await self._discard(container)
+            container = await self._running()
         try:
             process = await self._launched(command, container, workdir)
         except (EngineRefused, SandboxUnavailable) as error:

@@ -56,6 +56,11 @@ class ContainerProcess:
     def is_over(self) -> bool:
         return self._ended.done()
 
+    @property
+    def wanted_memory(self) -> bool:
+        """Whether it was ended for want of memory."""
+        return self._ended.done() and self._ended.result().reason is EndReason.MEMORY
+
     async def wait(self, seconds: float) -> Ended | None:
         done, _ = await asyncio.wait((self._ended,), timeout=max(seconds, 0))
         return self._ended.result() if done else None

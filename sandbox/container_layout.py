@@ -40,8 +40,8 @@ _IN_ONE_STREAM: Final = ("/bin/sh", "-c", 'exec "$@" </dev/null 2>&1', "sh")
 _IN_A_TERMINAL: Final = ("/bin/sh", "-c", 'stty rows 24 cols 80 2>/dev/null; exec "$@"', "sh")
 """An Engine before version 25 makes terminals without a size."""
 
-# Beside the processes of commands: the container's first, its keeper, and a launcher for some commands.
-_PROCESSES_OF_OURS: Final = 8
+# Beside the processes of commands: the container's first, its keeper, and the launcher of one command.
+_PROCESSES_OF_OURS: Final = 3
 _SYSFS_BYTES: Final = 4096
 
 

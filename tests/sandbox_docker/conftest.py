@@ -8,18 +8,25 @@ import pytest
 
 from sandbox.base import Workspace
 from sandbox.container import DockerDriver
+from sandbox.container_orphans import INSTALLATION
 from tests.engine.daemon import Engine
 from tests.sandbox.conftest import Run, run
 
 __all__ = ["Run", "run"]
 
-Left = Callable[[], list[str]]
+Left = Callable[[Path], list[str]]
 
 
 @pytest.fixture
-def driver(docker_engine: Engine, docker_image: str, tmp_path: Path) -> DockerDriver:
+def state(tmp_path: Path) -> Path:
+    """Where the service keeps what it has."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def driver(docker_engine: Engine, docker_image: str, state: Path) -> DockerDriver:
     """With the tests' small image."""
-    return DockerDriver(address=docker_engine.url, image=docker_image, state=tmp_path / "state")
+    return DockerDriver(address=docker_engine.url, image=docker_image, state=state)
 
 
 @pytest.fixture
@@ -42,12 +49,18 @@ def workspace(tmp_path: Path, driver: DockerDriver) -> Workspace:
 
 @pytest.fixture
 def left(docker_engine: Engine) -> Iterator[Left]:
-    """The names of the containers that a driver has made and that are still there."""
+    """The names of the containers that are still there of a service with this state directory."""
     with docker_engine.client() as client:
-        yield lambda: [
-            str(container.name)
-            for container in client.containers.list(all=True, filters={"label": "io.darner.owner"})
-        ]
+
+        def names(state: Path) -> list[str]:
+            file = state / "docker" / "installation"
+            if not file.exists():
+                return []
+            label = f"{INSTALLATION}={file.read_text()}"
+            found = client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+            return [str(container.name) for container in found]
+
+        yield names
 
 
 def marker_of(number: int) -> str:

@@ -47,7 +47,7 @@ async def test_a_container_dies_with_the_service(
     docker_engine: Engine, docker_image: str, tmp_path: Path, left: Left
 ) -> None:
     """`kill -9` of the service leaves no process and no container, before any other service starts."""
-    marker, before = marker_of(81), set(left())
+    marker = marker_of(81)
     killed = await service(docker_engine, docker_image, tmp_path, marker)
     assert killed.stdout is not None
     assert await killed.stdout.readline() == b"running\n"
@@ -55,7 +55,7 @@ async def test_a_container_dies_with_the_service(
     killed.kill()
     await killed.wait()
     assert await until(lambda: processes_named(marker) == [])
-    assert await until(lambda: set(left()) <= before)
+    assert await until(lambda: left(tmp_path / "state") == [])
 
 
 @pytest.mark.parametrize("moment", [0.7, 0.9, 1.1, 1.3])
@@ -63,7 +63,7 @@ async def test_a_service_that_is_killed_while_it_opens_leaves_nothing(
     workspace: Workspace, docker_engine: Engine, docker_image: str, tmp_path: Path, left: Left, moment: float
 ) -> None:
     """At any moment: a container that was made and never started is removed by the next service."""
-    before, other = set(left()), tmp_path / "other"
+    other = tmp_path / "other"
     other.mkdir()
     killed = await service(docker_engine, docker_image, other, marker_of(82))
     await asyncio.sleep(moment)
@@ -72,7 +72,7 @@ async def test_a_service_that_is_killed_while_it_opens_leaves_nothing(
     driver = DockerDriver(address=docker_engine.url, image=docker_image, state=other / "state")
     async with driver.open(workspace, READ):
         pass
-    assert await until(lambda: set(left()) <= before)
+    assert await until(lambda: left(other / "state") == [])
 
 
 async def test_only_the_dead_are_swept(
