@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,9 +59,11 @@ def home_of_a_run() -> Iterator[Path]:
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_deserted(left)
-    home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    with _lock_of(home).open("w") as lock:
+    young = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+    with _lock_of(young).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Nobody takes it for deserted: it has this name only once the lock is held.
+        home = young.rename(young.with_name(young.name.removeprefix(".")))
         try:
             yield home
         finally:
@@ -83,18 +85,26 @@ def remove(home: Path) -> None:
     # Containers first: a daemon that ends waits ten seconds for each that takes no notice.
     groups = _cgroups_of(home)
     for group in groups:
-        for contained in (group / "cgroup.procs").read_text().split():
-            _end(int(contained), signal.SIGKILL)
+        # The container's shim removes it, too, as soon as all are dead.
+        with suppress(OSError):
+            for contained in (group / "cgroup.procs").read_text().split():
+                _end(int(contained), signal.SIGKILL)
     for process in _processes_of(home, program="dockerd"):
         _end(process, signal.SIGTERM)
     # Only what outlived a killed Engine is still there.
     for process in _processes_of(home):
         _end(process, signal.SIGKILL)
     for group in groups:
-        if group.exists():
+        with suppress(FileNotFoundError):
             group.rmdir()
     for mounted in sorted(_mounts_below(home), reverse=True):
         subprocess.run(("umount", "--lazy", mounted), check=True, timeout=_SECONDS_TO_END)
+    for left in home.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        elif left != _lock_of(home):
+            left.unlink()
+    # Last, so that what is killed meanwhile can go on at the next start.
     shutil.rmtree(home)
 
 
