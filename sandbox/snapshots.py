@@ -202,8 +202,8 @@ class _Restoring:
                     os.rmdir(name, dir_fd=parent)  # stays if something ignored is in it
         for path in sorted(path for path, state in states.items() if state.kind == "directory"):
             self._noting(path, self._make_directory)
-            with suppress(OSError), self._parent(path) as (parent, name):
-                os.chmod(name, states[path].mode, dir_fd=parent)
+            with suppress(OSError), self._parent(path + b"/.") as (directory, _):
+                os.fchmod(directory, states[path].mode)
 
     def put(self, path: bytes, state: _State, data: bytes, *, at: int | None = None) -> None:
         """Have this file or symlink at `path`, with the time `at` where given."""
@@ -259,9 +259,9 @@ class _Restoring:
                         raise
                     self._clear(descriptor, parent)
                     os.mkdir(parent, 0o755, dir_fd=descriptor)
-                    if self.owner_uid is not None:
-                        os.chown(parent, self.owner_uid, self.owner_uid, dir_fd=descriptor)
                     below = open_below(descriptor, parent, flags)
+                    if self.owner_uid is not None:
+                        os.fchown(below, self.owner_uid, self.owner_uid)
                 os.close(descriptor)
                 descriptor = below
             yield descriptor, name

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -139,8 +140,10 @@ class _Walk:
                 raise ResultRefused(f"the turn wrote more than {MAX_ENTRIES} entries")
             for name in names:
                 path = joined(place.path, os.fsencode(name))
-                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                yield _entry(path, status, place, descriptor, name)
+                # What went away meanwhile is not there; the others are.
+                with suppress(FileNotFoundError):
+                    status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                    yield _entry(path, status, place, descriptor, name)
         finally:
             os.close(descriptor)
 

@@ -1,10 +1,13 @@
 """Snapshots of a dirty work tree: taken at the cost of the change, brought back exactly, of both kinds."""
 
+import itertools
 import os
 import shutil
 import stat
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from sandbox.checkout import check_out
 from sandbox.layers import LayerStore
 from sandbox.mirror import Mirror
-from sandbox.snapshots import Snapshots, SnapshotUnknown
+from sandbox.snapshots import NotRestored, Snapshots, SnapshotUnknown
 from tests.sandbox_git.origin import Origin
 from tests.sandbox_git.overlay import Shown, shown
 
@@ -188,6 +191,75 @@ async def test_bringing_back_follows_no_link(checkout: Shown, tmp_path: Path) ->
     assert (outside / "app.py").read_text() == "the host's\n"
     assert not (checkout.tree / "src").is_symlink()
     assert (checkout.tree / "src/app.py").read_text() == "print(2)\n"
+
+
+async def test_bringing_back_is_not_led_away_by_swaps(checkout: Shown, tmp_path: Path) -> None:
+    """A directory that something swaps for a link all the while: what the link leads to stays as it is."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    new = checkout.tree / "new"
+    new.mkdir()
+    new.chmod(0o700)
+    own(checkout.tree)
+    snapshots = Snapshots(checkout.checkout, SANDBOX_UID)
+    name = await snapshots.take(checkout.descriptor)
+    with swapping(new, outside):
+        for _ in range(200):
+            with suppress(NotRestored):
+                await snapshots.restore(name, checkout.descriptor)
+    status = outside.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o755, os.geteuid())
+
+
+@contextmanager
+def swapping(directory: Path, target: Path) -> Iterator[None]:
+    """All the while, `directory` is now one, now a link to `target`."""
+    link = directory.with_name("link to swap")
+    is_over = threading.Event()
+
+    def swap() -> None:
+        while not is_over.is_set():
+            with suppress(OSError):
+                link.symlink_to(target)
+            with suppress(OSError):
+                directory.rmdir()
+                link.rename(directory)
+            with suppress(OSError):
+                directory.unlink()
+            with suppress(OSError):
+                directory.mkdir()
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+async def test_files_that_come_and_go_hide_no_other(checkout: Shown) -> None:
+    """A command of the turn may still run when its work is kept."""
+    names = {f"{number}.txt" for number in range(40)}
+    for name in names:
+        (checkout.tree / name).write_text("kept\n")
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        for number in itertools.count():
+            if is_over.is_set():
+                return
+            (checkout.tree / f"{number}.tmp").touch()
+            (checkout.tree / f"{number}.tmp").unlink()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(150):
+            assert names <= {change.path for change in await checkout.changes()}
+    finally:
+        is_over.set()
+        thread.join()
 
 
 async def test_an_unknown_snapshot_changes_nothing(checkout: Shown) -> None:
