@@ -23,7 +23,7 @@ from sandbox.mirror import Mirror
 from sandbox.removal import remove_tree
 
 ROUNDS: Final = 15
-WRITINGS: Final = 3
+WRITINGS: Final = 2
 """Of all files, each way."""
 CLONE_TARGET: Final = 0.1
 MOUNT_TARGET: Final = 2.0
