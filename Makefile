@@ -6,7 +6,7 @@ ENGINE := .venv-engine
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test container-test check bench sweep real-engine lock clean
+.PHONY: help install demo serve test containment container-test check bench sweep real-engine lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ test: install ## Run all tests but those of the built images
 container-test: install ## Build the Dockerfile's images and try them as the documents say
 	@tools/system-packages git dockerd debootstrap
 	$(BIN)/pytest -m image $(ARGS) tests/container
+
+containment: install ## Try every attack in every sandbox, and write the table of docs/security.md
+	@tools/system-packages git bwrap
+	$(BIN)/pytest -n 2 --dist loadscope tests/containment --write-table $(ARGS)
 
 check: install ## Lint, types and architecture
 	$(BIN)/ruff check .

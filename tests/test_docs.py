@@ -23,7 +23,9 @@ def test_every_promise_is_held_by_a_test_that_exists() -> None:
     """Each row of a table of promises names its tests, as `file::name`."""
     page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
-    promises = [line for line in page.splitlines() if re.match(r"\| (?!promise |---)", line)]
+    # The table of attacks is held as a whole.
+    told = re.sub(r"<!-- containment:begin -->.*<!-- containment:end -->", "", page, flags=re.DOTALL)
+    promises = [line for line in told.splitlines() if re.match(r"\| (?!promise |---)", line)]
 
     missing = [
         f"{file}::{name}"

@@ -11,7 +11,7 @@ from tests.containment.attacks import attack as registry
 from tests.containment.attacks.attack import Attack
 
 PAGE: Final = Path(__file__).parents[2] / "docs/security.md"
-DRIVERS: Final = ("bubblewrap",)
+DRIVERS: Final = ("bubblewrap", "docker")
 MODES: Final = (SandboxMode.READ_ONLY, SandboxMode.WORKSPACE_WRITE)
 UNCONFINED: Final = "no sandbox"
 COLUMNS: Final = (*(f"{driver}, {mode}" for driver in DRIVERS for mode in MODES), UNCONFINED)

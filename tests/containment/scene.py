@@ -129,6 +129,8 @@ class Scene:
                 process.kill()
         for path in self._marked_files():
             path.unlink()
+        # What an attack was ended for.
+        shutil.rmtree(self.workspace.scratch / "tmp/full", ignore_errors=True)
         for kind, command in (("shm", "-m"), ("msg", "-q"), ("sem", "-s")):
             for identifier in _sysv_marked(kind, self.marker):
                 subprocess.run(("ipcrm", command, identifier), check=False)

@@ -5,11 +5,9 @@ import json
 import os
 import pty
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from sandbox.base import (
@@ -24,8 +22,8 @@ from sandbox.base import (
     SandboxMode,
     Workspace,
 )
-from sandbox.drivers import DRIVERS, Setup
 from tests.containment.attacks.attack import Attack
+from tests.containment.catalogue import CELL, meant_to_work
 from tests.containment.scene import LIMITS, Scene, open_scene
 
 UNCONFINED_USER: Final = 65_531
@@ -123,9 +121,14 @@ def open_stage(driver: Driver, mode: SandboxMode) -> Iterator[Stage]:
             stage.close()
 
 
-def make_driver(name: str) -> Driver:
-    """Shows this interpreter's own folder, so that `python3` is there wherever it was installed."""
-    return DRIVERS[name](Setup(extra_read_only=(Path(sys.base_prefix),)))
+def judge(stage: Stage, attack: Attack, record_property: Callable[[str, object], None]) -> None:
+    """The whole of a test: what happened is what was meant to, and goes into the table."""
+    report = stage.run(attack)
+    word = "yes" if report.worked else "no"
+    record_property(CELL, (attack.id, f"{stage.driver.name}, {stage.mode}", word))
+    assert report.damage == ()
+    allowed = meant_to_work(attack, stage.driver.name, stage.mode)
+    assert report.worked == bool(allowed), report.inside
 
 
 def run_unconfined(attack: Attack, scene: Scene, *, python: str) -> Report:

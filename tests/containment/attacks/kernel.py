@@ -7,6 +7,7 @@ import mmap
 import os
 import platform
 import socket
+import stat
 import struct
 from contextlib import suppress
 from functools import partial
@@ -276,8 +277,7 @@ def half_wide_calls(_: Facts) -> str:
     """Call by the numbers of the x32 programs."""
     if platform.machine() != "x86_64":
         raise Held("no such entry on this machine")
-    answer = call(0x40000000 + 39)
-    return f"answered {answer}"
+    return in_child(to("answered", call, 0x40000000 + 39))
 
 
 @attack()
@@ -450,7 +450,7 @@ def kernel_settings(_: Facts) -> str:
     raise Held("read-only")
 
 
-@attack(allowed_in={"docker": "the Engine shows a read-only one"})
+@attack()
 def devices_of_the_machine(_: Facts) -> str:
     """See the machine's devices in /sys."""
     if os.listdir("/sys"):
@@ -494,7 +494,11 @@ def memory_of_the_machine(_: Facts) -> str:
         return f"read {path}"
 
     def writable(path: str) -> str:
-        os.close(os.open(path, os.O_WRONLY))
+        descriptor = os.open(path, os.O_WRONLY)
+        is_masked = stat.S_ISCHR(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
+        if is_masked:
+            raise Held("nothing is behind it")
         return f"could write {path}"
 
     return any_of(
