@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sandbox.container_engine import Engine, EngineRefused
+from sandbox.container_processes import ControlGroup
 from sandbox.filelock import is_taken
 
 INSTALLATION: Final = "io.darner.installation"
@@ -58,6 +59,7 @@ class Ownership:
         )
         for container in found:
             if not _is_alive(self._directory, container["Labels"].get(OWNER, "")):
+                await _let_go_on(engine, container["Id"])
                 await remove(engine, container["Id"])
         for lock in self._directory.iterdir():
             if _NAME.fullmatch(lock.name) and not _is_alive(self._directory, lock.name):
@@ -76,6 +78,15 @@ async def remove(engine: Engine, container: str) -> None:
                 lambda api: api.wait(container, condition="removed"),
                 takes_long=True,
             )
+
+
+async def _let_go_on(engine: Engine, container: str) -> None:
+    """Its service may have been killed while its processes were stopped: the Engine cannot end those."""
+    with suppress(EngineRefused, OSError):
+        found = await engine.ask(lambda api: api.inspect_container(container))
+        group = ControlGroup.of(found["State"]["Pid"], found["Id"])
+        if group is not None:
+            group.go_on()
 
 
 def _is_alive(directory: Path, owner: str) -> bool:

@@ -22,6 +22,7 @@ from typing import Final
 _SECONDS_TO_STOP: Final = 5.0
 _SECONDS_TO_END: Final = 10.0
 _PAUSE: Final = 0.001
+_LOOKS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,19 @@ class ControlGroup:
         """Nothing of the container runs meanwhile. For one at a time. Raises `OSError` and `TimeoutError`."""
         try:
             deadline = time.monotonic() + _SECONDS_TO_STOP
-            self._write("FROZEN" if self.version == 1 else "1")
-            while not self._is_stopped():
+            while not self._stops():
                 if time.monotonic() > deadline:
                     raise TimeoutError("the container's processes do not stop")
+                # A program that is just being started waits for its own threads, which have been stopped.
+                self.go_on()
                 time.sleep(_PAUSE)
             yield
         finally:
-            self._write("THAWED" if self.version == 1 else "0")
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Let what was stopped run. Raises `OSError`."""
+        self._write("THAWED" if self.version == 1 else "0")
 
     def processes(self) -> dict[int, int]:
         """Those alive, each with its parent."""
@@ -82,6 +88,14 @@ class ControlGroup:
                 if state not in "ZX":
                     found[int(word)] = int(parent)
         return found
+
+    def _stops(self) -> bool:
+        self._write("FROZEN" if self.version == 1 else "1")
+        for _ in range(_LOOKS):
+            if self._is_stopped():
+                return True
+            time.sleep(_PAUSE)
+        return False
 
     def _write(self, word: str) -> None:
         name = "freezer.state" if self.version == 1 else "cgroup.freeze"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from sandbox.base import Policy, SandboxMode, Workspace
 from sandbox.container import DockerDriver
 from sandbox.container_orphans import INSTALLATION, OWNER
+from sandbox.container_processes import ControlGroup
 from tests.engine.daemon import Engine
 from tests.sandbox_docker.conftest import Left, marker_of, processes_named
 
@@ -101,3 +103,27 @@ async def test_only_the_dead_are_swept(
         finally:
             for name in ("living", "foreign"):
                 made[name].remove(force=True)
+
+
+async def test_a_container_that_was_stopped_when_its_service_was_killed_is_removed(
+    docker_engine: Engine, docker_image: str, workspace: Workspace, tmp_path: Path, left: Left
+) -> None:
+    """The Engine cannot end what does not run; the next service lets it run, and removes it."""
+    marker, other = marker_of(83), tmp_path / "other"
+    other.mkdir()
+    killed = await service(docker_engine, docker_image, other, marker)
+    assert killed.stdout is not None
+    assert await killed.stdout.readline() == b"running\n"
+    with docker_engine.client() as client:
+        (name,) = left(other / "state")
+        found = client.containers.get(name).attrs
+    group = ControlGroup.of(found["State"]["Pid"], found["Id"])
+    if group is None:
+        pytest.skip("only a service that is root on the Engine's machine stops a container")
+    with suppress(OSError), group.stopped():
+        killed.kill()
+        await killed.wait()
+        driver = DockerDriver(address=docker_engine.url, image=docker_image, state=other / "state")
+        async with driver.open(workspace, READ):
+            assert processes_named(marker) == []
+    assert await until(lambda: left(other / "state") == [])
