@@ -1,7 +1,8 @@
 """What the service itself runs in: a container or not, what bounds it there, which of its flags lack.
 
 docs/operations.md has the flags together. Those without which nothing can be confined show themselves when a
-sandbox is built (`doctor.hint_for`); those that are looked at here make the container itself tighter.
+sandbox is built (`doctor.hint_for`); those that are looked at here are about the service itself. No turn runs
+without them either: whoever got out of a sandbox would find more in the container than there need be.
 """
 
 import os
@@ -38,13 +39,13 @@ def bounded_from_outside() -> frozenset[str]:
 
 
 def container_checks() -> tuple[Check, ...]:
-    """Whether the container is as tight as it can be. Nothing outside of one."""
+    """Whether the container is as tight as the documented flags make it. Nothing outside of one."""
     if not in_container():
         return ()
     lacking = list(_lacking_flags())
     if lacking:
         remedy = f"Start the container with `{' '.join(lacking)}`."
-        return (Check("container", "warning", "it could be tighter around the service itself", remedy),)
+        return (Check("container", "failed", "it leaves the service more than it needs", remedy),)
     return (Check("container", "ok", "no rights to gain, nothing of its system to write"),)
 
 
