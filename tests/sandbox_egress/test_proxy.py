@@ -273,6 +273,8 @@ def in_crumbs(hello: bytes) -> bytes:
         b"\x16\x03\x01\x00\x05\x02\x00\x00\x00\x00",
         client_hello("index.test")[:60],
     ],
+    # Greetings hold random bytes: they name no test.
+    ids=["same", "other case", "split", "no name", "ssh", "one byte", "empty", "no hello", "cut"],
 )
 async def test_a_greeting_that_names_no_other_host_goes_through_as_it_is(
     origin: Origin, greeting: bytes
