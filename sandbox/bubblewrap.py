@@ -209,6 +209,7 @@ class BubblewrapDriver:
         if workspace.objects is not None:
             sources["objects"] = workspace.objects
         if policy.mode is not SandboxMode.READ_ONLY:
+            inside.make_cache_places(workspace.scratch / "home", policy.caches, owner=self.owner_uid)
             sources |= {_cache(number): cache.source for number, cache in enumerate(policy.caches)}
         return sources | {_extra(number): path.resolve() for number, path in enumerate(self.extra_read_only)}
 

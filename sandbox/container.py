@@ -30,7 +30,6 @@ from sandbox.container_layout import (
     environment_of,
     etc_files,
     execution_settings,
-    make_cache_places,
     places,
 )
 from sandbox.container_orphans import Ownership, remove
@@ -41,6 +40,7 @@ from sandbox.etc import laid_out
 from sandbox.files import CheckoutFiles
 from sandbox.inside import (
     DEFAULT_SANDBOX_UID,
+    make_cache_places,
     make_missing,
     protections,
     refuse_unspeakable,

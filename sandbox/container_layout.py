@@ -6,14 +6,13 @@ ran: the Engine is root and would follow one.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from docker.types import LogConfig, Mount, Ulimit
 
-from sandbox.base import OBJECTS, WORKSPACE, Cache, Limits, Policy, SandboxMode, SandboxUnavailable, Workspace
+from sandbox.base import OBJECTS, WORKSPACE, Limits, Policy, SandboxMode, Workspace
 from sandbox.etc import EtcFile
 from sandbox.inside import (
     ENVIRONMENT,
@@ -101,28 +100,6 @@ def places(
     if not is_read_only:
         for cache in policy.caches:
             yield Place(cache.source, f"{HOME}/.cache/{cache.name}", is_read_only=False)
-
-
-def make_cache_places(home: Path, caches: Sequence[Cache], *, owner: int | None) -> None:
-    """The directories that caches are shown at. The home may hold anything: nothing there is followed."""
-    if not caches:
-        return
-    with suppress(FileExistsError):
-        (home / ".cache").mkdir(mode=0o700)
-    try:
-        directory = os.open(home / ".cache", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise SandboxUnavailable(
-            f"The home of the turn has a .cache that is no directory: {error.strerror}.",
-            remedy="Start the turn anew.",
-        ) from error
-    try:
-        _give(directory, owner)
-        for cache in caches:
-            with suppress(FileExistsError):
-                os.mkdir(cache.name, 0o755, dir_fd=directory)
-    finally:
-        os.close(directory)
 
 
 def container_settings(
@@ -229,8 +206,3 @@ def _mount(place: Place) -> Mount:
         read_only=place.is_read_only,
         propagation="rprivate",
     )
-
-
-def _give(directory: int, owner: int | None) -> None:
-    if owner is not None:
-        os.fchown(directory, owner, owner)

@@ -7,14 +7,16 @@ import re
 import resource
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from sandbox import syscalls
 from sandbox.base import (
     WORKSPACE,
+    Cache,
     Command,
     CommandRefused,
     PathRefused,
@@ -151,6 +153,21 @@ def make_missing(workspace: Workspace, *, owner: int | None) -> None:
         place.mkdir(mode=0o755, exist_ok=True)
 
 
+def make_cache_places(home: Path, caches: Sequence[Cache], *, owner: int | None) -> None:
+    """The directories that caches are shown at. The home may hold anything: nothing there is followed.
+
+    Raises `SandboxUnavailable`. Whoever mounts would follow a link, even out of what becomes the sandbox.
+    """
+    if not caches:
+        return
+    directory = _own_directory(home, ".cache", mode=0o700, owner=owner)
+    try:
+        for cache in caches:
+            os.close(_own_directory(f"/proc/self/fd/{directory}", cache.name, mode=0o755, owner=owner))
+    finally:
+        os.close(directory)
+
+
 def refuse_wrong_owner(workspace: Workspace, policy: Policy, *, owner: int | None) -> None:
     """Raise `SandboxUnavailable` instead of opening a sandbox in which no write would work."""
     if owner is None or policy.mode is SandboxMode.READ_ONLY:
@@ -161,6 +178,23 @@ def refuse_wrong_owner(workspace: Workspace, policy: Policy, *, owner: int | Non
             f"The checkout belongs to user {actual}, but commands run as user {owner}.",
             remedy=f"Give the checkout to user {owner}, or run the service as an ordinary user.",
         )
+
+
+def _own_directory(parent: Path | str, name: str, *, mode: int, owner: int | None) -> int:
+    """A descriptor of it, made if there is nothing of the name."""
+    place = Path(parent, name)
+    with suppress(FileExistsError):
+        place.mkdir(mode=mode)
+    try:
+        directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"The home of the turn has a {name} that is no directory: {error.strerror}.",
+            remedy="Start the turn anew.",
+        ) from error
+    if owner is not None:
+        os.fchown(directory, owner, owner)
+    return directory
 
 
 def _protections(tree: int, paths: tuple[str, ...], *, has_git_view: bool) -> Iterator[Protection]:

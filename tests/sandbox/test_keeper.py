@@ -299,6 +299,24 @@ async def test_a_cache_is_shared_by_turns(
         assert (await run(sandbox, "cat ~/.cache/pip/wheel 2>/dev/null"))[0] == 1
 
 
+@pytest.mark.parametrize("place", [".cache", ".cache/pip"])
+async def test_a_cache_is_never_shown_through_a_link(
+    driver: BubblewrapDriver, workspace: Workspace, tmp_path: Path, run: Run, place: str
+) -> None:
+    """Planted by an earlier command; bubblewrap would follow it, to directories of the host."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "cache").mkdir()
+    give(tmp_path / "outside", driver)
+    give(tmp_path / "cache", driver)
+    policy = replace(WRITE, caches=(Cache(tmp_path / "cache", "pip"),))
+    async with driver.open(workspace, WRITE) as sandbox:
+        await run(sandbox, f"mkdir -p ~/.cache; rm -r ~/{place}; ln -s /oldroot{tmp_path}/outside ~/{place}")
+    with pytest.raises(SandboxUnavailable, match="that is no directory"):
+        async with driver.open(workspace, policy):
+            pytest.fail("opened")
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 async def test_full_access_is_the_hosts_files_and_network(
     driver: BubblewrapDriver, workspace: Workspace, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
