@@ -26,12 +26,14 @@ RUN python3 -m pip install --no-cache-dir --no-compile --require-hashes --target
  && node --version && npm --version
 CMD ["/bin/bash"]
 
+# By /etc/darner-image the doctor knows that the documented flags are meant to be there.
 FROM ${BASE} AS service
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends bubblewrap git python3 ripgrep \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 10001 darner \
- && install -d -o darner -g darner /data
+ && install -d -o darner -g darner /data \
+ && touch /etc/darner-image
 COPY --from=build /opt/darner /opt/darner
 ENV PATH=/opt/darner/bin:$PATH DARNER_HOME=/data DARNER_HOST=0.0.0.0
 USER darner
