@@ -24,6 +24,9 @@ _STAGE: Final = "/tmp"  # noqa: S108
 _ORIGINS: Final = "/.origins"
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_REASON: Final = 4000
+_TERMINALS: Final = "/dev/pts"
+_MOST_TERMINALS: Final = 48
+"""Of one sandbox. The kernel has 3072 for all sandboxes together: /proc/sys/kernel/pty."""
 _JOINED: Final = syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
 # Files keep their owner when they are changed in the upper layer by root; a directory can be renamed.
 _ROOT_OVERLAY: Final = "redirect_dir=on,metacopy=off,index=off,xino=off"
@@ -52,6 +55,7 @@ def build(request: wire.Message) -> Ground:
     os.close(stdin)
     os.waitpid(bubblewrap, 0)
     os.chdir("/")
+    _bound_terminals()
     syscalls.forbid_capabilities()
     handed = [found.pop("tree")]
     _close_all(found)
@@ -214,6 +218,14 @@ def _join(child: int, *, shares_network: bool) -> None:
         if error.errno != errno.EPERM:
             raise
         syscalls.set_namespaces(child, flags)
+
+
+def _bound_terminals() -> None:
+    """Fewer than bubblewrap's, which nobody can change here any more: in mounts of the keeper's own."""
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    flags = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
+    options = f"newinstance,mode=620,ptmxmode=666,max={_MOST_TERMINALS}"
+    syscalls.mount("devpts", _TERMINALS, "devpts", flags=flags, options=options)
 
 
 def _listening(port: int) -> int:

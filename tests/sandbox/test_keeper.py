@@ -230,6 +230,38 @@ input()
             assert await run(third, "echo works") == (0, "works\n")
 
 
+async def test_terminals_that_one_turn_takes_are_not_missing_in_another(
+    driver: BubblewrapDriver, workspace: Workspace, tmp_path: Path, run: Run
+) -> None:
+    """The kernel has some thousands for all; a sandbox gets a few of them."""
+    hoard = """
+import os
+taken = []
+try:
+    while True:
+        taken.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+except OSError as error:
+    print(len(taken), os.strerror(error.errno), flush=True)
+input()
+"""
+    other = Workspace(tree=tmp_path / "other", scratch=tmp_path / "scratch of other")
+    other.tree.mkdir()
+    give(other.tree, driver)
+    async with driver.open(workspace, WRITE) as sandbox, driver.open(other, WRITE) as neighbour:
+        process = await sandbox.start(Command(("python3", "-c", hoard), tty=True))
+        printed = b""
+        while b"No space left" not in printed:
+            assert await process.wait(0.05) is None
+            printed += process.take_output()
+        assert 10 < int(printed.split()[0]) < 100
+        shell = await neighbour.start(Command(("tty",), tty=True))
+        assert isinstance(await shell.wait(10), Ended)
+        assert shell.take_output().startswith(b"/dev/pts/")
+        with pytest.raises(SandboxUnavailable, match="No space left"):
+            await sandbox.start(Command(("tty",), tty=True))
+        assert await run(sandbox, "echo works") == (0, "works\n")
+
+
 async def test_a_checkout_in_layers(driver: BubblewrapDriver, tmp_path: Path, run: Run) -> None:
     """Commands and file tools see one tree; what turns share below stays as it was."""
     if not await driver.can_layer(tmp_path):
