@@ -19,6 +19,7 @@ from bench import codex
 from bench.figure import Figure, percentile
 from sandbox.base import Command, Driver, Policy, Sandbox, SandboxMode, SandboxUnavailable, Workspace
 from sandbox.drivers import DRIVERS, Setup
+from tests.engine import daemon, small_image
 
 COMMANDS: Final = {"bubblewrap": 300, "docker": 40}
 PEER_COMMANDS: Final = 40
@@ -34,14 +35,24 @@ _SECONDS: Final = 120.0
 async def measure() -> list[Figure]:
     """All figures of this file: for every driver that works here."""
     figures: list[Figure] = []
-    for name, make in DRIVERS.items():
-        with tempfile.TemporaryDirectory(prefix="darner-bench-") as directory:
-            driver = make(Setup(state=Path(directory) / "state"))
-            try:
-                figures += await _of_driver(name, driver, Path(directory))
-            except SandboxUnavailable as error:
-                figures.append(Figure(f"sandbox.{name}", 0, "", note=f"not measured: {error.reason}"))
+    with daemon.home_of_a_run() as engines:
+        for name, make in DRIVERS.items():
+            with tempfile.TemporaryDirectory(prefix="darner-bench-") as directory:
+                try:
+                    setup = await asyncio.to_thread(_setup, name, Path(directory), engines)
+                    figures += await _of_driver(name, make(setup), Path(directory))
+                except (SandboxUnavailable, daemon.EngineMissing) as error:
+                    figures.append(Figure(f"sandbox.{name}", 0, "", note=f"not measured: {error}"))
     return figures
+
+
+def _setup(name: str, home: Path, engines: Path) -> Setup:
+    """For docker the Engine of this machine, or one for this run, and the tests' small image."""
+    if name != "docker":
+        return Setup(state=home / "state")
+    engine = daemon.answering() or daemon.started(engines)
+    with engine.client() as client:
+        return Setup(state=home / "state", docker_host=engine.url, image=small_image.build(client))
 
 
 async def _of_driver(name: str, driver: Driver, home: Path) -> list[Figure]:
