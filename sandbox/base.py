@@ -251,8 +251,8 @@ class Sandbox(Protocol):
         ...
 
     async def start(self, command: Command) -> Process:
-        """Raises `PathRefused` for a bad workdir, `CommandRefused` for words that no program can be given,
-        and `SandboxUnavailable` when it cannot be confined."""
+        """Raises `PathRefused` for a bad workdir, `CommandRefused` for words that no program can be given
+        and for want of room in the turn's limits, `SandboxUnavailable` when it cannot be confined."""
         ...
 
 
@@ -264,6 +264,10 @@ class Check:
     result: Literal["ok", "warning", "failed"]
     detail: str
     remedy: str = ""
+
+    def __str__(self) -> str:
+        """In one line, for a log or an answer."""
+        return f"{self.name}: {self.detail.removesuffix('.')}. {self.remedy}".strip()
 
 
 class Driver(Protocol):
@@ -342,4 +346,5 @@ class StdinClosed(SandboxError):
 
 
 class CommandRefused(SandboxError):
-    """The command cannot be put to the kernel: empty, with a NUL character, or too long a word."""
+    """The command cannot be put to the kernel (empty, with a NUL character, too long a word), or the turn's
+    limit on processes or memory is reached."""

@@ -333,7 +333,7 @@ class BubblewrapSandbox:
     def _launch(self, command: Command, workdir: str) -> Launch:
         shown = {"PWD": workdir, "TERM": "xterm-256color" if command.tty else "dumb"}
         return Launch(
-            keeper=self._ground.keeper.channel,
+            keeper=self._ground.keeper,
             argv=command.argv,
             environment={**shown, **self._ground.environment, **command.environment},
             workdir=workdir,
@@ -357,7 +357,8 @@ def _prepared(program: str) -> _Prepared:
     hierarchies = cgroups.writable_hierarchies()
     cgroups.sweep(hierarchies)
     return _Prepared(
-        program=found,
+        # A service that is root shows bubblewrap what lies below /usr, and no links to there.
+        program=str(Path(found).resolve()),
         etc=etc_snapshot(),
         filter_program=filter_program(),
         hierarchies=hierarchies,

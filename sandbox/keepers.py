@@ -5,6 +5,7 @@ goes all that runs inside.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import resource
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from sandbox import syscalls
 from sandbox.base import SandboxUnavailable
 from sandbox.keeper import wire
 from sandbox.waiting import insist, readable
@@ -31,6 +33,9 @@ _PROGRAM: Final = (
 _WRITABLE_BY_OTHERS: Final = 0o022
 _ALL_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _SECONDS_TO_END: Final = 5
+_SECONDS_TO_BE_REAPED: Final = 1
+_LONGEST_PACKET: Final = 1 << 16
+_LONGEST_COMPLAINT: Final = 1 << 14
 _REMEDY: Final = "Run `darner doctor`, which tells what this machine lacks."
 
 
@@ -40,6 +45,7 @@ class Zygote:
     def __init__(self, interpreter: str, *, commands_as: int) -> None:
         """Start it, for sandboxes whose commands run as that user. Raises `SandboxUnavailable`."""
         _take_all_descriptors()
+        complaints = os.memfd_create("complaints")
         ours, theirs = wire.pair()
         with theirs, ExitStack() as stack:
             try:
@@ -51,19 +57,21 @@ class Zygote:
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
+                    stderr=complaints,
                     pass_fds=(theirs.fileno(), program),
                     start_new_session=True,
                 )
             except OSError as error:
                 ours.close()
+                os.close(complaints)
                 raise SandboxUnavailable(
                     f"{interpreter} could not be started: {error.strerror}.",
                     remedy="Install Darner where the user of the service can run its Python.",
                 ) from error
         self._popen = popen
         self._control = ours
-        weakref.finalize(self, _end, popen, ours)
+        self._complaints = complaints
+        weakref.finalize(self, _end, popen, ours, complaints)
 
     @property
     def is_alive(self) -> bool:
@@ -72,6 +80,16 @@ class Zygote:
     def fork_keeper(self, channel: socket.socket) -> None:
         """A new keeper serves this socket. Raises `OSError`."""
         wire.tell(self._control, {}, (channel.fileno(),))
+
+    def fate(self) -> str | None:
+        """How it ended and what it said last; None while it lives. May wait a second for that."""
+        try:
+            status = self._popen.wait(_SECONDS_TO_BE_REAPED)
+        except subprocess.TimeoutExpired:
+            return None
+        said = os.pread(self._complaints, _LONGEST_COMPLAINT, 0).decode(errors="replace").strip()
+        ended = _ended_with(128 - status if status < 0 else status)
+        return f"{ended}: {said.splitlines()[-1]}" if said else ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +103,20 @@ class Keeper:
     """The checkout as the commands see it."""
     listener: int | None
     """A listening socket in the sandbox's network, if one was asked for."""
+
+    def fate(self) -> str | None:
+        """How it ended, as far as it or the kernel tells; None while it lives. Call it at most once."""
+        try:
+            # After `ready` it has nothing to say but its last words.
+            said = self.channel.recv(_LONGEST_PACKET, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            said = b""
+        if said:
+            return str(wire.parsed(said)["failed"])
+        status = syscalls.exit_status(self.pidfd)
+        return "it has ended" if status is None else _ended_with(status)
 
 
 @asynccontextmanager
@@ -100,11 +132,14 @@ async def open_keeper(zygote: Zygote, request: wire.Message) -> AsyncIterator[Ke
                 zygote.fork_keeper(theirs)
                 wire.ask(ours, request)
             except OSError as error:
+                # A broken pipe is told as what it comes of.
+                fate = await asyncio.to_thread(zygote.fate) if error.errno == errno.EPIPE else None
+                why = _of_the_zygote(fate) if fate else error.strerror
                 raise SandboxUnavailable(
-                    f"The sandbox could not be asked for: {error.strerror}.", remedy=_REMEDY
+                    f"The sandbox could not be asked for: {why}.", remedy=_REMEDY
                 ) from error
         await readable(ours.fileno())
-        keeper = _built(ours)
+        keeper = await _built(ours, zygote)
         try:
             yield keeper
         finally:
@@ -119,20 +154,33 @@ async def open_keeper(zygote: Zygote, request: wire.Message) -> AsyncIterator[Ke
                 os.close(keeper.pidfd)
 
 
-def _built(channel: socket.socket) -> Keeper:
+async def _built(channel: socket.socket, zygote: Zygote) -> Keeper:
     try:
         message, descriptors = wire.hear(channel)
     except ConnectionResetError:
         message, descriptors = None, []
     if message is None or not message.get("ready"):
-        reason = "the keeper ended without a word" if message is None else message["failed"]
+        if message is None:
+            fate = await asyncio.to_thread(zygote.fate)
+            reason = _of_the_zygote(fate) if fate else "its keeper was ended from outside"
+        else:
+            reason = message["failed"]
         raise SandboxUnavailable(f"The sandbox could not be built: {reason}.", remedy=_REMEDY)
     pidfd, tree, *listener = descriptors
     return Keeper(channel, pidfd, tree, listener[0] if listener else None)
 
 
-def _end(popen: "subprocess.Popen[bytes]", control: socket.socket) -> None:
+def _of_the_zygote(fate: str) -> str:
+    return f"the process that keepers are forked from {fate}"
+
+
+def _ended_with(status: int) -> str:
+    return f"was ended by signal {status - 128}" if status > 128 else f"ended with status {status}"
+
+
+def _end(popen: "subprocess.Popen[bytes]", control: socket.socket, complaints: int) -> None:
     control.close()
+    os.close(complaints)
     try:
         popen.wait(_SECONDS_TO_END)
     except subprocess.TimeoutExpired:

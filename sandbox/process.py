@@ -19,9 +19,20 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from sandbox import audit
-from sandbox.base import WORKSPACE, Ended, EndReason, Execution, Limits, SandboxUnavailable, StdinClosed
+from sandbox.base import (
+    WORKSPACE,
+    CommandRefused,
+    Ended,
+    EndReason,
+    Execution,
+    Limits,
+    SandboxError,
+    SandboxUnavailable,
+    StdinClosed,
+)
 from sandbox.inside import open_files
 from sandbox.keeper import wire
+from sandbox.keepers import Keeper
 from sandbox.output import BoundedOutput
 from sandbox.waiting import insist, resolve
 
@@ -40,7 +51,7 @@ _TERMINAL_SIZE: Final = struct.pack("HHHH", 24, 80, 0, 0)
 class Launch:
     """What to start, and its bounds."""
 
-    keeper: socket.socket
+    keeper: Keeper
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     workdir: str
@@ -89,6 +100,11 @@ class ConfinedProcess:
     @property
     def is_over(self) -> bool:
         return self._ended.done()
+
+    @property
+    def reason(self) -> EndReason:
+        """Why it is over, once it is."""
+        return self._reason
 
     async def wait(self, seconds: float) -> Ended | None:
         done, _ = await asyncio.wait((self._ended,), timeout=max(seconds, 0))
@@ -259,7 +275,8 @@ class _Report:
 async def launch(what: Launch) -> ConfinedProcess:
     """Start it and return when all that confines it holds and it is about to run.
 
-    Raises `SandboxUnavailable` when it could not be confined; nothing has run then and nothing is left.
+    Raises `SandboxUnavailable` when it could not be confined, `CommandRefused` when the turn has no room for
+    it; nothing has run then and nothing is left.
     """
     ours, theirs = wire.pair()
     ours.setblocking(False)
@@ -285,7 +302,9 @@ async def launch(what: Launch) -> ConfinedProcess:
         raise
     if not is_ready:
         await until_gone((process,))
-        raise _unavailable(report)
+        if process.reason is EndReason.MEMORY:
+            report.heard["full"] = "memory"
+        raise _not_started(report, what)
     process.begin_time_limit(what.wall_seconds)
     return process
 
@@ -300,18 +319,18 @@ class _Ends(NamedTuple):
 
 
 def _born(report: _Report, ends: _Ends, what: Launch) -> ConfinedProcess:
-    """Raises `SandboxUnavailable` when there is no process."""
+    """Raises what `launch` does when there is no process."""
     if "born" not in report.heard:
         report.finish()
         _close(ends)
-        raise _unavailable(report)
+        raise _not_started(report, what)
     pidfd, *master = report.descriptors
     output = _terminal(master[0]) if ends.output is None else ends.output
     return ConfinedProcess(report, pidfd, output, ends.journal, launch=what)
 
 
 async def _end_newborn(report: _Report, ends: _Ends, what: Launch) -> None:
-    with contextlib.suppress(SandboxUnavailable):
+    with contextlib.suppress(SandboxError):
         process = _born(report, ends, what)
         process.end(EndReason.KILLED)
         await until_gone((process,))
@@ -341,11 +360,13 @@ def _asked(what: Launch, channel: socket.socket) -> _Ends:
         os.fchown(writing, what.owner, what.owner)
     ends = _Ends(journal, reading)
     try:
-        wire.ask(what.keeper, request, (channel.fileno(), journal, *(() if writing is None else (writing,))))
+        told = (channel.fileno(), journal, *(() if writing is None else (writing,)))
+        wire.ask(what.keeper.channel, request, told)
     except OSError as error:
         _close(ends)
+        why = what.keeper.fate() or error.strerror
         raise SandboxUnavailable(
-            f"The sandbox's keeper is gone: {error.strerror}.", remedy="Open another sandbox."
+            f"The sandbox's keeper is gone: {why}.", remedy="Open another sandbox."
         ) from error
     finally:
         if writing is not None:
@@ -364,10 +385,16 @@ def _terminal(master: int) -> int:
     return master
 
 
-def _unavailable(report: _Report) -> SandboxUnavailable:
-    reason = report.heard.get("failed", "the keeper ended without a word")
+def _not_started(report: _Report, what: Launch) -> SandboxError:
+    full: str | None = report.heard.get("full")
+    if full is not None:
+        # Not the machine's fault: whoever asked for the command can do something about it.
+        return CommandRefused(f"the limit on {full} leaves no room for it; end what is running first")
+    told: str | None = report.heard.get("failed")
+    fate = None if told else what.keeper.fate()
     return SandboxUnavailable(
-        f"The command could not be confined: {reason}.",
+        "The command could not be confined: "
+        f"{told or (fate and f'the keeper {fate}') or 'its first process was ended from outside'}.",
         remedy="Run `darner doctor`, which tells what this machine lacks.",
     )
 

@@ -53,10 +53,6 @@ _WAKE_UP_HERE: Final = 1
 _GO_ON: Final = 1
 _CALL: Final = struct.Struct("=QIIiIQ6Q")
 _ANSWER: Final = struct.Struct("=QqiI")
-# linux/pidfd.h: told since Linux 6.15 of a process that has been waited for.
-_PIDFD_GET_INFO: Final = 0xC040FF0B
-_PIDFD_INFO_EXIT: Final = 1 << 3
-_PIDFD_INFO: Final = struct.Struct("=QQ11Ii")
 _POINTER: Final = 8
 _DESCRIPTOR: Final = 0x7FFFFFFF
 
@@ -206,7 +202,7 @@ class Supervisor:
         self._epoll.register(pidfd, 0)
 
     def _ended(self, pidfd: int) -> None:
-        status = _exit_status(pidfd)
+        status = syscalls.exit_status(pidfd)
         os.close(pidfd)
         pid = self._followed.pop(pidfd)
         running = self._running.pop(pid)
@@ -259,18 +255,3 @@ def _text(memory: int, address: int, most: int) -> str:
         return ""
     data, end, _ = os.pread(memory, most, address).partition(b"\0")
     return data.decode(errors="replace") + ("" if end else CUT)
-
-
-def _exit_status(pidfd: int) -> int | None:
-    """As a shell tells it; None where the kernel does not."""
-    info = bytearray(_PIDFD_INFO.size)
-    struct.pack_into("=Q", info, 0, _PIDFD_INFO_EXIT)
-    try:
-        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info, True)
-    except OSError:
-        return None
-    mask, *_, status = _PIDFD_INFO.unpack(info)
-    if not mask & _PIDFD_INFO_EXIT:
-        return None
-    code = os.waitstatus_to_exitcode(status)
-    return 128 - code if code < 0 else code

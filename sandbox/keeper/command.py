@@ -61,7 +61,8 @@ def start(request: wire.Message, ends: Ends, ground: Ground) -> tuple[int, int]:
     """The first process of a new command and its pidfd; what becomes of it is told through `ends.channel`.
 
     `ready` comes when everything holds and the program is about to run, `exit` when it is over, `failed`
-    when the command could not be confined: nothing of it has run then. Raises `OSError`.
+    when the command could not be confined, `full` when the turn has no room for it: nothing of it has run
+    then. Raises `OSError`.
     """
     flags = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC
     pid, pidfd = syscalls.fork_into(flags, signal=signal.SIGCHLD)
@@ -72,25 +73,31 @@ def start(request: wire.Message, ends: Ends, ground: Ground) -> tuple[int, int]:
 
 def _be_first(request: wire.Message, ends: Ends, ground: Ground) -> None:
     """Never returns."""
-    try:
+    service = socket.socket(fileno=ends.channel)
+    with wire.LastWords(service):
         syscalls.die_with_parent(signal.SIGKILL)
         _close_all_but(0, 1, 2, *ends, ground.lifeline)
-        with socket.socket(fileno=ends.channel) as service:
-            try:
-                _confine(request, ground)
-                supervisor = _supervisor(ends.journal, is_wanted=request["audit"])
-                woken, waking = _woken_by_children()
-                program = os.fork()
-                if program == 0:
-                    _execute(request, ends.output)
-            except OSError as error:
-                wire.tell(service, {"failed": f"{error.filename}: {error.strerror}"})
-                return
-            wire.tell(service, {"ready": True})
-            _close_all_but(ends.channel, ends.journal, woken, waking, *supervisor.descriptors)
-            wire.tell(service, {"exit": _status_of(program, woken, supervisor)})
-    finally:
-        os._exit(0)
+        _confine(request, ground)
+        supervisor = _supervisor(ends.journal, is_wanted=request["audit"])
+        woken, waking = _woken_by_children()
+        try:
+            program = os.fork()
+        except OSError as error:
+            wire.tell(service, no_process(error))
+            return
+        if program == 0:
+            _execute(request, ends.output)
+        wire.tell(service, {"ready": True})
+        _close_all_but(ends.channel, ends.journal, woken, waking, *supervisor.descriptors)
+        wire.tell(service, {"exit": _status_of(program, woken, supervisor)})
+
+
+def no_process(error: OSError) -> wire.Message:
+    """What is told when no process could be started."""
+    what = {errno.EAGAIN: "processes", errno.ENOMEM: "memory"}.get(error.errno or 0)
+    if what is not None:
+        return {"full": what}
+    return {"failed": f"a process could not be started: {error.strerror}"}
 
 
 def _confine(request: wire.Message, ground: Ground) -> None:

@@ -46,9 +46,6 @@ def keep(service: socket.socket) -> None:
         return
     try:
         built = ground.tried(request) if "overlay" in request else ground.build(request)
-    except OSError as error:
-        wire.tell(service, {"failed": f"{error.filename or error.filename2 or 'keeper'}: {error.strerror}"})
-        return
     except ground.NotBuilt as error:
         wire.tell(service, {"failed": str(error)})
         return
@@ -95,7 +92,7 @@ def _start(
         ends = command.Ends(channel.fileno(), journal, output[0])
         first_process, pidfd = command.start(request, ends, base)
     except OSError as error:
-        wire.tell(channel, {"failed": f"a process could not be started: {error.strerror}"})
+        wire.tell(channel, command.no_process(error))
         return
     finally:
         for descriptor in (journal, *output):

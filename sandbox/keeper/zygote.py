@@ -48,12 +48,10 @@ def main(descriptor: int) -> None:
 
 def _become_keeper(control: socket.socket, descriptors: list[int]) -> None:
     """Never returns."""
-    try:
+    service = socket.socket(fileno=descriptors[0])
+    with wire.LastWords(service):
         control.close()
-        with socket.socket(fileno=descriptors[0]) as service:
-            loop.keep(service)
-    finally:
-        os._exit(0)
+        loop.keep(service)
 
 
 def _forget_command_line() -> None:

@@ -16,6 +16,7 @@ import pytest
 from sandbox.base import (
     Cache,
     Command,
+    CommandRefused,
     Ended,
     EndReason,
     Layers,
@@ -28,6 +29,7 @@ from sandbox.base import (
 )
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.cgroups import writable_hierarchies
+from sandbox.keeper import wire
 from tests.sandbox.conftest import Run, give
 
 WRITE = Policy(SandboxMode.WORKSPACE_WRITE)
@@ -118,6 +120,89 @@ async def test_a_dead_keeper_takes_its_commands_along(driver: BubblewrapDriver, 
     async with driver.open(workspace, WRITE) as sandbox:
         process = await sandbox.start(Command(("true",)))
         assert isinstance(await process.wait(10), Ended)
+
+
+async def test_what_became_of_a_keeper_is_told(driver: BubblewrapDriver, workspace: Workspace) -> None:
+    """Not only that it is gone: somebody has to find out why."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        process = await sandbox.start(Command(("sleep", "60")))
+        for found in _keepers():
+            if _is_keeper(found) and any(child.name() == "darner-keeper" for child in found.children()):
+                found.kill()
+                await _until_gone((found,))
+        with pytest.raises(SandboxUnavailable, match=r"keeper is gone: (was ended by signal 9|it has ended)"):
+            await sandbox.start(Command(("true",)))
+        assert isinstance(await process.wait(10), Ended)
+
+
+async def test_what_became_of_the_zygote_is_told(workspace: Workspace, tmp_path: Path) -> None:
+    """Here an interpreter that ends with words of its own; no sandbox is opened."""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no module of that name >&2\nexit 3\n")
+    broken.chmod(0o755)
+    with pytest.raises(SandboxUnavailable, match="ended with status 3: no module of that name"):
+        async with BubblewrapDriver(interpreter=str(broken)).open(workspace, READ):
+            pytest.fail("opened")
+
+
+@pytest.mark.parametrize("error", [KeyError("audit"), OSError(5, "Input/output error", "/proc")])
+def test_nothing_that_a_keeper_stumbles_over_is_lost(error: Exception) -> None:
+    """Its exception is the last thing that it says, and where it happened."""
+    ours, theirs = wire.pair()
+    with ours, theirs:
+        pid = os.fork()
+        if pid == 0:
+            with wire.LastWords(theirs):
+                raise error
+        _, status = os.waitpid(pid, 0)
+        message, _ = wire.hear(ours)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert message is not None
+    assert message["failed"].startswith(("KeyError('audit') in line ", "/proc: Input/output error"))
+
+
+async def test_a_turn_without_room_for_a_process_says_so(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """Whoever asks is refused that one command, and the turn goes on when what filled it has ended."""
+    if not any("pids" in hierarchy.controllers for hierarchy in writable_hierarchies()):
+        pytest.skip("no control group for processes can be made here")
+    policy = replace(WRITE, limits=Limits(processes=24))
+    fill = (
+        "import os\ntry:\n    while os.fork():\n        pass\n"
+        "except OSError:\n    print('full', flush=True)\ninput()"
+    )
+    async with driver.open(workspace, policy) as sandbox:
+        filling = await sandbox.start(Command(("python3", "-c", fill), tty=True))
+        printed = b""
+        while b"full" not in printed:
+            assert await filling.wait(0.05) is None
+            printed += filling.take_output()
+        with pytest.raises(CommandRefused, match="limit on processes"):
+            await sandbox.start(Command(("true",)))
+        await filling.kill()
+        assert await run(sandbox, "echo again") == (0, "again\n")
+
+
+async def test_hundreds_of_commands_leave_nothing_behind(
+    driver: BubblewrapDriver, workspace: Workspace
+) -> None:
+    """No descriptor and no process, neither with the service nor with the keepers."""
+    async with driver.open(workspace, WRITE) as sandbox:
+
+        async def some(count: int) -> None:
+            for _ in range(count):
+                process = await sandbox.start(Command(("true",)))
+                await process.wait(60)
+
+        await asyncio.gather(*(some(3) for _ in range(4)))
+        await asyncio.sleep(0.1)
+        ours = [psutil.Process(), *_keepers()]
+        before = [process.num_fds() for process in ours]
+        await asyncio.gather(*(some(60) for _ in range(4)))
+        await asyncio.sleep(0.1)
+        assert [process.num_fds() for process in ours] == before
+        assert {process.pid for process in _keepers()} <= {process.pid for process in ours}
 
 
 async def test_a_dead_zygote_is_replaced(driver: BubblewrapDriver, workspace: Workspace, run: Run) -> None:
