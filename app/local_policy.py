@@ -18,6 +18,10 @@ from sandbox.images import LARGEST_DEVCONTAINER
 NOT_CONFINED: Final = (
     "darner.toml allows danger-full-access: this runs with the files and the network of this machine."
 )
+NOT_BY_OPTION: Final = (
+    "danger-full-access is for an operator's file to allow: sandbox_mode in darner.toml. "
+    "docs/operations.md tells what it means."
+)
 _REMEDIES: Final = {
     "mode": "The operator's setting is sandbox_mode.",
     "allowed_hosts": "What may be reached is set by DARNER_ALLOWED_HOSTS, or allowed_hosts in darner.toml.",
@@ -59,7 +63,7 @@ def config_in(directory: Path) -> RepositoryConfig:
         config = _config(files)
         return _with_devcontainer(config, files) if config.devcontainer else config
     except (FileTooLarge, PathRefused, ConfigRefused) as error:
-        raise ConfigRefused(f"The settings in {directory} cannot be used. {error}") from error
+        raise ConfigRefused(f"{directory / PLACE} cannot be used. {error}") from error
 
 
 def _config(files: CheckoutFiles) -> RepositoryConfig:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from sandbox.images import is_image
 
 GITHUB = "https://github.com"
 FULL_ACCESS = SandboxMode.FULL_ACCESS.value
+_TABLE = """'{"memory": "4GiB"}'"""
 _SYSTEM = Path("/usr")
 """Shown in every sandbox."""
 
@@ -347,19 +349,28 @@ def load_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings
     try:
         return kind(**overrides)
     except ValidationError as error:
-        faults = "; ".join(_told(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False))
+        found = error.errors(include_input=False)
+        faults = "; ".join(_told(fault["loc"], fault["type"], fault["msg"]) for fault in found)
         msg = f"The settings cannot be used. {faults}"
         raise SettingsRefused(msg) from None
     except SettingsError as error:
-        msg = f"The settings cannot be used: {error}. In a variable, a table is written as JSON."
+        found_name = re.search(r'field "(\w+)"', str(error))
+        name = f"DARNER_{found_name[1].upper()}" if found_name else str(error)
+        msg = f"The settings cannot be used. {name}: in a variable a table is written as JSON, as in {_TABLE}"
         raise SettingsRefused(msg) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except tomllib.TOMLDecodeError as error:
+        msg = f"darner.toml is not valid TOML: {error}"
+        raise SettingsRefused(msg) from None
+    except (UnicodeDecodeError, OSError) as error:
         msg = f"darner.toml or .env cannot be read: {error}"
         raise SettingsRefused(msg) from None
 
 
-def _told(location: tuple[int | str, ...], message: str) -> str:
-    said = message.removeprefix("Value error, ")
+def _told(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    said = message.removeprefix("Value error, ").replace("Input should be", "must be")
+    if kind == "extra_forbidden":
+        known = WrittenLimits if "sandbox_limits" in location else Scope
+        said = f"is not known here. Known are {', '.join(known.model_fields)}."
     if not location:
         return said
     name = str(location[0])

@@ -221,7 +221,7 @@ class Server:
     async def _probe_sandbox(self) -> Part:
         if time.monotonic() >= self._confines_until:
             if failed := await usable(self._driver, self._settings):
-                return Part(result="failed", detail=f"{failed.name}: {failed.detail} {failed.remedy}")
+                return Part(result="failed", detail=str(failed))
             self._confines_until = time.monotonic() + GOOD_LOOK_SECONDS
         if mode_check(self._settings).result == "warning":
             return Part(result="warning", detail=f"{self._driver.name}, {self._settings.sandbox_mode}")

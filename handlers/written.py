@@ -17,6 +17,7 @@ from pydantic import (
 from sandbox.egress_rules import parse_host
 
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(s|m|min|h)")
+_SIZE: Final = re.compile(r"\d{1,18}(?:\.\d{1,3})? ?(?:[KMGTP]i?B?|B)?", re.IGNORECASE)
 _SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600}
 _KIB: Final = 1024
 _MIB: Final = 1024**2
@@ -31,6 +32,12 @@ def _seconds(value: Any) -> Any:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def _bytes(value: Any) -> Any:
+    if isinstance(value, str) and not _SIZE.fullmatch(value.strip()):
+        raise ValueError("must be a size such as `512MiB` or `4GiB`")
+    return value
+
+
 def _not_yes_or_no(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be an amount")  # noqa: TRY004  pydantic tells the person of a ValueError
@@ -38,6 +45,7 @@ def _not_yes_or_no(value: Any) -> Any:
 
 
 _Amount = BeforeValidator(_not_yes_or_no)
+_Size = BeforeValidator(_bytes)
 
 
 class WrittenLimits(BaseModel):
@@ -46,12 +54,12 @@ class WrittenLimits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     wall_time: Annotated[float, Field(ge=1, le=24 * 3600), BeforeValidator(_seconds), _Amount] | None = None
-    output: Annotated[ByteSize, Field(ge=_KIB), _Amount] | None = None
+    output: Annotated[ByteSize, Field(ge=_KIB), _Size, _Amount] | None = None
     processes: Annotated[int, Field(ge=16), _Amount] | None = None
-    memory: Annotated[ByteSize, Field(ge=64 * _MIB), _Amount] | None = None
+    memory: Annotated[ByteSize, Field(ge=64 * _MIB), _Size, _Amount] | None = None
     cpus: Annotated[float, Field(ge=0.1, allow_inf_nan=False), _Amount] | None = None
-    file_size: Annotated[ByteSize, Field(ge=_MIB), _Amount] | None = None
-    disk: Annotated[ByteSize, Field(ge=_MIB), _Amount] | None = None
+    file_size: Annotated[ByteSize, Field(ge=_MIB), _Size, _Amount] | None = None
+    disk: Annotated[ByteSize, Field(ge=_MIB), _Size, _Amount] | None = None
 
     @property
     def by_field(self) -> Mapping[str, Any]:

@@ -89,6 +89,9 @@ def program_check(program: str) -> Check:
     version = re.search(r"(\d+)\.(\d+)", answer.stdout)
     if version is None or (int(version[1]), int(version[2])) < OLDEST_BUBBLEWRAP:
         return Check("bubblewrap", "failed", f"{found} is {answer.stdout.strip()}", _INSTALL)
+    if os.geteuid() == 0 and not Path(found).resolve().is_relative_to("/usr"):
+        why = f"{found} lies outside of /usr, the only place that a service which is root runs it from"
+        return Check("bubblewrap", "failed", why, _INSTALL)
     return Check("bubblewrap", "ok", f"{answer.stdout.strip()} ({found})")
 
 

@@ -97,7 +97,7 @@ async def _checks(settings: "Settings") -> Sequence["Check"]:
     from app.confinement import confinement_checks
     from sandbox.git import check_git
 
-    checks = [_home_check(settings.home), _model_check(settings), await check_git()]
+    checks = [_home_check(settings.home), _model_check(settings), _rules_check(settings), await check_git()]
     return [*checks, *await confinement_checks(settings)]
 
 
@@ -127,6 +127,18 @@ def _model_check(settings: "Settings") -> "Check":
             "model", "warning", "api.openai.com wants a key", "Set OPENAI_API_KEY, or OPENAI_BASE_URL."
         )
     return Check("model", "ok", f"{settings.model} at {_without_password(settings.openai_base_url)}")
+
+
+def _rules_check(settings: "Settings") -> "Check":
+    from app.settings import SettingsRefused
+    from app.turn_parts import rules_of
+    from sandbox.base import Check
+
+    try:
+        rules = rules_of(settings).rules
+    except SettingsRefused as error:
+        return Check("rules", "failed", str(error), "`darner rules check` tries a file of rules out.")
+    return Check("rules", "ok", f"{len(rules)} on commands, all examples as they say")
 
 
 def _print_tables(settings: dict[str, str], checks: Sequence["Check"], *, is_ready: bool) -> None:

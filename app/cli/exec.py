@@ -69,13 +69,12 @@ def exec_(
 
 
 def _policy(settings: "Settings", *, repo: Path, mode: SandboxMode | None, as_json: bool) -> "Policy":
-    from app.local_policy import NOT_CONFINED, WishRefused, local_policy
+    from app.local_policy import NOT_BY_OPTION, NOT_CONFINED, WishRefused, local_policy
     from handlers.config import ConfigRefused
     from handlers.wishes import Wishes
 
     if mode is SandboxMode.FULL_ACCESS and SandboxMode(settings.sandbox_mode) is not mode:
-        message = f"{mode} is for an operator's file to allow; see docs/operations.md."
-        raise _complain(message, Exit.USAGE, as_json=as_json)
+        raise _complain(NOT_BY_OPTION, Exit.USAGE, as_json=as_json)
     try:
         policy = local_policy(repo, settings, Wishes(mode=mode)).policy
     except (ConfigRefused, WishRefused) as error:

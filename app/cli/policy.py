@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 REFUSED: Final = 3
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
-NO_FILE: Final = "none was looked at: give --file"
+NO_FILE: Final = "none was looked at; --file gives one"
+REASONS: Final = {
+    "needs_write": "whoever asks needs write permission.",
+    "fork_needs_write": "on a fork's code whoever asks needs write permission, admit_readers or not.",
+    "not_on_forks": "such turns do not run on a fork's code.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def policy(
     found = resolve(situation)
     if isinstance(found, Refusal):
         refused = {"refused": found.value}
-        typer.echo(json.dumps(refused) if as_json else f"Such a turn is refused: {found.value}.")
+        typer.echo(json.dumps(refused) if as_json else f"Such a turn is refused: {REASONS[found.value]}")
         raise typer.Exit(REFUSED)
     if as_json:
         typer.echo(json.dumps(_report(found, subject), indent=2))

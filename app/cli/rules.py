@@ -30,7 +30,8 @@ def check(
             read = read_rules(file, builtin=False)
         except RulesRefused as error:
             raise complain(str(error), status=1) from None
-        typer.echo(f"{file}: {len(read.rules)} rules, all examples as they say.")
+        count = len(read.rules)
+        typer.echo(f"{file}: {count} rule{'s' * (count != 1)}, all examples as they say.")
 
 
 @rules.command("test", context_settings={"allow_interspersed_args": False})

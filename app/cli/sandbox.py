@@ -26,11 +26,12 @@ POLL_SECONDS: Final = 0.004
 """How long the first output after a silence may lie: what piles up beyond the limit loses its middle,
 and a pipe carries gigabytes a second."""
 REASONS: Final = {
-    EndReason.WALL_TIME: "the command was ended: it ran longer than a command of a turn may.",
-    EndReason.OUTPUT: "the command was ended: it printed more than a command of a turn may.",
-    EndReason.DISK: "the command was ended: it wrote more than a turn may.",
-    EndReason.MEMORY: "the command was ended: it used more memory than a turn may.",
+    EndReason.WALL_TIME: ("ran too long", "wall_seconds"),
+    EndReason.OUTPUT: ("printed far too much", "output_bytes"),
+    EndReason.DISK: ("wrote too much to the disk", "disk_bytes"),
+    EndReason.MEMORY: ("used too much memory", "memory_bytes"),
 }
+"""Why a command was ended: in words, and the field of its limits."""
 
 
 def sandbox(
@@ -56,7 +57,8 @@ def sandbox(
 ) -> None:
     """Run one command confined as in a turn, on a copy of a directory; what it changed is put back into it.
 
-    Its output and its exit status pass through: 124 after the time limit, 125 if the sandbox could not start.
+    Its output and its exit status pass through. 124: the time limit; 137: killed, or another limit; 125: the
+    sandbox could not start; 127: there is no such program. Write `--` before a command that has options.
     """
     from app.cli.local_settings import settings_beside
     from app.settings import SettingsRefused
@@ -72,13 +74,13 @@ def sandbox(
 def _policy(
     settings: "Settings", *, repo: Path, mode: SandboxMode | None, hosts: Sequence[str] | None
 ) -> "Policy":
-    from app.local_policy import NOT_CONFINED, WishRefused, local_policy
+    from app.local_policy import NOT_BY_OPTION, NOT_CONFINED, WishRefused, local_policy
     from handlers.config import ConfigRefused
     from handlers.wishes import Wishes
     from sandbox.egress_rules import HostRefused, parse_host
 
     if mode is SandboxMode.FULL_ACCESS and SandboxMode(settings.sandbox_mode) is not mode:
-        raise complain(f"{mode} is for an operator's file to allow; see docs/operations.md.", status=USAGE)
+        raise complain(NOT_BY_OPTION, status=USAGE)
     try:
         allowed = tuple(str(parse_host(host)) for host in hosts) if hosts else None
     except HostRefused as error:
@@ -130,8 +132,16 @@ async def _confined(settings: "Settings", argv: tuple[str, ...], *, repo: Path, 
             if change.problem is not None:
                 typer.echo(f"darner: {change.path} was not put into {repo}: {change.problem}", err=True)
     if ended.reason in REASONS:
-        typer.echo(f"darner: {REASONS[ended.reason]}", err=True)
+        typer.echo(f"darner: {_why(ended.reason, policy)}", err=True)
     return ended.exit_status
+
+
+def _why(reason: EndReason, policy: "Policy") -> str:
+    from handlers.written import NAMES, shown
+
+    words, field = REASONS[reason]
+    limit = f"{NAMES[field]} is {shown(field, getattr(policy.limits, field))}"
+    return f"the command was ended: it {words} ({limit}; `darner policy --explain` tells who set it)."
 
 
 async def _passed_through(process: "Process") -> "Ended":

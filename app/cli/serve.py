@@ -57,7 +57,7 @@ def _refuse_unconfined(settings: Settings) -> None:
     failed = []
     for check in asyncio.run(confinement_checks(settings)):
         if check.result == "failed":
-            failed.append(f"{check.name}: {check.detail} {check.remedy}".strip())
+            failed.append(str(check))
         elif check.result == "warning":
             fields = {"check": check.name, "detail": check.detail, "remedy": check.remedy}
             log.warning("sandbox.warning", extra={"fields": fields})

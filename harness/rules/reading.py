@@ -82,7 +82,8 @@ def _read(path: Path) -> tuple[_File, str]:
         return _File.model_validate(table), text
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        raise RulesRefused(_told(path, text, first["loc"], first["msg"])) from error
+        what = "is no word of a file of rules" if first["type"] == "extra_forbidden" else first["msg"]
+        raise RulesRefused(_told(path, text, first["loc"], what)) from error
 
 
 def _told(path: Path, text: str, where: Sequence[int | str], what: str) -> str:

@@ -97,7 +97,7 @@ async def test_a_turn_that_nobody_would_get_is_status_3(home: Path, desk: Path) 
     ran = await run_darner(
         "policy", "--repo", "other/site", "--permission", "read", settings=environment(home), cwd=desk
     )
-    assert ran == Ran(3, "Such a turn is refused: needs_write.\n", "")
+    assert ran == Ran(3, "Such a turn is refused: whoever asks needs write permission.\n", "")
 
 
 async def test_the_directorys_own_file_holds_for_a_local_command(home: Path, repo: Path) -> None:
@@ -174,7 +174,10 @@ async def test_full_access_comes_from_the_operators_file_alone(home: Path, repo:
         ("admit_readers = true\n", "do not go together"),
         ('sandbox = "docker"\n', "the docker driver has no danger-full-access"),
         ("sandbox_mod = 1\n", "sandbox_mod is not a setting. Did you mean sandbox_mode?"),
-        ("[organisation.acme]\nmode = 1\n", "DARNER_ORGANISATION.acme.mode: Extra inputs are not permitted"),
+        (
+            "[organisation.acme]\nmode = 1\n",
+            "DARNER_ORGANISATION.acme.mode: is not known here. Known are sandbox_mode,",
+        ),
         ('[repository.acme]\ncaches = ["x"]\n', 'must be written as [repository."OWNER/NAME"]'),
     ],
 )

@@ -62,7 +62,7 @@ def test_every_setting_narrows() -> None:
             "network: ['db.internal:5432@10.0.0.0/8']",
             "`network.0`: 'db.internal:5432@10.0.0.0/8': only the operator's settings may open a private",
         ),
-        ("limits: {memory: lots}", "`limits.memory`: could not parse value and unit from byte string."),
+        ("limits: {memory: lots}", "`limits.memory`: must be a size such as `512MiB` or `4GiB`."),
         ("limits: {wall_time: 1 week}", "`limits.wall_time`: must be a duration such as `90s`, `10m` or"),
         ("limits: {cpu: 1}", "`limits.cpu`: is not a limit. Known are `wall_time`, `output`, `processes`, "),
         ("limits: {processes: yes}", "`limits.processes`: must be an amount."),
