@@ -385,6 +385,29 @@ async def test_too_much_on_the_disk_ends_the_command(
         assert (ended.exit_status, ended.reason) == (137, EndReason.DISK)
 
 
+async def test_what_neighbours_delete_hides_nothing(
+    driver: BubblewrapDriver, workspace: Workspace, tmp_path: Path
+) -> None:
+    """The file system is no fuller than before, but the turn's files are found all the same."""
+    neighbours = tmp_path / "neighbours"
+    neighbours.write_bytes(b"x" * 120_000_000)
+    step = "echo; read line; head -c 1000000 /dev/zero >>/tmp/x"
+    fill = f"stty -echo; for n in $(seq 30); do {step}; done; sleep 8"
+    policy = replace(WRITE, limits=Limits(disk_bytes=20_000_000))
+    async with driver.open(workspace, policy) as sandbox:
+        process = await sandbox.start(Command(("/bin/sh", "-c", fill), tty=True))
+        # Looked at once, while there is nothing.
+        assert await process.wait(0.6) is None
+        for number in range(30):
+            while not process.take_output():
+                await asyncio.sleep(0.002)
+            os.truncate(neighbours, 116_000_000 - number * 4_000_000)
+            await process.write(b"\n")
+        ended = await process.wait(30)
+    assert ended is not None
+    assert ended.reason is EndReason.DISK
+
+
 async def test_the_end_for_want_of_memory_is_told(driver: BubblewrapDriver, workspace: Workspace) -> None:
     """As such, where the turn's memory is bounded as a whole; and the sandbox stays."""
     if not any("memory" in hierarchy.controllers for hierarchy in writable_hierarchies()):
