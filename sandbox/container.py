@@ -14,9 +14,10 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from sandbox import disk, syscalls
 from sandbox.base import Check, Command, EndReason, Policy, SandboxMode, SandboxUnavailable, Workspace
 from sandbox.container_command import ContainerProcess, Surroundings, launched
 from sandbox.container_doctor import CONTAINER_INVARIANTS, engine_checks
-from sandbox.container_engine import SECONDS, Engine, EngineRefused, closing, finished
+from sandbox.container_engine import SECONDS, Engine, EngineRefused, Stream, closing, finished
 from sandbox.container_layout import (
     container_settings,
     environment_of,
@@ -53,6 +54,7 @@ DEFAULT_IMAGE: Final = "darner-sandbox"
 """What the `sandbox` stage of the project's Dockerfile is tagged as."""
 
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
+_SECONDS_TO_BE_KEPT: Final = 60.0
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_FOUND: Final = 404
 
@@ -245,7 +247,7 @@ class DockerSandbox:
         try:
             process = await self._launched(command, container, workdir)
         except (EngineRefused, SandboxUnavailable) as error:
-            if self.is_busy:
+            if self.is_busy and await self._runs(container):
                 raise _unavailable(error) from error
             # Its keeper was ended, by the kernel's want of memory or from outside. Another one may do.
             await self._discard(container)
@@ -278,6 +280,14 @@ class DockerSandbox:
     def _refuse_when_closed(self) -> None:
         if not self._is_open:
             raise SandboxUnavailable("The sandbox is closed.", remedy="Open another one.")
+
+    async def _runs(self, container: _Container) -> bool:
+        """Whether it is still there for others, whom its end would end."""
+        try:
+            found = await self._engine.ask(lambda api: api.inspect_container(container.name))
+        except EngineRefused:
+            return False
+        return bool(found["State"]["Running"])
 
     async def _running(self) -> _Container:
         """The container, made anew when there is none."""
@@ -315,7 +325,8 @@ class DockerSandbox:
             notices=container.egress.take_refusals if container.egress else _nothing,
         )
         wall_seconds = wall_seconds_of(command, ground.policy)
-        begin = launched(settings, around, limits=ground.policy.limits, wall_seconds=wall_seconds)
+        limits = ground.policy.limits
+        begin = partial(launched, settings, around, limits=limits, wall_seconds=wall_seconds)
         starting = asyncio.ensure_future(self._alone(begin))
         try:
             return await finished(starting)
@@ -324,10 +335,10 @@ class DockerSandbox:
                 await starting.result().kill()
             raise
 
-    async def _alone(self, begin: Awaitable[ContainerProcess]) -> ContainerProcess:
+    async def _alone(self, begin: Callable[[], Awaitable[ContainerProcess]]) -> ContainerProcess:
         """Nothing can be started in a container that is stopped to be cleared."""
         async with self._starting_or_clearing:
-            return await begin
+            return await begin()
 
     async def _clear(self, container: _Container, launcher: int | None) -> None:
         """End what a command has left, or all of it. Where that cannot be done alone, end the container."""
@@ -377,8 +388,9 @@ async def _running(ground: _Ground) -> AsyncIterator[_Container]:
         stack.push_async_callback(remove, engine, name)
         await engine.ask(lambda api: api.create_container_from_config(settings, name), takes_long=True)
         # Before the start: should the service die now, so will the container.
-        await stack.enter_async_context(closing(await engine.attach(name)))
+        keeper = await stack.enter_async_context(closing(await engine.attach(name)))
         await engine.ask(lambda api: api.start(name), takes_long=True)
+        await _kept(keeper)
         found = await engine.ask(lambda api: api.inspect_container(name))
         first: int = found["State"]["Pid"]
         group = ControlGroup.of(first, found["Id"])
@@ -431,6 +443,20 @@ async def _environment_of_image(engine: Engine, image: str) -> tuple[str, ...]:
             ),
         ) from error
     return tuple(found["Config"].get("Env") or ())
+
+
+async def _kept(keeper: Stream) -> None:
+    """Return when the keeper runs: what comes after it would not be told from what commands leave."""
+    try:
+        async with asyncio.timeout(_SECONDS_TO_BE_KEPT):
+            is_kept = bool(await keeper.read())
+    except TimeoutError:
+        is_kept = False
+    if not is_kept:
+        raise SandboxUnavailable(
+            "The container ended, or hung, as soon as it was started.",
+            remedy="Use an image with a /bin/sh that this machine can run.",
+        )
 
 
 async def _keepers_of(engine: Engine, container: str, first: int) -> frozenset[int]:

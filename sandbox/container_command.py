@@ -143,11 +143,11 @@ class ContainerProcess:
     async def _live(self) -> None:
         status: int | None = None
         try:
-            status = await self._own_end()
+            status = await self._own_end_if_known()
             await self._around.clear(self._launcher if status is None else None)
             await self._drained()
         except (EngineRefused, SandboxUnavailable):
-            # The container is gone, and everything with it; or the Engine is, and nothing more can be known.
+            # The container is gone, and everything with it; or the Engine is, and nothing more can be done.
             self.end(EndReason.KILLED)
         finally:
             if self._timer is not None:
@@ -157,6 +157,14 @@ class ContainerProcess:
             self._stream.close()
             reason = self._asked_to_end.result() if self._asked_to_end.done() else EndReason.EXITED
             self._ended.set_result(self._end_of(status, reason))
+
+    async def _own_end_if_known(self) -> int | None:
+        """As `_own_end`. What an Engine says nothing of any more is ended, whatever it does."""
+        try:
+            return await self._own_end()
+        except (EngineRefused, SandboxUnavailable):
+            self.end(EndReason.KILLED)
+            return None
 
     async def _own_end(self) -> int | None:
         """The exit status; None when it is to be ended before that."""

@@ -99,8 +99,9 @@ class Engine:
         return await finished(asked)
 
     async def attach(self, container: str) -> Stream:
-        """The input of a container's first process; when the stream is closed it has ended."""
-        return await self._switched(f"/containers/{container}/attach?stream=1&stdin=1", b"", is_framed=False)
+        """The input and output of a container's program; when the stream is closed its input has ended."""
+        path = f"/containers/{container}/attach?stream=1&stdin=1&stdout=1"
+        return await self._switched(path, b"", is_framed=True)
 
     async def start(self, execution: str, *, tty: bool) -> Stream:
         """Start what `exec_create` made."""

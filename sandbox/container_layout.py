@@ -29,8 +29,9 @@ from sandbox.seccomp_json import docker_profile
 KEEPER_UID: Final = 65532
 """Who keeps the container open: not whom commands run as, so that `kill -9 -1` spares it."""
 
-KEEPER: Final = ("/bin/sh", "-c", "read -r _")
-"""Ends when the connection to its input does, and with it the container: so it dies with the service."""
+KEEPER: Final = ("/bin/sh", "-c", "echo kept; read -r _")
+"""Tells that it runs, and ends when the connection to its input does, and with it the container: so it dies
+with the service."""
 
 _LAUNCHER: Final = ("/sbin/docker-init", "-s", "--")
 """What the Engine puts into a container; `-s` makes it a subreaper: https://github.com/krallin/tini."""

@@ -66,7 +66,8 @@ class ControlGroup:
             while not self._stops():
                 if time.monotonic() > deadline:
                     raise TimeoutError("the container's processes do not stop")
-                # A program that is just being started waits for its own threads, which have been stopped.
+                # Who starts a program waits for its own threads, and who looks at it waits for it: those
+                # cannot be stopped after what they wait for.
                 self.go_on()
                 time.sleep(_PAUSE)
             yield

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -458,6 +459,60 @@ async def test_many_commands_run_side_by_side(driver: DockerDriver, workspace: W
     async with driver.open(workspace, READ) as sandbox:
         answers = await asyncio.gather(*(one(number) for number in range(12)))
     assert answers == [(number, f"{number}\n".encode()) for number in range(12)]
+
+
+async def test_short_commands_beside_a_long_one_that_looks_at_them(
+    driver: DockerDriver, workspace: Workspace, left: Left, state: Path
+) -> None:
+    """Who reads a process that is just being started waits for it: that loses neither, nor the container."""
+    if driver.owner_uid is None:
+        pytest.skip("ending one of several commands takes a service that is root on the Engine's machine")
+    looking = (
+        "import os\n"
+        "while True:\n"
+        "    for name in os.listdir('/proc'):\n"
+        "        try: open(f'/proc/{name}/environ', 'rb').read()\n"
+        "        except OSError: pass"
+    )
+    async with driver.open(workspace, READ) as sandbox:
+        container = left(state)
+        long = await sandbox.start(Command(("python3", "-c", looking)))
+        short = [await sandbox.start(Command(("true",))) for _ in range(25)]
+        ends = [await process.wait(60) for process in short]
+        assert not long.is_over
+        assert left(state) == container
+    assert {ended and (ended.exit_status, ended.reason) for ended in ends} == {(0, EndReason.EXITED)}
+
+
+async def test_sandboxes_that_open_at_once_stay(
+    driver: DockerDriver, workspace: Workspace, left: Left, state: Path
+) -> None:
+    """What keeps a container is there before its first command, and is not taken for what that one left."""
+    async with AsyncExitStack() as stack:
+        opened = [stack.enter_async_context(driver.open(workspace, READ)) for _ in range(6)]
+        sandboxes = await asyncio.gather(*opened)
+        containers = set(left(state))
+        for _ in range(2):
+            started = await asyncio.gather(*(sandbox.start(Command(("true",))) for sandbox in sandboxes))
+            ends = await asyncio.gather(*(process.wait(60) for process in started))
+            assert [ended and ended.exit_status for ended in ends] == [0] * 6
+        assert set(left(state)) == containers
+
+
+async def test_commands_that_start_as_the_container_ends_run_in_another(
+    driver: DockerDriver, workspace: Workspace, docker_engine: Engine, left: Left, state: Path
+) -> None:
+    """Also before that was noticed of all the commands that ran there."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        before = [await sandbox.start(Command(("sleep", "60"))) for _ in range(8)]
+        with docker_engine.client() as client:
+            for name in left(state):
+                client.containers.get(name).remove(force=True)
+        started = await asyncio.gather(*(sandbox.start(Command(("true",))) for _ in range(4)))
+        ends = [await process.wait(60) for process in started]
+        killed = [await process.wait(20) for process in before]
+    assert [ended and ended.exit_status for ended in ends] == [0] * 4
+    assert [ended and ended.reason for ended in killed] == [EndReason.KILLED] * 8
 
 
 def test_the_loop_of_the_server_serves_as_well(driver: DockerDriver, workspace: Workspace) -> None:
