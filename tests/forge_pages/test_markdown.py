@@ -59,10 +59,12 @@ class _Reader(HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
+        self.values: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
+        self.values += [value for _, value in attrs if value]
 
 
 @given(
@@ -103,5 +105,5 @@ def test_never_render_what_acts(text: str) -> None:
     reader.feed(html)
     assert not reader.tags & {"script", "style", "svg", "iframe", "textarea", "b\n"}
     assert not {name for name in reader.attributes if name.startswith("on")}
-    assert "javascript:" not in "".join(part for part in html.split('"')[1::2])
+    assert not [value for value in reader.values if "javascript:" in value]
     assert html.count("<details") == html.count("</details>")
