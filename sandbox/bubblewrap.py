@@ -44,6 +44,7 @@ from sandbox.files import CheckoutFiles
 from sandbox.keeper import wire
 from sandbox.keepers import Keeper, Zygote, open_keeper, start_zygote
 from sandbox.process import ConfinedProcess, Launch, launch, until_gone
+from sandbox.removal import remove_forgotten
 from sandbox.seccomp import filter_program
 
 INNER_UID: Final = 1000
@@ -185,6 +186,7 @@ class BubblewrapDriver:
 
     async def _try_overlay(self, directory: Path) -> bool:
         zygote = await self._running_zygote()
+        await remove_forgotten(directory, ".overlay-*")
         with tempfile.TemporaryDirectory(prefix=".overlay-", dir=directory) as name:
             places = {part: str(Path(name, part)) for part in ("lower", "upper", "work", "tree")}
             for place in places.values():

@@ -28,11 +28,13 @@ from sandbox.base import (
     WriteFile,
 )
 from sandbox.cgroups import Hierarchy
+from sandbox.removal import remove_forgotten
 
 OLDEST_BUBBLEWRAP: Final = (0, 8)
 """The first with --disable-userns and --size; Debian 12 has it."""
 
 _INSTALL: Final = "Install bubblewrap 0.8 or newer: `apt install bubblewrap`, `dnf install bubblewrap`."
+_EXAMPLE: Final = "darner-doctor-"
 _SECONDS: Final = 20.0
 _LIMITS: Final = Limits(wall_seconds=_SECONDS, processes=64)
 
@@ -118,6 +120,7 @@ async def inside_checks(
     """Open a sandbox of `driver` on a small checkout and try what must not be possible."""
     probe = probe_of(invariants)
     policy = Policy(SandboxMode.WORKSPACE_WRITE, limits=_LIMITS)
+    await remove_forgotten(Path(tempfile.gettempdir()), f"{_EXAMPLE}*")
     try:
         with _example(owner_uid) as workspace:
             async with driver.open(workspace, policy) as sandbox:
@@ -228,7 +231,7 @@ def _invariant(name: str, *, holds: bool) -> Check:
 
 @contextmanager
 def _example(owner_uid: int | None) -> Iterator[Workspace]:
-    with tempfile.TemporaryDirectory(prefix="darner-doctor-") as name:
+    with tempfile.TemporaryDirectory(prefix=_EXAMPLE) as name:
         root = Path(name)
         for part in ("tree/.github/workflows", "scratch", "git"):
             (root / part).mkdir(parents=True)

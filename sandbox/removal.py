@@ -1,7 +1,10 @@
 """Deletes directories that an agent wrote in: renamed at once, removed when there is time."""
 
 import asyncio
+import os
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +15,7 @@ from sandbox.git import end
 
 _ASIDE: Final = ".gone-"
 _PATIENCE: Final = 900.0
+_FORGOTTEN_SECONDS: Final = 3600.0
 
 
 def set_aside(directory: Path) -> Path | None:
@@ -42,6 +46,16 @@ async def remove_tree(directory: Path) -> None:
     await _tool("chmod", "-R", "u+rwX", "--", str(directory))
     if await _tool("rm", "-rf", "--", str(directory)) != 0:
         raise SandboxError(f"{directory} cannot be removed")
+
+
+async def remove_forgotten(parent: Path, pattern: str) -> None:
+    """Delete directories that live for seconds, such as the doctor's, where a killed process left them."""
+    for directory in parent.glob(pattern):
+        with suppress(FileNotFoundError):
+            found = directory.lstat()
+            is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            if is_ours and time.time() - found.st_mtime > _FORGOTTEN_SECONDS:
+                await remove_tree(directory)
 
 
 async def _tool(*argv: str) -> int:
