@@ -47,9 +47,8 @@ def list_threads(
     for summary in found:
         where = f"{summary.repository}#{summary.number}" if summary.repository else "local"
         asked = time.strftime("%Y-%m-%d %H:%M", time.gmtime(summary.newest_at))
-        console.print(
-            f"{summary.id:<24} {escape(where):<32} {summary.turns:>3} turns  {asked}  {summary.state}"
-        )
+        count = f"{summary.turns} turn{'s' * (summary.turns != 1)}"
+        console.print(f"{summary.id:<24} {escape(where):<32} {count:>9}  {asked}  {summary.state}")
 
 
 @threads.command()
