@@ -53,7 +53,8 @@ class Zygote:
                 popen = subprocess.Popen(
                     (interpreter, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, _PACKAGES, str(theirs.fileno())),
                     executable=f"/proc/self/fd/{program}",
-                    env={},
+                    # The linker's work is done once, not by each process that is forked later.
+                    env={"LD_BIND_NOW": "1"},
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

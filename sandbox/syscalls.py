@@ -69,6 +69,10 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_OWN_CAPABILITIES: Final = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+_NO_CAPABILITIES: Final = (ctypes.c_uint32 * 6)()
+
+
 def openat2(directory: int, path: str, flags: int, *, resolve: int, mode: int = 0) -> int:
     """A descriptor, not inherited. Raises `OSError` as the kernel answers (`ENOSYS` before Linux 5.6)."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
@@ -206,8 +210,7 @@ def forbid_capabilities() -> None:
 
 def drop_capabilities() -> None:
     """Of the calling thread: all that it has."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    _checked(_libc().capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    _checked(_libc().capset(_OWN_CAPABILITIES, _NO_CAPABILITIES), "capset")
 
 
 def install_filter(program: bytes) -> None:
@@ -255,7 +258,11 @@ def _checked(answer: int, what: str) -> None:
 
 @cache
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    library = ctypes.CDLL(None, use_errno=True)
+    for name in ("capset", "mount", "prctl", "syscall"):
+        # Found here and kept, instead of anew in each process that is forked later.
+        getattr(library, name)
+    return library
 
 
 @cache

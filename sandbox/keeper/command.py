@@ -15,7 +15,6 @@ import os
 import resource
 import select
 import signal
-import socket
 import termios
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -43,6 +42,7 @@ class Ground(NamedTuple):
     """What all commands of a sandbox have in common."""
 
     filter_program: bytes
+    audit_program: bytes
     lifeline: int
     """Closed on the other side when the keeper is gone."""
 
@@ -73,23 +73,24 @@ def start(request: wire.Message, ends: Ends, ground: Ground) -> tuple[int, int]:
 
 def _be_first(request: wire.Message, ends: Ends, ground: Ground) -> None:
     """Never returns."""
-    service = socket.socket(fileno=ends.channel)
-    with wire.LastWords(service):
+    with wire.LastWords(ends.channel):
         syscalls.die_with_parent(signal.SIGKILL)
         _close_all_but(0, 1, 2, *ends, ground.lifeline)
         _confine(request, ground)
-        supervisor = _supervisor(ends.journal, is_wanted=request["audit"])
+        supervisor = _supervisor(ends.journal, ground.audit_program if request["audit"] else None)
         woken, waking = _woken_by_children()
         try:
-            program = os.fork()
+            # Not `os.fork`, which prepares the child for a life as a Python program.
+            program, _ = syscalls.fork_into(0, signal=signal.SIGCHLD)
         except OSError as error:
-            wire.tell(service, no_process(error))
+            wire.say(ends.channel, no_process(error))
             return
         if program == 0:
             _execute(request, ends.output)
-        wire.tell(service, {"ready": True})
+        # Written by hand: whatever a fresh process does for the first time costs it memory of its own.
+        os.write(ends.channel, b'{"ready": true}')
         _close_all_but(ends.channel, ends.journal, woken, waking, *supervisor.descriptors)
-        wire.tell(service, {"exit": _status_of(program, woken, supervisor)})
+        os.write(ends.channel, b'{"exit": %d}' % _status_of(program, woken, supervisor))
 
 
 def no_process(error: OSError) -> wire.Message:
@@ -121,9 +122,9 @@ def _forget_shared_memory() -> None:
     syscalls.mount("tmpfs", _SHARED_MEMORY, "tmpfs", flags=flags, options=options)
 
 
-def _supervisor(journal: int, *, is_wanted: bool) -> audit.Supervisor:
+def _supervisor(journal: int, program: bytes | None) -> audit.Supervisor:
     try:
-        listener = audit.install() if is_wanted else None
+        listener = None if program is None else audit.install(program)
     except OSError:
         # Somebody around the service listens already, or an old kernel: nothing is noted then.
         listener = None
@@ -131,10 +132,9 @@ def _supervisor(journal: int, *, is_wanted: bool) -> audit.Supervisor:
 
 
 def _woken_by_children() -> tuple[int, int]:
-    """The ends of a pipe: the first is readable when a child has ended."""
+    """The ends of a pipe: the first is readable when a child has ended. The keeper has seen to a handler."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     return reading, writing
 
@@ -150,9 +150,6 @@ def _execute(request: wire.Message, output: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.closerange(3, _ALL_DESCRIPTORS)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            # Python's own choice, which would be inherited.
-            signal.signal(number, signal.SIG_DFL)
         for what, most in request["limits"]:
             _, hard = resource.getrlimit(what)
             bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -243,7 +240,8 @@ def _is_plain(tree: int, path: str) -> bool:
     """Whether there is a file or a directory; anything else a mount must not touch."""
     try:
         # Most are not there, and this tells it for a tenth of the price.
-        os.stat(path, dir_fd=tree, follow_symlinks=False)
+        if not os.access(path, os.F_OK, dir_fd=tree, follow_symlinks=False):
+            return False
         found = syscalls.openat2(tree, path, os.O_PATH | os.O_NOFOLLOW, resolve=_PLAIN)
     except OSError:
         return False

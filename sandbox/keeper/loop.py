@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 
-from sandbox.keeper import command, ground, wire
+from sandbox.keeper import audit, command, ground, wire
 
 
 class Watch:
@@ -54,7 +54,17 @@ def keep(service: socket.socket) -> None:
     for descriptor in (own, *built.handed):
         os.close(descriptor)
     program = bytes.fromhex(request.get("filter", ""))
-    _serve(service, command.Ground(filter_program=program, lifeline=_lifeline()))
+    base = command.Ground(
+        filter_program=program,
+        audit_program=audit.filter_program(os.uname().machine),
+        lifeline=_lifeline(),
+    )
+    # What commands inherit: nothing is as Python would have it.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    # For the first processes of commands, which add where it is to be told; a program begins without it.
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    _serve(service, base)
 
 
 def _serve(service: socket.socket, base: command.Ground) -> None:

@@ -27,7 +27,13 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 def tell(channel: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
     """Send a short message. Raises `OSError`, `BrokenPipeError` when nobody is there."""
-    socket.send_fds(channel, [json.dumps(message).encode()], descriptors)
+    # The signal that comes otherwise would end a keeper.
+    socket.send_fds(channel, [json.dumps(message).encode()], descriptors, socket.MSG_NOSIGNAL)
+
+
+def say(channel: int, message: Message) -> None:
+    """As `tell`, for a process that has no use for a socket beyond this. Raises `OSError`."""
+    os.write(channel, json.dumps(message).encode())
 
 
 def hear(channel: socket.socket) -> tuple[Message | None, list[int]]:
@@ -75,7 +81,7 @@ class LastWords:
     Nothing that a keeper or a command's first process prints is seen by anybody.
     """
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: int) -> None:
         self._channel = channel
 
     def __enter__(self) -> None:
@@ -87,7 +93,7 @@ class LastWords:
         """Never returns."""
         try:
             if error is not None:
-                tell(self._channel, {"failed": _words_for(error, traceback)[:_LONGEST_WORDS]})
+                say(self._channel, {"failed": _words_for(error, traceback)[:_LONGEST_WORDS]})
         finally:
             os._exit(0 if error is None else 1)
 

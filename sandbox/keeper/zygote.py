@@ -48,10 +48,9 @@ def main(descriptor: int) -> None:
 
 def _become_keeper(control: socket.socket, descriptors: list[int]) -> None:
     """Never returns."""
-    service = socket.socket(fileno=descriptors[0])
-    with wire.LastWords(service):
+    with wire.LastWords(descriptors[0]):
         control.close()
-        loop.keep(service)
+        loop.keep(socket.socket(fileno=descriptors[0]))
 
 
 def _forget_command_line() -> None:

@@ -108,10 +108,8 @@ async def test_a_dead_keeper_takes_its_commands_along(driver: BubblewrapDriver, 
     """What ran is told as killed, and nothing more starts; another sandbox can be opened."""
     async with driver.open(workspace, WRITE) as sandbox:
         process = await sandbox.start(Command(("sleep", "66.6")))
-        for found in _keepers():
-            # Those of other tests' drivers have none.
-            if any(child.name() == "darner-keeper" for child in found.children()) and _is_keeper(found):
-                found.kill()
+        for found in _serving_keepers():
+            found.kill()
         ended = await process.wait(10)
         with pytest.raises(SandboxUnavailable):
             await sandbox.start(Command(("true",)))
@@ -126,10 +124,9 @@ async def test_what_became_of_a_keeper_is_told(driver: BubblewrapDriver, workspa
     """Not only that it is gone: somebody has to find out why."""
     async with driver.open(workspace, WRITE) as sandbox:
         process = await sandbox.start(Command(("sleep", "60")))
-        for found in _keepers():
-            if _is_keeper(found) and any(child.name() == "darner-keeper" for child in found.children()):
-                found.kill()
-                await _until_gone((found,))
+        for found in _serving_keepers():
+            found.kill()
+            await _until_gone((found,))
         with pytest.raises(SandboxUnavailable, match=r"keeper is gone: (was ended by signal 9|it has ended)"):
             await sandbox.start(Command(("true",)))
         assert isinstance(await process.wait(10), Ended)
@@ -152,7 +149,7 @@ def test_nothing_that_a_keeper_stumbles_over_is_lost(error: Exception) -> None:
     with ours, theirs:
         pid = os.fork()
         if pid == 0:
-            with wire.LastWords(theirs):
+            with wire.LastWords(theirs.fileno()):
                 raise error
         _, status = os.waitpid(pid, 0)
         message, _ = wire.hear(ours)
@@ -505,6 +502,15 @@ def _keepers() -> list[psutil.Process]:
         found
         for found in psutil.Process().children(recursive=True)
         if found.name().startswith("darner-keeper")
+    ]
+
+
+def _serving_keepers() -> list[psutil.Process]:
+    """Those with a command: their child is its first process. Those of other tests' drivers have none."""
+    return [
+        found
+        for found in _keepers()
+        if _is_keeper(found) and any(child.name() == "darner-keeper" for child in found.children())
     ]
 
 
