@@ -60,7 +60,7 @@ def table(cells: Mapping[tuple[str, str], str]) -> str:
     """Markdown: a row an attack, a heading a group. `cells` say whether it works."""
     lines = []
     for group, title in GROUPS.items():
-        lines += ["", f"#### {title}", ""]
+        lines += ["", f"### {title}", ""]
         lines += [
             f"| what is tried | {' | '.join(COLUMNS)} | because |",
             "| --- |" + " --- |" * (len(COLUMNS) + 1),
