@@ -32,6 +32,7 @@ from sandbox.base import (
     WORKSPACE,
     Check,
     Command,
+    CommandRefused,
     EndReason,
     Policy,
     SandboxMode,
@@ -310,7 +311,16 @@ class BubblewrapSandbox:
         if not self._is_open:
             raise SandboxUnavailable("The sandbox is closed.", remedy="Open another one.")
         inside.refuse_unspeakable(command.argv, command.environment)
-        process = await launch(self._launch(command, inside.workdir_in(self.tree, command.workdir)))
+        what = self._launch(command, inside.workdir_in(self.tree, command.workdir))
+        try:
+            process = await launch(what)
+        except CommandRefused as refusal:
+            if self.is_busy:
+                raise
+            raise SandboxUnavailable(
+                f"The turn can run nothing any more, though no command of it runs: {refusal}.",
+                remedy="Keep the service's data on a disk: files in memory (tmpfs) are memory of the turn.",
+            ) from refusal
         if not self._is_open:
             await process.kill()
         self._processes = {known for known in self._processes if not known.is_over} | {process}

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -419,6 +420,28 @@ async def test_the_end_for_want_of_memory_is_told(driver: BubblewrapDriver, work
         assert (ended.exit_status, ended.reason) == (137, EndReason.MEMORY)
         process = await sandbox.start(Command(("rm", "/dev/shm/x")))
         assert isinstance(await process.wait(10), Ended)
+
+
+async def test_files_in_memory_that_starve_a_turn_are_told(driver: BubblewrapDriver) -> None:
+    """Nothing can be started then, and no command is there that could be ended: it is the operator's turn."""
+    script = "head -c 200M /dev/zero >>/tmp/x"
+    if not any("memory" in hierarchy.controllers for hierarchy in writable_hierarchies()):
+        pytest.skip("no control group for memory can be made here")
+    policy = replace(WRITE, limits=Limits(memory_bytes=80 * 1024**2))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        workspace = Workspace(tree=Path(name, "tree"), scratch=Path(name, "scratch"))
+        workspace.tree.mkdir()
+        Path(name).chmod(0o755)
+        give(workspace.tree, driver)
+        async with driver.open(workspace, policy) as sandbox:
+
+            async def fill() -> None:
+                while True:
+                    process = await sandbox.start(Command(("/bin/sh", "-c", script)))
+                    await process.wait(10)
+
+            with pytest.raises(SandboxUnavailable, match=r"limit on memory.*on a disk"):
+                await asyncio.wait_for(fill(), 60)
 
 
 async def test_a_cache_is_shared_by_turns(
