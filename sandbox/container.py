@@ -272,8 +272,7 @@ class DockerSandbox:
         self._is_open = False
         self.end_all(EndReason.KILLED)
         async with self._building:
-            self._container = None
-            await self._resources.aclose()
+            await self._end_container()
         for process in self._processes:
             await process.gone()
 
@@ -365,8 +364,14 @@ class DockerSandbox:
         """End it with everything in it. The next command gets another one."""
         async with self._building:
             if self._container is container:
-                self._container = None
-                await self._resources.aclose()
+                await self._end_container()
+
+    async def _end_container(self) -> None:
+        self._container = None
+        try:
+            await self._resources.aclose()
+        except EngineRefused as error:
+            raise _unavailable(error) from error
 
     async def _build(self) -> _Container:
         self._resources = AsyncExitStack()
