@@ -37,7 +37,7 @@ container-test: install ## Build the Dockerfile's images and try them as the doc
 	$(BIN)/pytest -m image $(ARGS) tests/container
 
 containment: install ## Try every attack in every sandbox, and write the table of docs/security.md
-	@tools/system-packages git bwrap
+	@tools/system-packages git bwrap dockerd
 	$(BIN)/pytest -n 2 --dist loadscope tests/containment --write-table $(ARGS)
 
 check: install ## Lint, types and architecture
