@@ -9,9 +9,8 @@ from typing import Any, Final
 from sandbox.base import Ended, EndReason, Execution, Limits, SandboxUnavailable, StdinClosed
 from sandbox.container_engine import Engine, EngineRefused, Stream
 from sandbox.output import BoundedOutput
-from sandbox.process import KILLED_STATUS, TIME_LIMIT_STATUS
+from sandbox.process import FLOOD_FACTOR, KILLED_STATUS, TIME_LIMIT_STATUS
 
-_FLOOD_FACTOR: Final = 16
 _SHORTEST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
 _SECONDS_WITHOUT_OUTPUT: Final = 0.5
@@ -196,7 +195,7 @@ class ContainerProcess:
         while data := await self._stream.read():
             self._output.append(data)
             self._printed += len(data)
-            if self._printed > self._limits.output_bytes * _FLOOD_FACTOR:
+            if self._printed > self._limits.output_bytes * FLOOD_FACTOR:
                 self.end(EndReason.OUTPUT)
                 return
 

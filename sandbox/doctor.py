@@ -74,9 +74,6 @@ def probe_of(invariants: Sequence[tuple[str, str]]) -> str:
     )
 
 
-PROBE: Final = probe_of(INVARIANTS)
-
-
 def program_check(program: str) -> Check:
     """Whether bubblewrap is there and new enough."""
     found = shutil.which(program)

@@ -39,11 +39,12 @@ from sandbox.waiting import insist, resolve
 TIME_LIMIT_STATUS: Final = 124
 """What `timeout` answers."""
 KILLED_STATUS: Final = 128 + signal.SIGKILL
+FLOOD_FACTOR: Final = 16
+"""A command is ended when it has printed so many times what is kept of it."""
 
 _CHUNK: Final = 1 << 18
 _MOST_IN_A_PIPE: Final = 1 << 20
 """Bytes; /proc/sys/fs/pipe-max-size lets nobody but root have more."""
-_FLOOD_FACTOR: Final = 16
 _TERMINAL_SIZE: Final = struct.pack("HHHH", 24, 80, 0, 0)
 
 
@@ -174,7 +175,7 @@ class ConfinedProcess:
             return
         self._output.append(data)
         self._printed += len(data)
-        if self._printed > self._limits.output_bytes * _FLOOD_FACTOR:
+        if self._printed > self._limits.output_bytes * FLOOD_FACTOR:
             self.end(EndReason.OUTPUT)
 
     def _read_chunk(self) -> bytes | None:

@@ -30,7 +30,7 @@ from sandbox.base import (
 )
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.cgroups import writable_hierarchies
-from sandbox.doctor import INVARIANTS, PROBE
+from sandbox.doctor import INVARIANTS, probe_of
 from tests.sandbox.conftest import Run
 
 WRITE = Policy(SandboxMode.WORKSPACE_WRITE)
@@ -720,7 +720,7 @@ def test_the_doctor_would_notice() -> None:
     prepare = "mkdir -p .git .github/workflows\n"
     environment = {"PATH": "/usr/bin:/bin", "TOKEN": SECRET, "HOME": "/mnt", "BESIDE": str(ROOT)}
     answer = subprocess.run(
-        (*argv, "/bin/sh", "-c", prepare + PROBE),
+        (*argv, "/bin/sh", "-c", prepare + probe_of(INVARIANTS)),
         env=environment,
         capture_output=True,
         text=True,
