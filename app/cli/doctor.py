@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from app.cli.complaint import complain
+from app.cli.complaint import REFUSED, complain
 from app.cli.options import AsJson, DriverName
 
 if TYPE_CHECKING:
     from app.settings import Settings
     from sandbox.base import Check
 
-REFUSED: Final = 3
 MASK: Final = "********"
 STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 

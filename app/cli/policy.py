@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from app.cli.complaint import complain
+from app.cli.complaint import REFUSED, complain
 from app.cli.options import AsJson
 from handlers.permissions import Permission, TriggerKind
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from handlers.policy import Resolved
     from handlers.view import RepositoryConfig
 
-REFUSED: Final = 3
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 NO_FILE: Final = "none was looked at; --file gives one"
 REASONS: Final = {

@@ -1,13 +1,11 @@
 """`darner serve`: the webhook, the workers and the health of both, in one process."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from app.cli.complaint import complain
+from app.cli.complaint import REFUSED, complain
 from app.settings import Settings, SettingsRefused, load_settings
-
-REFUSED: Final = 3
 
 
 def serve(
