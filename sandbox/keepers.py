@@ -106,7 +106,7 @@ class Keeper:
     """A listening socket in the sandbox's network, if one was asked for."""
 
     def fate(self) -> str | None:
-        """How it ended, as far as it or the kernel tells; None while it lives. Call it at most once."""
+        """How it ended, as far as it or the kernel tells; None while it lives. Its words are told once."""
         try:
             # After `ready` it has nothing to say but its last words.
             said = self.channel.recv(_LONGEST_PACKET, socket.MSG_DONTWAIT)

@@ -54,6 +54,17 @@ async def test_a_command_finds_what_came_to_be_protected_meanwhile(
     assert list((workspace.tree / ".github" / "actions" / "x").iterdir()) == []
 
 
+async def test_a_directory_that_was_closed_hides_nothing_to_protect(
+    driver: BubblewrapDriver, workspace: Workspace, run: Run
+) -> None:
+    """A command takes everybody's rights to it away; to the next one it is protected all the same."""
+    async with driver.open(workspace, WRITE) as sandbox:
+        await run(sandbox, "chmod 000 .github")
+        _, printed = await run(sandbox, "chmod 755 .github; echo planted >.github/workflows/ci.yml; true")
+    assert "Read-only file system" in printed
+    assert (workspace.tree / ".github" / "workflows" / "ci.yml").read_text() == "on: push\n"
+
+
 async def test_the_keepers_cannot_be_reached_from_inside(
     driver: BubblewrapDriver, workspace: Workspace, run: Run
 ) -> None:
