@@ -31,6 +31,8 @@ _READ_ONLY: Final = (
     syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
 )
 _PLAIN: Final = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_SYMLINKS
+# A link in the way included, which nothing here follows.
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _REGULAR: Final = 0o100000
 _DIRECTORY: Final = 0o040000
 _FILE_TYPE: Final = 0o170000
@@ -237,13 +239,18 @@ def _protect(root: str, paths: Sequence[str]) -> None:
 
 
 def _is_plain(tree: int, path: str) -> bool:
-    """Whether there is a file or a directory; anything else a mount must not touch."""
+    """Whether there is a file or a directory; anything else a mount must not touch.
+
+    Raises `OSError` when that cannot be told: then no command runs.
+    """
     try:
         # Most are not there, and this tells it for a tenth of the price. Not `os.access`, which asks without
         # this process's rights: a directory that a command has closed would hide what is in it.
         os.stat(path, dir_fd=tree, follow_symlinks=False)
         found = syscalls.openat2(tree, path, os.O_PATH | os.O_NOFOLLOW, resolve=_PLAIN)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
         return False
     kind = os.fstat(found).st_mode & _FILE_TYPE
     os.close(found)
