@@ -37,6 +37,12 @@ from sandbox.images import is_image
 
 GITHUB = "https://github.com"
 FULL_ACCESS = SandboxMode.FULL_ACCESS.value
+_NAMED = {
+    "caches": "must be one name below ~/.cache, such as pip",
+    "environment": "must be the name of a variable, such as NODE_ENV",
+    "repository_environment": "must be the name of a variable, such as NODE_ENV, or of several: RAILS_*",
+}
+"""What such names are like."""
 _TABLE = """'{"memory": "4GiB"}'"""
 _SYSTEM = Path("/usr")
 """Shown in every sandbox."""
@@ -371,6 +377,8 @@ def _told(location: tuple[int | str, ...], kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         known = WrittenLimits if "sandbox_limits" in location else Scope
         said = f"is not known here. Known are {', '.join(known.model_fields)}."
+    if kind == "string_pattern_mismatch":
+        said = _NAMED.get(str(location[0]), said)
     if not location:
         return said
     name = str(location[0])

@@ -112,6 +112,7 @@ class BubblewrapDriver:
         prepared, zygote = await self._ready()
         owner = self.owner_uid
         inside.refuse_wrong_owner(workspace, policy, owner=owner)
+        inside.refuse_missing(self.extra_read_only)
         sources = await asyncio.to_thread(self._sources, workspace, policy, prepared)
         group = _limited_group(prepared.hierarchies, policy)
         request = self._request(workspace, policy, prepared, sources)

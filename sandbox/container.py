@@ -44,6 +44,7 @@ from sandbox.inside import (
     make_cache_places,
     make_missing,
     protections,
+    refuse_missing,
     refuse_unspeakable,
     refuse_wrong_owner,
     wall_seconds_of,
@@ -111,6 +112,7 @@ class DockerDriver:
         """See `Driver.open`. Makes what is missing in `workspace.scratch`."""
         _refuse_what_this_cannot(workspace, policy)
         refuse_wrong_owner(workspace, policy, owner=self.owner_uid)
+        refuse_missing(self._extra_read_only)
         prepared = await self._prepare()
         with _opened(workspace.tree) as tree:
             ground = _Ground(

@@ -180,6 +180,16 @@ def refuse_wrong_owner(workspace: Workspace, policy: Policy, *, owner: int | Non
         )
 
 
+def refuse_missing(extra: Sequence[Path]) -> None:
+    """Raise `SandboxUnavailable` where the operator shows a directory that is not there."""
+    for path in extra:
+        if not path.is_absolute() or not path.is_dir():
+            raise SandboxUnavailable(
+                f"{path} is to be shown to turns, and is not the absolute path of a directory.",
+                remedy="Correct DARNER_SANDBOX_READ_ONLY.",
+            )
+
+
 def _own_directory(parent: Path | str, name: str, *, mode: int, owner: int | None) -> int:
     """A descriptor of it, made if there is nothing of the name."""
     place = Path(parent, name)

@@ -767,3 +767,11 @@ def _processes_named(marker: str) -> list[int]:
         if process.info["status"] != psutil.STATUS_ZOMBIE and marker in " ".join(arguments).split():
             found.append(process.pid)
     return found
+
+
+async def test_a_directory_to_show_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    """With the setting to correct; nothing is opened."""
+    missing = tmp_path / "toolchain"
+    with pytest.raises(SandboxUnavailable, match=f"{missing}.*DARNER_SANDBOX_READ_ONLY"):
+        async with BubblewrapDriver(extra_read_only=(missing,)).open(workspace, READ):
+            pass
