@@ -11,7 +11,7 @@ from handlers.effects import StartTurn
 from handlers.view import RepositoryConfig
 from harness.instructions import PROJECT_BYTES, PROJECT_FILE
 from sandbox.base import FileTooLarge
-from sandbox.mirror import Mirror
+from sandbox.git.mirror import Mirror
 
 LARGEST_READ: Final = 1024 * 1024
 DIFF_CHARACTERS: Final = 200_000

@@ -13,7 +13,7 @@ from typing import Final
 from app.caches import make_caches
 from sandbox.base import Driver, Policy, Sandbox, SandboxMode
 from sandbox.checkout import remove_tree
-from sandbox.local import ChangedFile, LocalWorkspace, adopt
+from sandbox.checkout.local import ChangedFile, LocalWorkspace, adopt
 
 FRAMES: Final = "local"
 """Below DARNER_HOME: one directory for each copy that is worked on now."""

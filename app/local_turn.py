@@ -28,8 +28,8 @@ from harness.memory import PlainSession
 from harness.protocols import Model
 from harness.tools import ToolContext, open_tools
 from sandbox.base import FileMissing, FileTooLarge, PathRefused, Policy, Sandbox, SandboxMode
+from sandbox.checkout.local import ChangedFile
 from sandbox.files import CheckoutFiles
-from sandbox.local import ChangedFile
 
 PATIENCE_SECONDS: Final = 600.0
 """How long a person is kept waiting for an endpoint's limit before the turn ends instead."""

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from app.store.places import RepositoryRef
 from app.tokens import Tokens
 from sandbox.git import GitFailed, Remote
-from sandbox.mirror import Mirror, mirror_directory
+from sandbox.git.mirror import Mirror, mirror_directory
 
 log = logging.getLogger(__name__)
 

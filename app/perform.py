@@ -34,7 +34,7 @@ from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed,
 from handlers.markers import make_marker, verify_marker
 from handlers.scan import scan
 from handlers.view import Bot
-from sandbox.mirror import BranchProtected, Denied, HeadMoved, Identity, Mirror, Pushed
+from sandbox.git.mirror import BranchProtected, Denied, HeadMoved, Identity, Mirror, Pushed
 from sandbox.result import MAX_FILE_BYTES, ChangedFile
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from handlers.wishes import Wishes
 from handlers.written import WrittenHost, WrittenLimits, WrittenPath
 from sandbox.base import SandboxMode
-from sandbox.egress_rules import parse_host
+from sandbox.egress.rules import parse_host
 
 _OWNER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9])*")
 _REPOSITORY: Final = re.compile(rf"{_OWNER.pattern}/[a-z0-9._-]+")

@@ -10,7 +10,7 @@ from handlers.permissions import STANDING, Permission, Refusal
 from handlers.policy import Resolved, Situation, resolve
 from handlers.wishes import Ceiling, Wishes
 from sandbox.base import Policy, SandboxMode
-from sandbox.mirror import Mirror
+from sandbox.git.mirror import Mirror
 
 log = logging.getLogger(__name__)
 

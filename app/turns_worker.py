@@ -54,7 +54,7 @@ from harness.tools import open_tools
 from harness.tools.context import ToolContext
 from sandbox.base import Policy, SandboxError
 from sandbox.git import GitFailed
-from sandbox.mirror import Identity, Mirror
+from sandbox.git.mirror import Identity, Mirror
 from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from app.caches import make_caches
 from app.turn_report import TreeState
 from sandbox.base import Driver, Policy, Sandbox, SandboxError, SandboxMode
 from sandbox.checkout import Checkout, check_out, reopen
-from sandbox.layer_shelf import shelves_in
-from sandbox.layers import LayerStore
-from sandbox.mirror import Mirror
-from sandbox.removal import is_aside, left_aside, remove_tree, set_aside
-from sandbox.snapshots import Snapshots
+from sandbox.checkout.layer_shelf import shelves_in
+from sandbox.checkout.layers import LayerStore
+from sandbox.checkout.removal import is_aside, left_aside, remove_tree, set_aside
+from sandbox.checkout.snapshots import Snapshots
+from sandbox.git.mirror import Mirror
 
 log = logging.getLogger(__name__)
 

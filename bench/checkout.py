@@ -17,10 +17,10 @@ from bench.repository import FILES, Repository, git, make_repository
 from sandbox.base import Layers
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.checkout import Checkout, check_out
+from sandbox.checkout.layers import LayerStore
+from sandbox.checkout.removal import remove_tree
 from sandbox.git import Remote
-from sandbox.layers import LayerStore
-from sandbox.mirror import Mirror
-from sandbox.removal import remove_tree
+from sandbox.git.mirror import Mirror
 
 ROUNDS: Final = 15
 WRITINGS: Final = 2

@@ -11,11 +11,11 @@ from bench.overlay import mounted
 from bench.repository import FILES, git, make_repository, path_of
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.checkout import check_out
+from sandbox.checkout.layers import LayerStore
+from sandbox.checkout.snapshots import Snapshots
 from sandbox.git import Remote
-from sandbox.layers import LayerStore
-from sandbox.mirror import Mirror
+from sandbox.git.mirror import Mirror
 from sandbox.result import opened
-from sandbox.snapshots import Snapshots
 
 ROUNDS: Final = 20
 TARGET: Final = 0.1

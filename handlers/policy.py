@@ -15,7 +15,7 @@ from handlers.view import View
 from handlers.wishes import Ceiling, Wishes
 from handlers.written import NAMES, shown
 from sandbox.base import PROTECTED_PATHS, Cache, Limits, Policy, SandboxMode
-from sandbox.egress_rules import narrowed
+from sandbox.egress.rules import narrowed
 from sandbox.images import is_allowed
 
 

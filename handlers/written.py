@@ -14,7 +14,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from sandbox.egress_rules import parse_host
+from sandbox.egress.rules import parse_host
 
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(s|m|min|h)")
 _SIZE: Final = re.compile(r"\d{1,18}(?:\.\d{1,3})? ?(?:[KMGTP]i?B?|B)?", re.IGNORECASE)
@@ -109,4 +109,4 @@ WrittenPath = Annotated[str, StringConstraints(strict=True, max_length=300), Aft
 WrittenHost = Annotated[
     str, StringConstraints(strict=True, max_length=260), AfterValidator(lambda text: str(parse_host(text)))
 ]
-"""A rule of the allow-list that opens no private network; see `sandbox.egress_rules`."""
+"""A rule of the allow-list that opens no private network; see `sandbox.egress.rules`."""

@@ -39,13 +39,13 @@ from sandbox.base import (
     SandboxUnavailable,
     Workspace,
 )
+from sandbox.checkout.removal import remove_forgotten
 from sandbox.egress import PROXY_PORT, Resolve, egress, proxy_environment
 from sandbox.etc import EtcFile, etc_snapshot, laid_out
 from sandbox.files import CheckoutFiles
 from sandbox.keeper import wire
 from sandbox.keepers import Keeper, Zygote, open_keeper, start_zygote
 from sandbox.process import ConfinedProcess, Launch, launch, until_gone
-from sandbox.removal import remove_forgotten
 from sandbox.seccomp import filter_program
 
 INNER_UID: Final = 1000

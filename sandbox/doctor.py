@@ -28,7 +28,7 @@ from sandbox.base import (
     WriteFile,
 )
 from sandbox.cgroups import Hierarchy
-from sandbox.removal import remove_forgotten
+from sandbox.checkout.removal import remove_forgotten
 
 OLDEST_BUBBLEWRAP: Final = (0, 8)
 """The first with --disable-userns and --size; Debian 12 has it."""

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from sandbox.base import Driver
 from sandbox.bubblewrap import BubblewrapDriver
-from sandbox.container import DockerDriver
+from sandbox.container.driver import DockerDriver
 
 DriverName = Literal["bubblewrap", "docker"]
 

@@ -246,7 +246,7 @@ async def _tests_of(stage: Stage, sha: str) -> tuple[bool, str]:
     from sandbox.base import Command, Policy, SandboxMode
     from sandbox.checkout import check_out
     from sandbox.git import Remote
-    from sandbox.mirror import Mirror
+    from sandbox.git.mirror import Mirror
 
     home = stage.settings.home.parent / "proof"
     mirror = Mirror(home / "mirror.git")

@@ -77,7 +77,7 @@ def _policy(
     from app.local_policy import NOT_BY_OPTION, NOT_CONFINED, WishRefused, local_policy
     from handlers.config import ConfigRefused
     from handlers.wishes import Wishes
-    from sandbox.egress_rules import HostRefused, parse_host
+    from sandbox.egress.rules import HostRefused, parse_host
 
     if mode is SandboxMode.FULL_ACCESS and SandboxMode(settings.sandbox_mode) is not mode:
         raise complain(NOT_BY_OPTION, status=USAGE)

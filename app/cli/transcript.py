@@ -29,7 +29,7 @@ from harness.items import (
     Waiting,
 )
 from harness.output import printed_part, readable
-from sandbox.local import ChangedFile
+from sandbox.checkout.local import ChangedFile
 
 if TYPE_CHECKING:
     from rich.console import Console

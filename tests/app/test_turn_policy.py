@@ -12,7 +12,7 @@ from handlers.config import ConfigRefused
 from handlers.effects import EffectAdapter, Requester, StartTurn
 from handlers.wishes import Ceiling, Wishes
 from sandbox.base import Policy, SandboxMode
-from sandbox.mirror import Mirror
+from sandbox.git.mirror import Mirror
 from tests.handlers.people import start_on_issue
 from tests.sandbox_git.origin import Origin
 

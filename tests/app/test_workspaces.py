@@ -9,7 +9,7 @@ from app.turn_report import TreeState
 from app.workspaces import Workspaces
 from sandbox.base import Command, Policy, Sandbox, SandboxMode
 from sandbox.bubblewrap import BubblewrapDriver
-from sandbox.mirror import Mirror, mirror_directory
+from sandbox.git.mirror import Mirror, mirror_directory
 from tests.sandbox_git.origin import Origin
 
 WRITE = Policy(SandboxMode.WORKSPACE_WRITE)

@@ -14,7 +14,7 @@ from handlers.permissions import Permission, Refusal, TriggerKind
 from handlers.policy import Layer, Resolved, Situation, matches, protected_paths, resolve
 from handlers.wishes import Ceiling, Wishes
 from sandbox.base import PROTECTED_PATHS, Cache, Limits, Policy, SandboxMode
-from sandbox.egress_rules import parse_host
+from sandbox.egress.rules import parse_host
 from sandbox.images import is_allowed
 
 READ, WRITE, FULL = SandboxMode.READ_ONLY, SandboxMode.WORKSPACE_WRITE, SandboxMode.FULL_ACCESS

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from sandbox.removal import remove_forgotten
+from sandbox.checkout.removal import remove_forgotten
 
 
 async def test_what_a_killed_doctor_left_goes_and_what_another_uses_stays(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sandbox.base import Command, Policy, Sandbox, SandboxMode, SandboxUnavailable, Workspace
-from sandbox.container import DockerDriver
+from sandbox.container.driver import DockerDriver
 
 # A number that no account has.
 ORDINARY = 65_530

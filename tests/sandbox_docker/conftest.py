@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.base import Workspace
-from sandbox.container import DockerDriver
-from sandbox.container_orphans import INSTALLATION
+from sandbox.container.driver import DockerDriver
+from sandbox.container.orphans import INSTALLATION
 from tests.engine.daemon import Engine
 from tests.sandbox.conftest import Run, run
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from sandbox.base import Command, Policy, SandboxMode, Workspace
-from sandbox.container import DockerDriver
+from sandbox.container.driver import DockerDriver
 
 
 async def main(address: str, image: str, directory: Path, marker: str) -> None:

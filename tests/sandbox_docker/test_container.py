@@ -26,7 +26,7 @@ from sandbox.base import (
     Workspace,
     WriteFile,
 )
-from sandbox.container import DockerDriver
+from sandbox.container.driver import DockerDriver
 from tests.engine.daemon import Engine
 from tests.sandbox.conftest import Run
 from tests.sandbox_docker.conftest import Left, marker_of, processes_named

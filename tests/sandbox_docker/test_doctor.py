@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.base import Policy, SandboxMode, SandboxUnavailable, Workspace
-from sandbox.container import DockerDriver
-from sandbox.container_doctor import CONTAINER_INVARIANTS
+from sandbox.container.doctor import CONTAINER_INVARIANTS
+from sandbox.container.driver import DockerDriver
 from sandbox.doctor import probe_of
 from tests.engine.daemon import Engine
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.base import Policy, SandboxMode, Workspace
-from sandbox.container import DockerDriver
-from sandbox.container_orphans import INSTALLATION, OWNER
-from sandbox.container_processes import ControlGroup
+from sandbox.container.driver import DockerDriver
+from sandbox.container.orphans import INSTALLATION, OWNER
+from sandbox.container.processes import ControlGroup
 from tests.engine.daemon import Engine
 from tests.sandbox_docker.conftest import Left, marker_of, processes_named
 

@@ -17,7 +17,7 @@ from harness.items import Call, CommandExecution, ItemId
 from harness.tools import ToolContext, open_tools
 from sandbox.base import Command, Driver, Ended, Policy, Sandbox, SandboxMode, Workspace
 from sandbox.bubblewrap import BubblewrapDriver
-from sandbox.container import DockerDriver
+from sandbox.container.driver import DockerDriver
 from tests.sandbox_egress.conftest import HERE, Names, Origin, serving
 from tests.sandbox_egress.registries import HOST, Registry, serving_packages
 

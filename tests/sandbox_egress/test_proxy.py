@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from sandbox.egress import Bounds, egress
-from sandbox.egress_rules import HostRefused
+from sandbox.egress.rules import HostRefused
 from tests.sandbox_egress.conftest import ANSWER, HERE, Names, Origin, Proxy, open_proxy, serving
 
 BOTH_LENGTHS = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -578,7 +578,7 @@ async def test_a_client_that_hangs_up_harms_nobody(origin: Origin) -> None:
 
 async def test_what_was_used_and_refused_is_logged(origin: Origin, caplog: pytest.LogCaptureFixture) -> None:
     """With the bytes of each host, when the sandbox ends."""
-    with caplog.at_level(logging.INFO, logger="sandbox.egress_record"):
+    with caplog.at_level(logging.INFO, logger="sandbox.egress.record"):
         async with open_proxy(origin.rule) as proxy:
             await proxy.ask(get(f"http://{origin.name}/"))
             await proxy.ask(get("http://example.com/"))

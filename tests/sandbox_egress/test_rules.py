@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from sandbox.egress_rules import HostRefused, is_public, narrowed, parse_host, plain_name
+from sandbox.egress.rules import HostRefused, is_public, narrowed, parse_host, plain_name
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.egress_tls import Incomplete, NotTls, Scattered, server_name
+from sandbox.egress.tls import Incomplete, NotTls, Scattered, server_name
 from tests.sandbox_egress.test_proxy import client_hello, in_crumbs, in_two_records
 
 HELLO = client_hello("files.pythonhosted.org")

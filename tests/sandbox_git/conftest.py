@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.mirror import Mirror, mirror_directory
+from sandbox.git.mirror import Mirror, mirror_directory
 from tests.sandbox_git.origin import Origin
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox.base import Layers
 from sandbox.checkout import Checkout
-from sandbox.mirror import ChangedFile
+from sandbox.git.mirror import ChangedFile
 from sandbox.result import opened
 
 

@@ -9,7 +9,7 @@ import pytest
 from sandbox.base import OBJECTS, FileTooLarge
 from sandbox.checkout import check_out
 from sandbox.git import GitFailed
-from sandbox.mirror import ChangedFile, Identity, Mirror, RefUnknown
+from sandbox.git.mirror import ChangedFile, Identity, Mirror, RefUnknown
 from tests.sandbox_git.origin import Origin
 
 ATTRIBUTES = (

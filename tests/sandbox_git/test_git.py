@@ -9,7 +9,7 @@ import uvloop
 
 from sandbox.base import Check
 from sandbox.git import Git, GitFailed, ObjectReader, check_git
-from sandbox.mirror import Mirror
+from sandbox.git.mirror import Mirror
 from sandbox.result import line_counts
 from tests.sandbox_git.origin import Origin
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.checkout import check_out
-from sandbox.layers import LayerStore
-from sandbox.mirror import ChangedFile, CommitRefused, Identity, Mirror
+from sandbox.checkout.layers import LayerStore
+from sandbox.git.mirror import ChangedFile, CommitRefused, Identity, Mirror
 from sandbox.result import MAX_ADDED, ResultRefused
 from tests.sandbox_git.origin import DAY, Origin
 from tests.sandbox_git.overlay import Shown, shown

@@ -7,9 +7,9 @@ import pytest
 from sandbox.base import Command, Policy, Sandbox, SandboxMode
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.checkout import check_out
-from sandbox.layers import LayerStore
-from sandbox.local import adopt
-from sandbox.mirror import Mirror
+from sandbox.checkout.layers import LayerStore
+from sandbox.checkout.local import adopt
+from sandbox.git.mirror import Mirror
 from tests.sandbox_git.origin import Origin
 
 WRITE = Policy(SandboxMode.WORKSPACE_WRITE)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.checkout import Checkout, check_out, reopen
-from sandbox.layer_shelf import KEPT_BASES, Shelf
-from sandbox.layers import LayerStore
-from sandbox.mirror import ChangedFile, Mirror
+from sandbox.checkout.layer_shelf import KEPT_BASES, Shelf
+from sandbox.checkout.layers import LayerStore
+from sandbox.git.mirror import ChangedFile, Mirror
 from tests.sandbox_git.origin import Origin
 from tests.sandbox_git.overlay import Shown, shown
 from tests.sandbox_git.test_checkout import inside

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.local import LocalWorkspace, adopt
-from sandbox.mirror import ChangedFile, Mirror
+from sandbox.checkout.local import LocalWorkspace, adopt
+from sandbox.git.mirror import ChangedFile, Mirror
 from sandbox.result import Stamp, stamp_of
 from tests.sandbox_git.origin import Origin
 from tests.sandbox_git.test_checkout import inside

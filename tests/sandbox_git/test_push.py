@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.git import GitFailed, Remote
-from sandbox.mirror import (
+from sandbox.git.mirror import (
     BranchProtected,
     ChangedFile,
     Denied,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.checkout import check_out
-from sandbox.layers import LayerStore
-from sandbox.mirror import Mirror
-from sandbox.snapshots import NotRestored, Snapshots, SnapshotUnknown
+from sandbox.checkout.layers import LayerStore
+from sandbox.checkout.snapshots import NotRestored, Snapshots, SnapshotUnknown
+from sandbox.git.mirror import Mirror
 from tests.sandbox_git.origin import Origin
 from tests.sandbox_git.overlay import Shown, shown
 

@@ -4,8 +4,8 @@ import os
 import subprocess
 import time
 
-from sandbox.filelock import locked
-from sandbox.mirror import ChangedFile, Identity, Mirror
+from sandbox.git.filelock import locked
+from sandbox.git.mirror import ChangedFile, Identity, Mirror
 from tests.sandbox_git.origin import DAY, Origin
 
 

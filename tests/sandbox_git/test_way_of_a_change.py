@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sandbox.checkout import check_out
-from sandbox.mirror import ChangedFile, HeadMoved, Identity, Mirror, Pushed
+from sandbox.git.mirror import ChangedFile, HeadMoved, Identity, Mirror, Pushed
 from tests.sandbox_git.origin import DAY, Origin
 
 BOT = Identity("darner[bot]", "darner[bot]@users.noreply.example.org")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sandbox.base import Ended, EndReason, Execution, Limits, SandboxUnavailable, StdinClosed
-from sandbox.container_engine import Engine, EngineRefused, Stream
+from sandbox.container.engine import Engine, EngineRefused, Stream
 from sandbox.output import BoundedOutput
 from sandbox.process import FLOOD_FACTOR, KILLED_STATUS, TIME_LIMIT_STATUS
 

@@ -23,8 +23,8 @@ from typing import Final, Literal, cast, get_args
 
 from sandbox.base import SandboxError
 from sandbox.checkout import Checkout
-from sandbox.compare import Differences
-from sandbox.full_tree import CHECKED_OUT_AT
+from sandbox.checkout.compare import Differences
+from sandbox.checkout.full_tree import CHECKED_OUT_AT
 from sandbox.result import GITLINK, LINK, MAX_FILE_BYTES, Known, Stamp, directories_of, open_below, opened
 
 MAX_STORE_BYTES: Final = 1_000_000_000

@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final
 
-from sandbox.egress_proxy import Bounds, Proxy, Resolve, system_resolver
-from sandbox.egress_record import Egress
-from sandbox.egress_rules import parse_host
+from sandbox.egress.proxy import Bounds, Proxy, Resolve, system_resolver
+from sandbox.egress.record import Egress
+from sandbox.egress.rules import parse_host
 
 __all__ = ["PROXY_PORT", "Bounds", "Egress", "Resolve", "egress", "proxy_environment"]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import h11
 
-from sandbox.egress_http import (
+from sandbox.egress.http import (
     Peer,
     Refused,
     Target,
@@ -23,9 +23,9 @@ from sandbox.egress_http import (
     tunnel_target,
     url_target,
 )
-from sandbox.egress_record import Egress, Traffic
-from sandbox.egress_rules import Address, HostRule, read_address
-from sandbox.egress_tls import Incomplete, NotTls, Scattered, server_name
+from sandbox.egress.record import Egress, Traffic
+from sandbox.egress.rules import Address, HostRule, read_address
+from sandbox.egress.tls import Incomplete, NotTls, Scattered, server_name
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """From a name to the texts of its addresses. Raises `OSError` when there are none."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.base import SandboxError
-from sandbox.filelock import locked
-from sandbox.removal import left_aside, remove_tree, set_aside
+from sandbox.checkout.removal import left_aside, remove_tree, set_aside
+from sandbox.git.filelock import locked
 
 KEPT_BASES: Final = 3
 KEPT_DELTAS: Final = 24

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from sandbox.commit_tree import CommitTree, joined
-from sandbox.compare import Differences, broken
+from sandbox.checkout.commit_tree import CommitTree, joined
+from sandbox.checkout.compare import Differences, broken
+from sandbox.checkout.ignored import IgnoreRules
 from sandbox.files import is_git_name
-from sandbox.ignored import IgnoreRules
 from sandbox.result import (
     GITLINK,
     MAX_DEPTH,

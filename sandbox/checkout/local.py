@@ -19,12 +19,12 @@ from typing import Final
 
 from sandbox.base import FileEdit, Policy, RemoveFile, SandboxMode, Workspace, WriteFile
 from sandbox.checkout import make_directories
-from sandbox.compare import judge, walk_tree
+from sandbox.checkout.compare import judge, walk_tree
+from sandbox.checkout.git_view import write_view
+from sandbox.checkout.ignored import IgnoreRules
+from sandbox.checkout.removal import remove_tree
 from sandbox.files import CheckoutFiles, is_git_name
 from sandbox.git import Git
-from sandbox.git_view import write_view
-from sandbox.ignored import IgnoreRules
-from sandbox.removal import remove_tree
 from sandbox.result import (
     LINK,
     MAX_ENTRIES,

@@ -4,7 +4,8 @@ The host's git never runs in the tree again: what changed is found by comparing 
 written, and what is to be ignored is asked of the base commit's rules, in a directory the agent never sees.
 
 There are two kinds. Where the driver can show layers, the files are those of a base that turns share
-(`sandbox.layers`), and the turn has an upper directory of its own. Elsewhere each turn gets all files.
+(`sandbox.checkout.layers`), and the turn has an upper directory of its own. Elsewhere each turn gets all of
+them.
 """
 
 import asyncio
@@ -17,16 +18,16 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.base import FileTooLarge, Layers, Workspace
-from sandbox.commit_tree import CommitTree
-from sandbox.compare import Differences, judge, walk_tree
-from sandbox.full_tree import known_files, write_full_tree
-from sandbox.git_view import write_view
-from sandbox.ignored import IgnoreRules
-from sandbox.layers import LayerStore
-from sandbox.mirror import Mirror
-from sandbox.removal import remove_tree
+from sandbox.checkout.commit_tree import CommitTree
+from sandbox.checkout.compare import Differences, judge, walk_tree
+from sandbox.checkout.full_tree import known_files, write_full_tree
+from sandbox.checkout.git_view import write_view
+from sandbox.checkout.ignored import IgnoreRules
+from sandbox.checkout.layers import LayerStore
+from sandbox.checkout.removal import remove_tree
+from sandbox.checkout.upper import walk_upper
+from sandbox.git.mirror import Mirror
 from sandbox.result import GITLINK, MAX_FILE_BYTES, ChangedFile, Known, opened
-from sandbox.upper import walk_upper
 
 __all__ = ["ChangedFile", "Checkout", "Workspace", "check_out", "remove_tree", "reopen"]
 

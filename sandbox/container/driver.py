@@ -23,18 +23,18 @@ from typing import Any, Final
 
 from sandbox import disk, syscalls
 from sandbox.base import Check, Command, EndReason, Policy, SandboxMode, SandboxUnavailable, Workspace
-from sandbox.container_command import ContainerProcess, Surroundings, launched
-from sandbox.container_doctor import CONTAINER_INVARIANTS, engine_checks
-from sandbox.container_engine import SECONDS, Engine, EngineRefused, Stream, closing, finished
-from sandbox.container_layout import (
+from sandbox.container.command import ContainerProcess, Surroundings, launched
+from sandbox.container.doctor import CONTAINER_INVARIANTS, engine_checks
+from sandbox.container.engine import SECONDS, Engine, EngineRefused, Stream, closing, finished
+from sandbox.container.layout import (
     container_settings,
     environment_of,
     etc_files,
     execution_settings,
     places,
 )
-from sandbox.container_orphans import Ownership, remove
-from sandbox.container_processes import ControlGroup, Keepers, doomed, end_doomed
+from sandbox.container.orphans import Ownership, remove
+from sandbox.container.processes import ControlGroup, Keepers, doomed, end_doomed
 from sandbox.doctor import inside_checks
 from sandbox.egress import PROXY_PORT, Egress, Resolve, egress, proxy_environment
 from sandbox.etc import laid_out

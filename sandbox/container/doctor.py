@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sandbox.base import Check, SandboxUnavailable
-from sandbox.container_engine import Engine, EngineRefused
+from sandbox.container.engine import Engine, EngineRefused
 from sandbox.doctor import INVARIANTS
 
 # What is seen differently in a container.

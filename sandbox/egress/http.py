@@ -12,8 +12,8 @@ from typing import Final
 
 import h11
 
-from sandbox.egress_record import Traffic
-from sandbox.egress_rules import HostRefused, plain_name, plain_port
+from sandbox.egress.record import Traffic
+from sandbox.egress.rules import HostRefused, plain_name, plain_port
 
 _CHUNK: Final = 1 << 16
 _LONGEST_HEAD: Final = 16 * 1024

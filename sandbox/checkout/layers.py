@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.base import SandboxError
-from sandbox.full_tree import CHECKED_OUT_AT, write_full_tree
+from sandbox.checkout.full_tree import CHECKED_OUT_AT, write_full_tree
+from sandbox.checkout.git_view import write_view
+from sandbox.checkout.layer_shelf import Borrowed, shelf_of
+from sandbox.checkout.removal import remove_tree
 from sandbox.git import GitFailed
-from sandbox.git_view import write_view
-from sandbox.layer_shelf import Borrowed, shelf_of
-from sandbox.mirror import Mirror
-from sandbox.removal import remove_tree
+from sandbox.git.mirror import Mirror
 from sandbox.result import GITLINK, directories_of, opened
 
 _SMALL: Final = 1024 * 1024

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.base import SandboxError
-from sandbox.mirror import Mirror
+from sandbox.git.mirror import Mirror
 from sandbox.result import GITLINK, Known, directories_of, opened, settle, stamp_of
 
 # Files of a fresh checkout carry this time (2000-01-01): so an edit within the same second is always seen, by

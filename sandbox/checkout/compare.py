@@ -1,7 +1,7 @@
 """What a turn left, as changes: where its tree may differ is found elsewhere, and judged here, file by file.
 
 Two ways find it: a walk over all files with their stamps (`walk_tree`), for a checkout of its own files, and
-a walk over what overlayfs wrote (`sandbox.upper`), which costs nothing for what was not touched.
+a walk over what overlayfs wrote (`sandbox.checkout.upper`), which costs nothing for what was not touched.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sandbox.ignored import IgnoreRules
+from sandbox.checkout.ignored import IgnoreRules
 from sandbox.result import (
     GITLINK,
     MAX_ADDED,

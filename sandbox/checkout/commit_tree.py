@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from sandbox.mirror import Mirror
+from sandbox.git.mirror import Mirror
 from sandbox.result import GITLINK, Known, folded
 
 _TREE: Final = 0o40000

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.container_engine import Engine, EngineRefused
-from sandbox.container_processes import ControlGroup
-from sandbox.filelock import is_taken
+from sandbox.container.engine import Engine, EngineRefused
+from sandbox.container.processes import ControlGroup
+from sandbox.git.filelock import is_taken
 
 INSTALLATION: Final = "io.darner.installation"
 OWNER: Final = "io.darner.owner"

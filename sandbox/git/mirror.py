@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.base import FileTooLarge, SandboxError
-from sandbox.commits import CommitRefused, Identity, commit_stream
-from sandbox.filelock import locked
 from sandbox.git import (
     ASKPASS,
     ASKPASS_NAME,
@@ -27,7 +25,9 @@ from sandbox.git import (
     Remote,
     logged_in,
 )
-from sandbox.push import (
+from sandbox.git.commits import CommitRefused, Identity, commit_stream
+from sandbox.git.filelock import locked
+from sandbox.git.push import (
     BranchProtected,
     Denied,
     HeadMoved,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.base import OBJECTS
-from sandbox.mirror import ATTRIBUTES, EXCLUDES
+from sandbox.git.mirror import ATTRIBUTES, EXCLUDES
 
 _VIEW_CONFIG: Final = """\
 [core]

@@ -1,0 +1,1 @@
+"""The docker driver: a container for each open sandbox. Starts at `driver`."""
