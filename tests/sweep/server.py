@@ -1,7 +1,7 @@
 """`darner serve` that dies, as if killed, right before its n-th step that leaves a trace.
 
-Such steps are a commit that writes and a request to the forge. To die before each of them in turn is to die at
-every boundary: after one step nothing is durable until the next.
+Such steps are a commit that writes and a request to the forge. To die before each of them in turn is to die
+at every boundary: after one step nothing is durable until the next.
 
 Send SIGUSR1 when the number stands in the file named by DARNER_SWEEP; the steps are counted from then on, and
 written to the file's neighbour `.seen`.
