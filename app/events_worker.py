@@ -21,7 +21,7 @@ from app.store.database import Database
 from app.store.inbox import Letter
 from app.store.outbox import Pending
 from app.store.places import RepositoryRef
-from app.store.turns import TurnOver, TurnRow
+from app.store.turns import TurnOver
 from app.view import fetch_view
 from handlers.dispatch import dispatch
 from handlers.effects import (
@@ -38,7 +38,7 @@ from handlers.effects import (
 from handlers.events import EffectFailed, Event, ResultPushed, ended_of
 from handlers.ingest import parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
-from handlers.view import Bot, TurnBrief
+from handlers.view import Bot
 from sandbox.base import SandboxError
 from sandbox.git import GitFailed
 
@@ -135,10 +135,8 @@ class EventsWorker:
         bot = self._bot()
         if aside := set_aside(event, bot):
             return [aside]
-        rows = await self._database.read(lambda connection: turns.of_thread(connection, thread))
-        view = await fetch_view(
-            event, github=self._github, place=place, bot=bot, turns=[_brief(row) for row in rows]
-        )
+        known = await self._database.read(lambda connection: turns.briefs_of(connection, thread))
+        view = await fetch_view(event, github=self._github, place=place, bot=bot, turns=known)
         return dispatch(event, view)
 
     async def _event(self, letter: Letter) -> Event:
@@ -295,17 +293,6 @@ class EventsWorker:
         await self._database.write(lambda connection: inbox.rename_repository(connection, found))
         log.info("repository.moved", extra={"fields": {"from": place.full_name, "to": found.full_name}})
         return True
-
-
-def _brief(row: TurnRow) -> TurnBrief:
-    return TurnBrief(
-        id=row.id,
-        state="ended" if row.status == "ended" else "running" if row.status == "running" else "waiting",
-        outcome=row.outcome,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-    )
 
 
 def _worth(effect: Effect, error: ForgeError) -> int:

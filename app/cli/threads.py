@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from app.cli.complaint import complain
 from app.cli.options import AsJson
-from app.settings import SettingsRefused, load_settings
+from app.cli.reading import reading
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -36,7 +36,7 @@ def list_threads(
     """Show the conversations, the one with the newest turn first."""
     from app.store.overview import summaries
 
-    with _reading() as connection:
+    with reading() as connection:
         found = summaries(connection, most=most)
     if as_json:
         typer.echo(json.dumps([_as_json(summary) for summary in found]))
@@ -55,13 +55,12 @@ def list_threads(
 def show(thread: ThreadArgument, as_json: AsJson = False) -> None:
     """Show what was asked, said and done in a conversation, turn by turn."""
     from app.cli.transcript import Transcript
-    from app.store.overview import entries_of
-    from app.store.turns import of_thread
+    from app.store.turns import entries_of, of_thread
     from harness.events import item_event, line
     from harness.items import Life, UserMessage
     from harness.output import readable
 
-    with _reading() as connection:
+    with reading() as connection:
         rows = of_thread(connection, thread)
         entries = {row.id: entries_of(connection, row.id) for row in rows}
     if not rows:
@@ -70,8 +69,7 @@ def show(thread: ThreadArgument, as_json: AsJson = False) -> None:
     transcript = Transcript(console)
     for row in rows:
         if not as_json:
-            state = row.outcome.status if row.outcome else row.status
-            transcript.heading(f"Turn {row.id}: {state}")
+            transcript.heading(f"Turn {row.id}: {row.state}")
         for entry in entries[row.id]:
             if as_json:
                 typer.echo(line({**item_event(entry.life, entry.item), "turn": row.id}))
@@ -107,30 +105,12 @@ def stop(thread: ThreadArgument) -> None:
 
 
 @contextmanager
-def _reading() -> Iterator["Connection"]:
-    from app.store.database import engine_for
-
-    try:
-        settings = load_settings()
-    except SettingsRefused as error:
-        raise complain(str(error)) from None
-    if not settings.database_url and not (settings.home / "darner.db").exists():
-        raise complain(f"There is no database in {settings.home}. Is DARNER_HOME the server's?", status=1)
-    engine = engine_for(settings.sql_url)
-    try:
-        with engine.connect().execution_options(reader=True) as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-@contextmanager
 def _directing(thread: str) -> Iterator[tuple["Connection", str]]:
     """A transaction, and the thread's turn that has not ended."""
     from app.store.database import engine_for
     from app.store.turns import TurnOver, hold_open, next_unfinished
 
-    with _reading() as reader:
+    with reading() as reader:
         row = next_unfinished(reader, thread)
         url = reader.engine.url
     if row is None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from app.cli.complaint import complain
 from app.cli.options import AsJson
-from app.settings import SettingsRefused, load_settings
+from app.cli.reading import reading
 
 if TYPE_CHECKING:
     from app.explain import Explanation
@@ -24,18 +24,9 @@ def why(
 ) -> None:
     """Tell what came of a delivery: who, what, the decision and its reason, the effects and the turn."""
     from app.explain import explain
-    from app.store.database import engine_for
 
-    try:
-        settings = load_settings()
-    except SettingsRefused as error:
-        raise complain(str(error)) from None
-    if not settings.database_url and not (settings.home / "darner.db").exists():
-        raise complain(f"There is no database in {settings.home}. Is DARNER_HOME the server's?", status=1)
-    engine = engine_for(settings.sql_url)
-    with engine.connect().execution_options(reader=True) as connection:
+    with reading() as connection:
         found = explain(connection, guid)
-    engine.dispose()
     if found is None:
         message = f"No delivery {guid} came in. Compare with the webhook's list of recent deliveries."
         raise complain(message, status=1)

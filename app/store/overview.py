@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from app.store.schema import items, threads, turns
+from app.store.schema import threads, turns
 from app.store.turns import find
-from harness.items import ItemAdapter, Life
-from harness.protocols import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +46,7 @@ def summaries(connection: Connection, *, most: int) -> list[ThreadSummary]:
     ]
 
 
-def entries_of(connection: Connection, turn: str) -> list[Entry]:
-    """A turn's journal, oldest first."""
-    query = select(items.c.seq, items.c.life, items.c.body).where(items.c.turn == turn).order_by(items.c.seq)
-    return [
-        Entry(row.seq, Life(row.life), ItemAdapter.validate_json(row.body))
-        for row in connection.execute(query)
-    ]
-
-
 def _state(connection: Connection, thread: str, seq: int) -> str:
     newest = select(turns.c.id).where(turns.c.thread == thread, turns.c.seq == seq)
     row = find(connection, connection.execute(newest).scalar_one())
-    if row is None:
-        return ""
-    return row.outcome.status if row.outcome else row.status
+    return row.state if row else ""

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Double, Integer, Row, String, bindparam, func
 
 from app.store.database import Database
 from app.store.schema import items, turns
+from handlers.view import TurnBrief
 from harness.items import Item, ItemAdapter, Life, Outcome, OutcomeAdapter, TurnResult
 from harness.protocols import Entry, OwnershipLost
 
@@ -30,6 +31,11 @@ class TurnRow:
     created_at: float
     started_at: float | None
     ended_at: float | None
+
+    @property
+    def state(self) -> str:
+        """How it ended, or what it is doing."""
+        return self.outcome.status if self.outcome else self.status
 
 
 class TurnOver(Exception):
@@ -84,6 +90,39 @@ def find(connection: Connection, turn: str) -> TurnRow | None:
 def of_thread(connection: Connection, thread: str) -> list[TurnRow]:
     query = select(turns).where(turns.c.thread == thread).order_by(turns.c.seq)
     return [_turn(row) for row in connection.execute(query)]
+
+
+def briefs_of(connection: Connection, thread: str) -> list[TurnBrief]:
+    """The thread's turns, oldest first, without their texts: asked for at every event."""
+    query = (
+        select(
+            turns.c.id,
+            turns.c.status,
+            turns.c.outcome,
+            turns.c.created_at,
+            turns.c.started_at,
+            turns.c.ended_at,
+        )
+        .where(turns.c.thread == thread)
+        .order_by(turns.c.seq)
+    )
+    return [
+        TurnBrief(
+            id=row.id,
+            state=row.status if row.status in {"ended", "running"} else "waiting",
+            outcome=OutcomeAdapter.validate_json(row.outcome) if row.outcome else None,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def entries_of(connection: Connection, turn: str) -> list[Entry]:
+    """A turn's journal, oldest first."""
+    query = select(items).where(items.c.turn == turn).order_by(items.c.seq)
+    return [_entry(row) for row in connection.execute(query)]
 
 
 def take(connection: Connection, turn: str, *, owner: str, now: float) -> None:
@@ -187,10 +226,7 @@ class SqlJournal:
         self._next = 0
 
     async def load(self) -> Sequence[Entry]:
-        query = select(items).where(items.c.turn == self._turn).order_by(items.c.seq)
-        entries = await self._database.read(
-            lambda connection: [_entry(row) for row in connection.execute(query)]
-        )
+        entries = await self._database.read(lambda connection: entries_of(connection, self._turn))
         self._next = entries[-1].seq + 1 if entries else 0
         return entries
 
