@@ -40,6 +40,7 @@ from sandbox.base import (
     Workspace,
 )
 from sandbox.checkout.removal import remove_forgotten
+from sandbox.commands import Commands
 from sandbox.egress import PROXY_PORT, Resolve, egress, proxy_environment
 from sandbox.etc import EtcFile, etc_snapshot, laid_out
 from sandbox.files import CheckoutFiles
@@ -141,8 +142,8 @@ class BubblewrapDriver:
                 watch = disk.watched(
                     _places(workspace),
                     policy.limits.disk_bytes,
-                    is_needed=lambda: sandbox.is_busy,
-                    exceeded=lambda: sandbox.end_all(EndReason.DISK),
+                    is_needed=lambda: sandbox.commands.is_busy,
+                    exceeded=lambda: sandbox.commands.end_all(EndReason.DISK),
                 )
                 async with watch:
                     yield sandbox
@@ -292,8 +293,7 @@ class BubblewrapSandbox:
         self._ground = ground
         self._files = CheckoutFiles(ground.keeper.tree, policy, ground.owner)
         self._protected = _protected(policy, has_git_view=ground.has_git_view)
-        self._processes: set[ConfinedProcess] = set()
-        self._is_open = True
+        self.commands: Commands[ConfinedProcess] = Commands()
 
     @property
     def policy(self) -> Policy:
@@ -309,39 +309,25 @@ class BubblewrapSandbox:
 
     async def start(self, command: Command) -> ConfinedProcess:
         """See `Sandbox.start`."""
-        if not self._is_open:
-            raise SandboxUnavailable("The sandbox is closed.", remedy="Open another one.")
+        self.commands.refuse_when_closed()
         inside.refuse_unspeakable(command.argv, command.environment)
         what = self._launch(command, inside.workdir_in(self.tree, command.workdir))
         try:
             process = await launch(what)
         except CommandRefused as refusal:
-            if self.is_busy:
+            if self.commands.is_busy:
                 raise
             raise SandboxUnavailable(
                 f"The turn can run nothing any more, though no command of it runs: {refusal}.",
                 remedy="Keep the service's data on a disk: files in memory (tmpfs) are memory of the turn.",
             ) from refusal
-        if not self._is_open:
-            await process.kill()
-        self._processes = {known for known in self._processes if not known.is_over} | {process}
+        await self.commands.add(process)
         return process
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a command is running."""
-        return any(not process.is_over for process in self._processes)
-
-    def end_all(self, reason: EndReason) -> None:
-        """Send the kill to every command."""
-        for process in self._processes:
-            process.end(reason)
 
     async def close(self) -> None:
         """End every process of the sandbox. Safe to call twice."""
-        self._is_open = False
-        self.end_all(EndReason.KILLED)
-        await until_gone(self._processes)
+        self.commands.close()
+        await until_gone(self.commands)
 
     def _launch(self, command: Command, workdir: str) -> Launch:
         shown = {"PWD": workdir, "TERM": "xterm-256color" if command.tty else "dumb"}

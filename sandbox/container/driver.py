@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from sandbox import disk, syscalls
 from sandbox.base import Check, Command, EndReason, Policy, SandboxMode, SandboxUnavailable, Workspace
+from sandbox.commands import Commands
 from sandbox.container.command import ContainerProcess, Surroundings, launched
 from sandbox.container.doctor import CONTAINER_INVARIANTS, engine_checks
 from sandbox.container.engine import SECONDS, Engine, EngineRefused, Stream, closing, finished
@@ -133,8 +134,8 @@ class DockerDriver:
                 watch = disk.watched(
                     _writable_places(workspace),
                     policy.limits.disk_bytes,
-                    is_needed=lambda: sandbox.is_busy,
-                    exceeded=lambda: sandbox.end_all(EndReason.DISK),
+                    is_needed=lambda: sandbox.commands.is_busy,
+                    exceeded=lambda: sandbox.commands.end_all(EndReason.DISK),
                 )
                 async with watch:
                     yield sandbox
@@ -212,12 +213,11 @@ class DockerSandbox:
         self._ground = ground
         self._engine = ground.prepared.engine
         self._files = CheckoutFiles(ground.tree, ground.policy, ground.owner)
-        self._processes: set[ContainerProcess] = set()
+        self.commands: Commands[ContainerProcess] = Commands()
         self._container: _Container | None = None
         self._resources = AsyncExitStack()
         self._building = asyncio.Lock()
         self._starting_or_clearing = asyncio.Lock()
-        self._is_open = True
 
     @property
     def policy(self) -> Policy:
@@ -238,49 +238,32 @@ class DockerSandbox:
 
     async def start(self, command: Command) -> ContainerProcess:
         """See `Sandbox.start`."""
-        self._refuse_when_closed()
+        self.commands.refuse_when_closed()
         refuse_unspeakable(command.argv, command.environment)
         workdir = workdir_in(self._ground.tree, command.workdir)
         container = await self._running()
-        if not self.is_busy and any(process.wanted_memory for process in self._processes):
+        if not self.commands.is_busy and any(process.wanted_memory for process in self.commands):
             # What fills it may be in no process: shared memory, a queue, a file in /dev/shm.
             await self._discard(container)
             container = await self._running()
         try:
             process = await self._launched(command, container, workdir)
         except (EngineRefused, SandboxUnavailable) as error:
-            if self.is_busy and await self._runs(container):
+            if self.commands.is_busy and await self._runs(container):
                 raise _unavailable(error) from error
             # Its keeper was ended, by the kernel's want of memory or from outside. Another one may do.
             await self._discard(container)
             process = await self._launched_anew(command, workdir)
-        if not self._is_open:
-            await process.kill()
-        self._processes = {known for known in self._processes if not known.is_over} | {process}
+        await self.commands.add(process)
         return process
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a command is running."""
-        return any(not process.is_over for process in self._processes)
-
-    def end_all(self, reason: EndReason) -> None:
-        """Ask for the end of every command."""
-        for process in self._processes:
-            process.end(reason)
 
     async def close(self) -> None:
         """End every process of the sandbox. Safe to call twice."""
-        self._is_open = False
-        self.end_all(EndReason.KILLED)
+        self.commands.close()
         async with self._building:
             await self._end_container()
-        for process in self._processes:
+        for process in self.commands:
             await process.gone()
-
-    def _refuse_when_closed(self) -> None:
-        if not self._is_open:
-            raise SandboxUnavailable("The sandbox is closed.", remedy="Open another one.")
 
     async def _runs(self, container: _Container) -> bool:
         """Whether it is still there for others, whom its end would end."""
@@ -293,7 +276,7 @@ class DockerSandbox:
     async def _running(self) -> _Container:
         """The container, made anew when there is none."""
         async with self._building:
-            self._refuse_when_closed()
+            self.commands.refuse_when_closed()
             return self._container or await self._build()
 
     async def _launched_anew(self, command: Command, workdir: str) -> ContainerProcess:
