@@ -67,9 +67,9 @@ def did_you_mean(mention: str, *, word: str, suggestion: CommandWord) -> str:
     )
 
 
-def not_yet(mention: str, word: CommandWord) -> str:
+def not_yet(mention: str, word: str) -> str:
     return (
-        f"I understand `{word}`, but I cannot do it yet. "
+        f"I understand `{word.lower()}`, but I cannot do it yet. "
         f"What I can do now: `@{mention}` and a request in your own words; `@{mention} help` tells more."
     )
 

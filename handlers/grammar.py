@@ -1,11 +1,30 @@
 """What the words after a mention ask for. Knows the commands, not who may give them."""
 
 import difflib
+import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from decimal import Decimal
+from typing import Final, Literal, get_args
 
-CommandWord = Literal["help", "review", "stop", "retry", "status"]
-COMMAND_WORDS: Final[tuple[CommandWord, ...]] = ("help", "review", "stop", "retry", "status")
+CommandWord = Literal[
+    "help",
+    "review",
+    "stop",
+    "pause",
+    "resume",
+    "retry",
+    "status",
+    "fork",
+    "undo",
+    "approve",
+    "deny",
+    "budget",
+    "compact",
+    "why",
+    "policy",
+    "forget",
+]
+COMMAND_WORDS: Final[tuple[CommandWord, ...]] = get_args(CommandWord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,77 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A second attempt from the end of a turn, on a branch of its own."""
+
+    turn: str | None = None
+    """Id; None: the last one that has ended."""
+    text: str = ""
+    """What to do this time, in free words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Take back what a turn has pushed."""
+
+    turn: str | None = None
+    """Id; None: the last one that has pushed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    request: str | None = None
+    """Id; None: the only open one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    request: str | None = None
+    """Id; None: the only open one."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What all turns of the thread may cost together from now on; neither: tell how it stands."""
+
+    micros: int | None = None
+    """Millionths of the price table's currency."""
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    named: str | None = None
+    """A turn, a request or a delivery; None: the last decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPolicy:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class DidYouMean:
     """A lone word that is nearly a command."""
 
@@ -53,19 +143,24 @@ class Empty:
     """The bot was named and nothing said."""
 
 
-Command = Request | Help | Review | Stop | Retry | Status | DidYouMean | Empty
+Lone = Help | Review | Stop | Pause | Resume | Retry | Status | Compact | ShowPolicy | Forget
+"""Commands without arguments."""
+Command = Request | Lone | Fork | Undo | Approve | Deny | Budget | Why | DidYouMean | Empty
 
 
 def parse_command(text: str) -> Command:
-    """A command stands alone (politeness aside); everything else is a request in free words."""
+    """A command stands alone or before its argument (politeness aside); all else is a request."""
     words = text.split()
     if not words:
         return Empty()
     first = words[0].strip(_PUNCTUATION).casefold()
-    if any(word.strip(_PUNCTUATION).casefold() not in _POLITENESS for word in words[1:]):
+    said = [word for word in words[1:] if word.strip(_PUNCTUATION).casefold() not in _POLITENESS]
+    if (command := _with_argument(first, text, words, said)) is not None:
+        return command
+    if said:
         return Request(text.strip())
-    if first in _COMMANDS:
-        return _COMMANDS[first]
+    if first in _LONE:
+        return _LONE[first]
     near = _nearest(first)
     if near is not None and len(words) == 1:
         return DidYouMean(words[0].strip(_PUNCTUATION), near)
@@ -75,13 +170,63 @@ def parse_command(text: str) -> Command:
 _PUNCTUATION: Final = ".,!?:;/`*\"'"
 _POLITENESS: Final = frozenset({"please", "pls", "now", "thanks", "thank", "you", ""})
 _LONGEST_TYPO: Final = 12
-_COMMANDS: Final[dict[str, Command]] = {
+_LONE: Final[dict[str, Lone]] = {
     "help": Help(),
     "review": Review(),
     "stop": Stop(),
+    "pause": Pause(),
+    "resume": Resume(),
     "retry": Retry(),
     "status": Status(),
+    "compact": Compact(),
+    "policy": ShowPolicy(),
+    "forget": Forget(),
 }
+_ID: Final = re.compile(r"[0-9a-f]{8,12}")
+"""Of a turn (12) or a request (8): nothing that people say by itself."""
+_AMOUNT: Final = re.compile(
+    r"(?P<sign>[$€£]?)(?P<number>\d{1,12}(?:[.,]\d{1,6})?)(?P<scale>[km]?)", re.IGNORECASE
+)
+_MONEY_WORDS: Final = frozenset({"usd", "eur", "gbp", "dollar", "dollars", "euro", "euros", "money"})
+
+
+def _with_argument(first: str, text: str, words: list[str], said: list[str]) -> Command | None:
+    """The commands that take something; None when the words are not one of them."""
+    named = said[0].strip(_PUNCTUATION) if said and _ID.fullmatch(said[0].strip(_PUNCTUATION)) else None
+    is_alone = not said or (named is not None and len(said) == 1)
+    rest = text.split(maxsplit=2)[2].strip() if len(words) > 2 and words[1:2] == said[:1] else ""
+    match first:
+        case "approve" if is_alone:
+            return Approve(named)
+        case "deny" | "reject" if named is not None or not said:
+            return Deny(named, rest if named else "")
+        case "fork" if named is not None or not said:
+            return Fork(named, rest if named else "")
+        case "undo" if is_alone:
+            return Undo(named)
+        case "why" if is_alone:
+            return Why(named)
+        case "budget":
+            return _budget(said)
+        case _:
+            return None
+
+
+def _budget(said: list[str]) -> Budget | None:
+    """`5`, `$2.50`, `3 EUR` are money; `200k`, `1.5m`, `50000 tokens` are tokens."""
+    if not said:
+        return Budget()
+    found = _AMOUNT.fullmatch(said[0].rstrip(".!"))
+    if found is None or len(said) > 2:
+        return None
+    unit = said[1].strip(_PUNCTUATION).casefold() if len(said) == 2 else ""
+    amount = Decimal(found["number"].replace(",", "."))
+    scaled = amount * {"": 1, "k": 1000, "m": 1_000_000}[found["scale"].lower()]
+    if not found["sign"] and (unit in {"token", "tokens"} or (found["scale"] and not unit)):
+        return Budget(tokens=int(scaled))
+    if found["scale"] or (unit and unit not in _MONEY_WORDS):
+        return None
+    return Budget(micros=int(scaled * 1_000_000))
 
 
 def _nearest(word: str) -> CommandWord | None:

@@ -18,16 +18,26 @@ from handlers.effects import (
 )
 from handlers.events import IssueCommented, ReviewCommented, SubjectOpened
 from handlers.grammar import (
+    Approve,
+    Budget,
     Command,
-    CommandWord,
+    Compact,
+    Deny,
     DidYouMean,
     Empty,
+    Forget,
+    Fork,
     Help,
+    Pause,
     Request,
+    Resume,
     Retry,
     Review,
+    ShowPolicy,
     Status,
     Stop,
+    Undo,
+    Why,
     parse_command,
 )
 from handlers.ingest import act_of, ignored, request_of, triage
@@ -72,8 +82,22 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return answered(
                 event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused"
             )
-        case Review() | Retry():
-            return answered(event, comments.not_yet(mention, _word_of(command)), "confused")
+        case (
+            Review()
+            | Pause()
+            | Resume()
+            | Retry()
+            | Fork()
+            | Undo()
+            | Approve()
+            | Deny()
+            | Budget()
+            | Compact()
+            | Why()
+            | ShowPolicy()
+            | Forget()
+        ):
+            return answered(event, comments.not_yet(mention, type(command).__name__), "confused")
         case _:
             assert_never(command)
 
@@ -97,16 +121,6 @@ def _stopped(event: Mentioning, view: View) -> list[Effect]:
 def _may_direct(view: View) -> bool:
     """A turn of others is for people with write permission to steer and to stop."""
     return STANDING[view.permission] == "writer"
-
-
-def _word_of(command: Review | Retry) -> CommandWord:
-    match command:
-        case Review():
-            return "review"
-        case Retry():
-            return "retry"
-        case _:
-            assert_never(command)
 
 
 def _steer(event: Mentioning, turn: str, request: str) -> list[Effect]:

@@ -66,6 +66,42 @@ class TurnBrief:
     outcome: Outcome | None = None
 
 
+RequestKind = Literal["command", "network", "paths", "held", "question"]
+"""What a turn asks of people: leave for a command, for hosts or for protected paths while it runs; leave for
+what the broker held back when it ended; an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRequest:
+    """One request of a turn, as the store has it."""
+
+    id: str
+    turn: str
+    kind: RequestKind
+    asked: str
+    """What exactly, as JSON."""
+    digest: str
+    """Of what is asked: an answer is to this and to nothing else."""
+    head_sha: str
+    """The head that it was asked at; another head voids it."""
+    state: Literal["open", "approved", "denied", "answered", "expired", "void"]
+    until: float
+    """Seconds since the epoch; later it counts as denied."""
+    decided_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFacts:
+    """What people have decided about the whole thread."""
+
+    stopped_by: str | None = None
+    """Who stopped it: nothing starts here by itself until somebody says `resume`."""
+    is_archived: bool = False
+    budget_tokens: int | None = None
+    budget_micros: int | None = None
+    """What all of its turns may cost together; None: as much as the operator's limits say."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     bot: Bot
@@ -77,6 +113,9 @@ class View:
     """What is wrong with `.github/darner.yml`, told to the person who asked."""
     pull: PullFacts | None = None
     turns: tuple[TurnBrief, ...] = ()
+    """The thread's, oldest first."""
+    thread: ThreadFacts = field(default_factory=ThreadFacts)
+    requests: tuple[AskedRequest, ...] = ()
     """The thread's, oldest first."""
 
     @property

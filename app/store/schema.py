@@ -56,6 +56,13 @@ threads = Table(
     Column("number", Integer),
     Column("installation_id", BigInteger),
     Column("created_at", Double, nullable=False),
+    # Who stopped it: nothing starts here by itself until somebody says `resume`.
+    Column("stopped_by", String),
+    # Set aside by the operator: not listed, and nothing starts here.
+    Column("archived_at", Double),
+    # What people allow all of its turns together; null: what the operator's limits say.
+    Column("budget_tokens", BigInteger),
+    Column("budget_micros", BigInteger),  # millionths of the price table's currency
 )
 
 inbox = Table(
@@ -115,6 +122,9 @@ turns = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
+    # A fork: its history is that of the turn named here and what that one follows; null: the thread's
+    # turns before it that are no forks.
+    Column("follows", String),
     UniqueConstraint("thread", "seq"),
 )
 
@@ -143,6 +153,77 @@ messages = Table(
     Column("key", String, nullable=False, unique=True),
     Column("at", Double, nullable=False),
     Index("messages_turn", "turn", "id"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String, primary_key=True),  # short: people write it after `approve`
+    Column("thread", String, nullable=False),
+    Column("turn", String, ForeignKey("turns.id"), nullable=False),
+    # command | network | paths | held | question
+    Column("kind", String, nullable=False),
+    Column("asked", Text, nullable=False),  # what exactly, as JSON
+    Column("digest", String, nullable=False),  # of what is asked: an answer is to this and nothing else
+    Column("head_sha", String, nullable=False),  # the head it was asked at
+    Column("state", String, nullable=False),  # open → approved | denied | answered | expired | void
+    Column("until", Double, nullable=False),
+    Column("decided_by", String, nullable=False, default=""),
+    Column("words", Text, nullable=False, default=""),
+    Column("asked_at", Double, nullable=False),
+    Column("decided_at", Double),
+    Index("requests_thread", "thread", "state"),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    # One answered model request, counted with its journal entry: the same entry is never counted twice.
+    Column("turn", String, primary_key=True),
+    Column("item", String, primary_key=True),
+    Column("thread", String, nullable=False),
+    Column("repository_id", BigInteger),
+    Column("actor_id", BigInteger),
+    Column("model", String, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),  # by the price table of that day
+    Column("seconds", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("charges_thread", "thread"),
+    Index("charges_repository", "repository_id", "at"),
+    Index("charges_actor", "actor_id", "at"),
+    Index("charges_at", "at"),
+)
+
+throttles = Table(
+    "throttles",
+    metadata,
+    # `github/INSTALLATION` or `model/HOST`: what the whole deployment shares.
+    Column("name", String, primary_key=True),
+    Column("next_at", Double, nullable=False),  # the next content-creating write, not before
+    Column("blocked_until", Double, nullable=False),  # the other side said so
+    Column("remaining", BigInteger),  # of the primary budget, when last told
+    Column("resets_at", Double),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String, primary_key=True),  # new at every start
+    Column("host", String, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),  # by the database's clock
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    # `darner-events/THREAD` or `darner-turns/THREAD`: who drives it, among all processes.
+    Column("name", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("until", Double, nullable=False),  # by the database's clock
 )
 
 keys = Table(
