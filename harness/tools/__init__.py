@@ -1,40 +1,72 @@
 """The tools of the agent: one file each, and one line in `TOOLS`. Never chosen by what a repository says."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from harness.protocols import Tool
 from harness.tools.apply_patch import ApplyPatch
 from harness.tools.context import ToolContext
 from harness.tools.exec_command import ExecCommand
+from harness.tools.report_finding import JudgeFinding, ReportFinding
 from harness.tools.update_plan import UpdatePlan
 from harness.tools.view_image import ViewImage
 from harness.tools.write_stdin import WriteStdin
 
-__all__ = ["TOOLS", "ToolContext", "make_tools", "open_tools"]
+__all__ = ["REVIEW_TOOLS", "TOOLS", "WORK_TOOLS", "ToolContext", "ToolName", "make_tools", "open_tools"]
 
-TOOLS: Final[Mapping[str, Callable[[ToolContext], Tool]]] = MappingProxyType(
+ToolName = Literal[
+    "exec_command",
+    "write_stdin",
+    "apply_patch",
+    "update_plan",
+    "view_image",
+    "report_finding",
+    "judge_finding",
+]
+
+TOOLS: Final[Mapping[ToolName, Callable[[ToolContext], Tool]]] = MappingProxyType(
     {
         "exec_command": ExecCommand,
         "write_stdin": WriteStdin,
         "apply_patch": ApplyPatch,
         "update_plan": UpdatePlan,
         "view_image": ViewImage,
+        "report_finding": ReportFinding,
+        "judge_finding": JudgeFinding,
     }
 )
+WORK_TOOLS: Final[Sequence[ToolName]] = (
+    "exec_command",
+    "write_stdin",
+    "apply_patch",
+    "update_plan",
+    "view_image",
+)
+"""What a turn has that is asked for work."""
+REVIEW_TOOLS: Final[Sequence[ToolName]] = (
+    "exec_command",
+    "write_stdin",
+    "update_plan",
+    "view_image",
+    "report_finding",
+    "judge_finding",
+)
+"""What a review has: it changes no file."""
 
 
-def make_tools(context: ToolContext) -> Mapping[str, Tool]:
-    """All tools over one context, in the order that every request lists them."""
-    return MappingProxyType({name: make(context) for name, make in TOOLS.items()})
+def make_tools(context: ToolContext, names: Sequence[ToolName] = WORK_TOOLS) -> Mapping[str, Tool]:
+    """The named tools over one context, in the order that every request lists them."""
+    return MappingProxyType({name: TOOLS[name](context) for name in names})
 
 
 @asynccontextmanager
-async def open_tools(context: ToolContext) -> AsyncIterator[Mapping[str, Tool]]:
+async def open_tools(
+    context: ToolContext, names: Sequence[ToolName] = WORK_TOOLS
+) -> AsyncIterator[Mapping[str, Tool]]:
     """The tools of one turn. When it ends, however it ends, nothing that they started runs any more."""
     try:
-        yield make_tools(context)
+        yield make_tools(context, names)
     finally:
         await context.close()
