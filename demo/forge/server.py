@@ -17,6 +17,8 @@ from demo.forge.deliverer import Deliverer, WebhookObserver
 from demo.forge.faults import FaultKind, Faults
 from demo.forge.githttp import ROUTE, GitHttp
 from demo.forge.graphql.api import Graphql
+from demo.forge.logs import PLACE as LOGS
+from demo.forge.logs import Logs
 from demo.forge.pages import pages_for
 from demo.forge.rest import OPERATIONS
 from demo.forge.rest.api import Observer, Rest, read_body
@@ -32,6 +34,7 @@ class Parts:
     git: GitHttp
     faults: Faults
     deliverer: Deliverer
+    logs: Logs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,9 @@ def create_parts(
     rest.observers.extend(on_exchange)
     deliverer = Deliverer(state)
     deliverer.observers.extend(on_webhook)
-    return Parts(rest=rest, git=GitHttp(state, faults=faults), faults=faults, deliverer=deliverer)
+    return Parts(
+        rest=rest, git=GitHttp(state, faults=faults), faults=faults, deliverer=deliverer, logs=Logs(state)
+    )
 
 
 def create_app(
@@ -118,6 +123,8 @@ def create_app(
             await parts.rest(scope, receive, send)
         elif graphql is not None and path == "/api/graphql":
             await graphql(scope, receive, send)
+        elif path.startswith(LOGS):
+            await parts.logs(scope, receive, send)
         elif path == "/_faults":
             await _switch_faults(parts.faults, admin_token, scope, receive, send)
         elif ROUTE.fullmatch(path):

@@ -310,6 +310,64 @@ class CheckRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRun:
+    """One run of a workflow for a commit; running it again is another attempt of the same run."""
+
+    id: int
+    repo_id: int
+    suite_id: int
+    number: int
+    attempt: int = 1
+    name: str
+    path: str
+    """Of the workflow's file."""
+    event: Literal["push", "pull_request"]
+    head_sha: str
+    head_branch: str
+    head_repo_id: int
+    actor_id: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    name: str
+    number: int
+    conclusion: Literal["success", "failure", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowJob:
+    """One job of one attempt; what is shown of it is its check run."""
+
+    id: int
+    repo_id: int
+    run_id: int
+    attempt: int
+    check_run_id: int
+    name: str
+    steps: tuple[Step, ...] = ()
+    log: str = ""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitStatus:
+    """What an external system says of a commit; of each context the newest counts."""
+
+    id: int
+    repo_id: int
+    sha: str
+    state: Literal["error", "failure", "pending", "success"]
+    context: str
+    description: str | None = None
+    target_url: str | None = None
+    creator_id: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
     """Where webhooks go: an App's own hook (`app_id`) or a repository's (`repo_id`)."""
 
@@ -361,6 +419,9 @@ Record = (
     | TimelineEvent
     | CheckSuite
     | CheckRun
+    | WorkflowRun
+    | WorkflowJob
+    | CommitStatus
     | Hook
     | Delivery
 )
@@ -380,6 +441,9 @@ KINDS: tuple[type[Record], ...] = (
     TimelineEvent,
     CheckSuite,
     CheckRun,
+    WorkflowRun,
+    WorkflowJob,
+    CommitStatus,
     Hook,
     Delivery,
 )

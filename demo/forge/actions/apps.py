@@ -34,7 +34,7 @@ PERMISSION_DEFAULTS: Mapping[str, Access] = {
     "issues": "write",
     "pull_requests": "write",
     "checks": "write",
-    "actions": "read",
+    "actions": "write",
     "statuses": "read",
 }
 EVENT_DEFAULTS = (
@@ -45,6 +45,9 @@ EVENT_DEFAULTS = (
     "pull_request_review_comment",
     "pull_request_review_thread",
     "check_run",
+    "check_suite",
+    "workflow_run",
+    "status",
     "push",
 )
 

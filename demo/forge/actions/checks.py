@@ -56,7 +56,10 @@ class Report:
     actions: Sequence[CheckAction] | None = None
 
 
-def create_check_run(actor: Actor, repo: Repository, *, head_sha: str, report: Report) -> CheckRun:
+def create_check_run(
+    actor: Actor, repo: Repository, *, head_sha: str, report: Report, suite_id: int | None = None
+) -> CheckRun:
+    """In the App's suite for the commit, unless another of its suites is named."""
     state = actor.state
     with state.lock:
         app_id = _require_app(actor, repo)
@@ -64,7 +67,8 @@ def create_check_run(actor: Actor, repo: Repository, *, head_sha: str, report: R
         if not git.has(head_sha):
             raise Refused(422, f"No commit found for SHA: {head_sha}")
         _check(report)
-        suite = _suite(actor, repo, app_id=app_id, head_sha=head_sha)
+        named = state.find(CheckSuite, suite_id)
+        suite = named or _suite(actor, repo, app_id=app_id, head_sha=head_sha)
         run = CheckRun(
             id=state.next_id(),
             repo_id=repo.id,

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 
-from demo.forge.actions import checks, issues, pulls
+from demo.forge.actions import checks, issues, pulls, workflows
 from demo.forge.pages.site import COOKIE, PageRoute, Place, Site, see_other
 from demo.forge.refusals import not_found
-from demo.forge.state import CheckRun, Comment, Issue, Review, ReviewComment
+from demo.forge.state import CheckRun, Comment, Issue, Review, ReviewComment, WorkflowRun
 
 Field = Annotated[str, Form()]
 
@@ -137,6 +137,8 @@ class _Forms:
             raise not_found()
         if do:
             checks.request_action(place.actor, run, identifier=do)
+        elif job := workflows.job_of(self._state, run):
+            workflows.run_again(place.actor, self._state.get(WorkflowRun, job.run_id), only_failed=True)
         else:
             checks.rerequest(place.actor, run)
         return see_other(f"{place.path}/runs/{run.id}")

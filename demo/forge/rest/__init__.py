@@ -1,6 +1,6 @@
 """GitHub's REST API on the forge, one module for each of GitHub's areas; `OPERATIONS` lists all of it."""
 
-from demo.forge.rest import apps, checks, issues, meta, pulls, reactions, repos, reviews
+from demo.forge.rest import apps, checks, issues, meta, pulls, reactions, repos, reviews, statuses, workflows
 from demo.forge.rest.call import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -12,6 +12,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *reactions.OPERATIONS,
     *repos.OPERATIONS,
     *reviews.OPERATIONS,
+    *statuses.OPERATIONS,
+    *workflows.OPERATIONS,
 )
 
 __all__ = ("OPERATIONS",)

@@ -7,6 +7,13 @@ from collections.abc import Mapping
 # As in `x-accepted-github-permissions`: alternatives by semicolon, permissions of one alternative by comma.
 # "@" names another kind of credential. A test compares this with tests/data/github.
 ACCEPTED: Mapping[str, str] = {
+    "actions/download-job-logs-for-workflow-run": "actions=read",
+    "actions/get-job-for-workflow-run": "actions=read",
+    "actions/get-workflow-run": "actions=read",
+    "actions/list-jobs-for-workflow-run": "actions=read",
+    "actions/list-workflow-runs-for-repo": "actions=read",
+    "actions/re-run-workflow": "actions=write",
+    "actions/re-run-workflow-failed-jobs": "actions=write",
     "apps/create-installation-access-token": "@app-jwt",
     "apps/delete-installation": "@app-jwt",
     "apps/get-authenticated": "@app-jwt",
@@ -111,6 +118,7 @@ ACCEPTED: Mapping[str, str] = {
     "repos/add-collaborator": "administration=write",
     "repos/check-collaborator": "metadata=read",
     "repos/compare-commits-with-basehead": "contents=read",
+    "repos/create-commit-status": "statuses=write",
     "repos/create-for-authenticated-user": "@user-token",
     "repos/create-fork": "administration=write, contents=read",
     "repos/create-or-update-file-contents": "contents=write",
@@ -120,6 +128,7 @@ ACCEPTED: Mapping[str, str] = {
     "repos/delete-webhook": "repository_hooks=write",
     "repos/get": "metadata=read",
     "repos/get-branch": "contents=read",
+    "repos/get-combined-status-for-ref": "statuses=read",
     "repos/get-collaborator-permission-level": "metadata=read",
     "repos/get-commit": "contents=read",
     "repos/get-content": "contents=read",
@@ -128,6 +137,7 @@ ACCEPTED: Mapping[str, str] = {
     "repos/get-webhook-delivery": "repository_hooks=read",
     "repos/list-branches": "contents=read",
     "repos/list-collaborators": "metadata=read",
+    "repos/list-commit-statuses-for-ref": "statuses=read",
     "repos/list-commits": "contents=read",
     "repos/list-for-authenticated-user": "@user-token",
     "repos/list-forks": "metadata=read",

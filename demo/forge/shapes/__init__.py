@@ -21,6 +21,7 @@ from demo.forge.shapes.checks import (
     suite_conclusion,
     suite_status,
     webhook_check_run,
+    webhook_check_suite,
 )
 from demo.forge.shapes.conversations import (
     association,
@@ -76,6 +77,16 @@ from demo.forge.shapes.repositories import (
     url,
     viewers_permissions,
 )
+from demo.forge.shapes.workflows import (
+    combined_status,
+    commit_status,
+    webhook_status,
+    workflow,
+    workflow_conclusion,
+    workflow_job,
+    workflow_run,
+    workflow_status,
+)
 
 __all__ = (
     "Comparison",
@@ -88,8 +99,10 @@ __all__ = (
     "branch",
     "check_run",
     "check_suite",
+    "combined_status",
     "comment",
     "commit",
+    "commit_status",
     "commit_with_files",
     "compared",
     "comparison",
@@ -141,5 +154,12 @@ __all__ = (
     "user_by_id",
     "viewers_permissions",
     "webhook_check_run",
+    "webhook_check_suite",
     "webhook_review_comment",
+    "webhook_status",
+    "workflow",
+    "workflow_conclusion",
+    "workflow_job",
+    "workflow_run",
+    "workflow_status",
 )

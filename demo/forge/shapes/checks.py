@@ -106,6 +106,11 @@ def suite_conclusion(state: State, suite: CheckSuite) -> str | None:
     return next((conclusion for conclusion in _WORST_FIRST if conclusion in found), "neutral")
 
 
+def webhook_check_suite(state: State, repo: Repository, *, of: CheckSuite) -> Json:
+    """As in webhooks: without the repository, which stands beside it."""
+    return _suite(state, repo, of=of)
+
+
 def check_suite(state: State, repo: Repository, *, of: CheckSuite) -> Json:
     return _suite(state, repo, of=of) | {"repository": simple_repository(state, repo)}
 

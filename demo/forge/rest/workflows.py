@@ -1,0 +1,98 @@
+"""Workflow runs, jobs and their logs over REST."""
+
+from __future__ import annotations
+
+from demo.forge import shapes
+from demo.forge.actions import workflows as act
+from demo.forge.logs import address_of
+from demo.forge.refusals import not_found
+from demo.forge.rest.call import Answer, Call, Operation, operation
+from demo.forge.state import WorkflowJob, WorkflowRun
+
+
+def _shape(call: Call, run: WorkflowRun) -> dict[str, object]:
+    return shapes.workflow_run(call.state, call.repo, of=run)
+
+
+def list_runs(call: Call) -> Answer:
+    runs = list(reversed(list(call.state.where(WorkflowRun, repo_id=call.repo.id))))
+    if sha := call.query.get("head_sha"):
+        runs = [run for run in runs if run.head_sha == sha]
+    if branch := call.query.get("branch"):
+        runs = [run for run in runs if run.head_branch == branch]
+    if event := call.query.get("event"):
+        runs = [run for run in runs if run.event == event]
+    if status := call.query.get("status"):
+        runs = [
+            run
+            for run in runs
+            if status
+            in {shapes.workflow_status(call.state, run), shapes.workflow_conclusion(call.state, run)}
+        ]
+    listed, headers = call.page(runs, lambda run: _shape(call, run))
+    return Answer(body={"total_count": len(runs), "workflow_runs": listed}, headers=headers)
+
+
+def get_run(call: Call) -> Answer:
+    return Answer(body=_shape(call, _run(call)))
+
+
+def _run(call: Call) -> WorkflowRun:
+    text = call.params["run_id"]
+    run = call.state.find(WorkflowRun, int(text)) if text.isdecimal() else None
+    if run is None or run.repo_id != call.repo.id:
+        raise not_found()
+    return run
+
+
+def list_jobs(call: Call) -> Answer:
+    run = _run(call)
+    jobs = act.jobs_of(call.state, run)
+    if call.query.get("filter", "latest") == "all":
+        jobs = list(call.state.where(WorkflowJob, run_id=run.id))
+    listed, headers = call.page(jobs, lambda job: shapes.workflow_job(call.state, call.repo, of=job))
+    return Answer(body={"total_count": len(jobs), "jobs": listed}, headers=headers)
+
+
+def get_job(call: Call) -> Answer:
+    return Answer(body=shapes.workflow_job(call.state, call.repo, of=_job(call)))
+
+
+def _job(call: Call) -> WorkflowJob:
+    text = call.params["job_id"]
+    job = call.state.find(WorkflowJob, int(text)) if text.isdecimal() else None
+    if job is None or job.repo_id != call.repo.id:
+        raise not_found()
+    return job
+
+
+def job_logs(call: Call) -> Answer:
+    """A redirect to where the text lies; that address works without a credential, for a minute."""
+    job = _job(call)
+    act.log_of(call.actor, job)
+    return Answer(status=302, text="", headers={"location": address_of(call.state, job)})
+
+
+def rerun(call: Call) -> Answer:
+    act.run_again(call.actor, _run(call), only_failed=False)
+    return Answer(status=201, body={})
+
+
+def rerun_failed(call: Call) -> Answer:
+    act.run_again(call.actor, _run(call), only_failed=True)
+    return Answer(status=201, body={})
+
+
+_ACTIONS = "/repos/{owner}/{repo}/actions"
+_RUN = f"{_ACTIONS}/runs/{{run_id}}"
+_JOB = f"{_ACTIONS}/jobs/{{job_id}}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    operation("actions/list-workflow-runs-for-repo", "GET", f"{_ACTIONS}/runs", route=list_runs),
+    operation("actions/get-workflow-run", "GET", _RUN, route=get_run),
+    operation("actions/list-jobs-for-workflow-run", "GET", f"{_RUN}/jobs", route=list_jobs),
+    operation("actions/get-job-for-workflow-run", "GET", _JOB, route=get_job),
+    operation("actions/download-job-logs-for-workflow-run", "GET", f"{_JOB}/logs", route=job_logs),
+    operation("actions/re-run-workflow", "POST", f"{_RUN}/rerun", route=rerun),
+    operation("actions/re-run-workflow-failed-jobs", "POST", f"{_RUN}/rerun-failed-jobs", route=rerun_failed),
+)
