@@ -1,4 +1,4 @@
-"""The tools of a review: `report_finding` tells what is wrong, `judge_finding` what became of an earlier finding.
+"""The tools of a review: `report_finding` tells what is wrong, `judge_finding` what became of it later.
 
 They decide nothing: the context's checks take or refuse, and the model reads why. The journal keeps each
 call; `findings_in` and `judgements_in` read them back from it.
@@ -34,7 +34,7 @@ Reports one problem that this change brings in or uncovers. One call a problem; 
 in the code. The answer tells whether it was taken, or what to correct."""
 _JUDGE: Final = """\
 Says once what became of an earlier finding, by its id: still_there, fixed (the code is right now), \
-withdrawn (the finding was wrong), or new_evidence (someone disagrees, and you can show that the finding holds)."""
+withdrawn (the finding was wrong), or new_evidence (someone disagrees, and you can show that it holds)."""
 
 
 class ReportFindingArguments(Arguments):
