@@ -123,6 +123,13 @@ def removed_lines(file: FileDiff) -> frozenset[int]:
     )
 
 
+def added_lines(file: FileDiff) -> frozenset[int]:
+    """The numbers of the new file's lines that were not there."""
+    return frozenset(
+        new for hunk in file.hunks for old, new, _ in numbered(hunk) if old is None and new is not None
+    )
+
+
 _HUNK: Final = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _INDEX: Final = re.compile(r"index ([0-9a-f]+)\.\.([0-9a-f]+)(?: (\d+))?")
 _ESCAPE: Final = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
