@@ -96,6 +96,11 @@ def _functions(lines: Source) -> list[tuple[int, int]]:
     return [(begin, next(end for end in ends if end > begin)) for begin in begins]
 
 
+def _end_of_function(lines: Source, at: int) -> int:
+    """Where the function of this line ends, exclusive: findings speak of one."""
+    return next((end for begin, end in _functions(lines) if begin <= at < end), at + 1)
+
+
 def insert(author: Author, lines: Source) -> Source:
     """New functions and statements between the old ones."""
     lines = list(lines)
@@ -194,8 +199,7 @@ def play(seed: int, tally: Tally) -> None:
         path = author.dice.choice(sorted(files))
         lines = files[path]
         at = author.dice.choice([at for at, line in enumerate(lines) if line.text.strip()])
-        count = author.dice.choice((1, 1, 1, 2, 3))
-        last = min(at + count, len(lines))
+        last = min(at + author.dice.choice((1, 1, 1, 2, 3)), _end_of_function(lines, at))
         finding = Finding(
             path=path,
             start_line=at + 1,

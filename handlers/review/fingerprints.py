@@ -7,6 +7,7 @@ leaves a doubt, the finding is not found: telling it again is better than tellin
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,11 +19,13 @@ from harness.findings import Finding, Side
 
 AROUND: Final = 8
 """Lines on either side of the anchored ones that count as their surroundings."""
-MOST_TWINS: Final = 12
-LEAST_ALIKE: Final = 0.3
+MOST_TWINS: Final = 40
+LEAST_ALIKE: Final = 0.4
 """How alike surroundings must be where lines alone do not tell, from 0 to 1."""
 LEAST_MOVED: Final = 0.15
 """The same for lines that both texts hold once."""
+MARGIN: Final = 0.05
+"""How much more alike than any other a place must be, where places have come or gone."""
 TELLING_LENGTH: Final = 20
 """Characters from which on lines that both texts hold once need no surroundings."""
 _SCOPES: Final = 3
@@ -50,6 +53,10 @@ class Fingerprint:
     """The anchored lines that are not blank."""
     length: int
     """Characters in them that are not white space."""
+    lead: int
+    """Lines from the finding's first line to the first of `lines`: the blank ones above."""
+    trail: int
+    """Lines from the last of `lines` to the finding's last line."""
     around: Surroundings
     twins: tuple[Surroundings, ...] = ()
     """The surroundings of the file's other places with the same lines, in order."""
@@ -80,7 +87,8 @@ def place_of(finding: Finding) -> Place:
 def fingerprint(finding: Finding, text: str | None) -> Fingerprint:
     """The finding's identity in `text`, the side of the file that its lines count in.
 
-    In a file that is no text it has no lines, and is never found again.
+    A finding on blank lines is known by the next line that is not. In a file that is no text it has no lines,
+    and cannot be looked for.
     """
     page = Page(text or "")
     first, count = page.span(finding.start_line, finding.end_line)
@@ -91,6 +99,8 @@ def fingerprint(finding: Finding, text: str | None) -> Fingerprint:
         side=finding.side,
         lines=lines,
         length=sum(page.lengths[first : first + count]),
+        lead=page.numbers[first] - finding.start_line if count else 0,
+        trail=finding.end_line - page.numbers[first + count - 1] if count else 0,
         around=page.around(first, count),
         twins=tuple(page.around(place, count) for place in twins),
         rank=sum(1 for place in twins if place < first),
@@ -125,7 +135,7 @@ class Page:
             dense = "".join(line.split())
             if not dense:
                 continue
-            digest = blake2b(dense.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+            digest = blake2b(dense.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
             self._found.setdefault(digest, []).append(len(self.numbers))
             self.numbers.append(number)
             self.digests.append(digest)
@@ -134,9 +144,11 @@ class Page:
             self._tells.append(_WORDY.search(dense) is not None)
 
     def span(self, start_line: int, end_line: int) -> tuple[int, int]:
-        """Index of the first line with content in these lines, and how many there are."""
-        inside = [at for at, number in enumerate(self.numbers) if start_line <= number <= end_line]
-        return (inside[0], len(inside)) if inside else (0, 0)
+        """Index of the first line with content in these lines (else behind, else above), and how many."""
+        first, behind = bisect_left(self.numbers, start_line), bisect_right(self.numbers, end_line)
+        if first < behind or not self.numbers:
+            return first, behind - first
+        return min(first, len(self.numbers) - 1), 1
 
     def places(self, lines: Sequence[str]) -> list[int]:
         """Indices where these lines stand one below the other."""
@@ -188,6 +200,9 @@ def find_in(page: Page, known: Fingerprint) -> int | None:
     if not places:
         return None
     seen = {place: page.around(place, count, reach=2 * AROUND) for place in places}
+    if len(places) > MOST_TWINS:
+        best = sorted(places, key=lambda place: -likeness(known.around, seen[place]))[: MOST_TWINS + 1]
+        places = sorted(best)
     if len(places) == 1 and not known.twins:
         is_telling = known.length >= TELLING_LENGTH
         only = places[0]
@@ -199,16 +214,16 @@ def find_in(page: Page, known: Fingerprint) -> int | None:
         for old, around in enumerate(rivals)
         for new, place in enumerate(places)
     }
-    best = _own_place(scores, known.rank, same_count=len(rivals) == len(places))
-    if best is None or scores[known.rank, best] < LEAST_ALIKE:
+    found = _own_place(scores, known.rank, same_count=len(rivals) == len(places))
+    if found is None or scores[known.rank, found] < LEAST_ALIKE:
         return None
-    return places[best]
+    return places[found]
 
 
 def _own_place(scores: Mapping[tuple[int, int], float], own: int, *, same_count: bool) -> int | None:
     """The new place that falls to `own` when the most alike pairs are joined first.
 
-    Equally alike ones keep their order if no place has come or gone; else nobody can tell, and it is None.
+    As good as equal ones keep their order if no place has come or gone; else nobody can tell, and it is None.
     """
     rivals = {old for old, _ in scores}
     free = {new for _, new in scores}
@@ -219,7 +234,10 @@ def _own_place(scores: Mapping[tuple[int, int], float], own: int, *, same_count:
             continue
         if old == own:
             is_doubtful = any(
-                other == score and (rival == own) != (place == new) and rival in rivals and place in free
+                abs(other - score) < MARGIN
+                and (rival == own) != (place == new)
+                and rival in rivals
+                and place in free
                 for (rival, place), other in scores.items()
             )
             return None if is_doubtful and not same_count else new

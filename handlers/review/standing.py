@@ -41,7 +41,8 @@ class Known:
 class StillOpen:
     known: Known
     place: Place | None
-    """None where the lines have changed, and the agent says that the problem has not."""
+    """None where the lines have changed and the agent says that the problem has not, or where the file is no
+    text."""
     again: Finding | None = None
     """As the new review reports it."""
 
@@ -162,12 +163,18 @@ class _Matching:
         if judged is not None and judged.verdict == "fixed" and again is None:
             return Fixed(known=known, by_judgement=True, why=judged.why)
         if place is None:
-            if judged is not None and judged.verdict != "fixed":
+            is_unseen = not known.fingerprint.lines and self._is_there(known.fingerprint.path)
+            if is_unseen or (judged is not None and judged.verdict != "fixed"):
                 return StillOpen(known=known, place=None)
             return Fixed(known=known, by_judgement=False)
         if place == place_of(known.finding):
             return StillOpen(known=known, place=place, again=again)
         return Moved(known=known, place=place, again=again)
+
+    def _is_there(self, path: str) -> bool:
+        path = self._renames.get(path, path)
+        file = self._reviewed.files.get(path)
+        return path in self._reviewed.new_texts if file is None else file.kind != "deleted"
 
     def _place_of(self, known: Known) -> Place | None:
         """Where the finding's lines are now."""
@@ -176,7 +183,7 @@ class _Matching:
         page = self._page(path, mark.side)
         at = find_in(page, mark)
         if at is not None:
-            place = _place_at(page, at, len(mark.lines), path, mark.side)
+            place = _place_at(page, at, mark, path)
             return place if mark.side == "RIGHT" or self._is_removed(page, at, mark, path) else None
         return self._elsewhere(mark, path) if mark.side == "RIGHT" and not mark.twins else None
 
@@ -199,7 +206,7 @@ class _Matching:
                     likeness(mark.around, around) >= LEAST_ALIKE_ELSEWHERE
                     and added_lines(file).issuperset(numbers)
                 ):  # fmt: skip
-                    found.append(_place_at(page, at, len(mark.lines), other, "RIGHT"))
+                    found.append(_place_at(page, at, mark, other))
         return found[0] if len(found) == 1 else None
 
     def _page(self, path: str, side: Side) -> Page:
@@ -257,8 +264,9 @@ def _words_alike(mark: Fingerprint, finding: Finding) -> tuple[float, bool]:
     ) and rule == mark.rule
 
 
-def _place_at(page: Page, at: int, count: int, path: str, side: Side) -> Place:
-    return Place(path, side, page.numbers[at], page.numbers[at + count - 1])
+def _place_at(page: Page, at: int, mark: Fingerprint, path: str) -> Place:
+    last = page.numbers[at + len(mark.lines) - 1]
+    return Place(path, mark.side, max(page.numbers[at] - mark.lead, 1), last + mark.trail)
 
 
 def _overlap(one: Place, other: Place) -> bool:
