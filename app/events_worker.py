@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
+from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.perform import Performed, Performer
 from app.store import deliveries, inbox, messages, outbox, turns
@@ -73,10 +74,12 @@ class EventsWorker:
         wake_ups: WakeUps,
         github: GitHub,
         performer: Performer,
+        limits: ForgeLimits,
         *,
         bot: Callable[[], Bot],
         now: Callable[[], float],
     ) -> None:
+        self._limits = limits
         self._database = database
         self._wake_ups = wake_ups
         self._github = github
@@ -97,8 +100,13 @@ class EventsWorker:
             waiting = pending or letter
             # Whoever postponed it has enqueued the wake-up for then.
             if waiting is None or waiting.not_before > self._now():
+                if pending is not None and pending.slot is not None:
+                    # Its time was moved back while it waited.
+                    self._wake_ups.nudge(Queue.EVENTS, thread, after=pending.not_before - self._now())
                 return
             if pending is not None:
+                if not await self._may_go(thread, place, pending):
+                    return
                 await self._perform(thread, place, pending)
             elif letter is not None:
                 await self._handle(thread, place, letter)
@@ -221,8 +229,17 @@ class EventsWorker:
         fields = {"thread": thread, "letter": letter.id, "fault": fault.text}
         log.error("event.given_up", extra={"fields": fields})
 
+    async def _may_go(self, thread: str, place: RepositoryRef, pending: Pending) -> bool:
+        """Whether the forge's limits let the effect go now: then its try is counted. Else it waits."""
+        until = await self._database.write(lambda connection: self._limits.admit(connection, pending, place))
+        wait = until - self._now()
+        if wait > 0:
+            # What waits longer than a nudge may is found by the engine's sweep.
+            self._wake_ups.nudge(Queue.EVENTS, thread, after=wait)
+        return wait <= 0
+
     async def _perform(self, thread: str, place: RepositoryRef, pending: Pending) -> None:
-        await self._database.write(lambda connection: outbox.begin(connection, pending.id))
+        """Do an effect whose try is counted."""
         try:
             performed = await self._performer.perform(pending, thread, place)
         except ForgeError as error:

@@ -10,6 +10,9 @@ from github.GithubException import GithubException, RateLimitExceededException
 ForgeFault = Literal["missing", "denied", "invalid", "conflict", "limited", "broken", "signed_out", "moved"]
 """`limited`, `broken` and `signed_out` pass with time, `moved` with the new name; the others stay."""
 
+UNNAMED_WAIT: Final = 60.0
+"""Seconds, at least, when the forge limits and names no time."""
+
 RAISED: Final = (GithubException, requests.RequestException, AssertionError, ValueError)
 """What PyGithub raises: its own, its transport's, for a redirect to another host, for JSON that is none."""
 
@@ -18,8 +21,18 @@ class ForgeError(Exception):
     """The forge did not do it. `is_passing` says whether to try again."""
 
     def __init__(
-        self, fault: ForgeFault, message: str, *, status: int, retry_after: float | None = None
+        self,
+        fault: ForgeFault,
+        message: str,
+        *,
+        status: int,
+        retry_after: float | None = None,
+        is_told: bool = True,
+        is_exhausted: bool = False,
     ) -> None:
+        """`is_told`: `retry_after` is the forge's word; `is_exhausted`: the hour's requests are used up."""
+        self.is_told: Final = is_told
+        self.is_exhausted: Final = is_exhausted
         self.fault: Final = fault
         self.message: Final = message
         self.status: Final = status
@@ -47,7 +60,15 @@ def _from_answer(error: GithubException) -> ForgeError:
     message = _message(error)
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if status == 429 or (status == 403 and _is_limit(error, message, headers)):
-        return ForgeError("limited", message, status=status, retry_after=_wait(headers))
+        told = _told_wait(headers)
+        return ForgeError(
+            "limited",
+            message,
+            status=status,
+            retry_after=UNNAMED_WAIT if told is None else told,
+            is_told=told is not None,
+            is_exhausted=headers.get("x-ratelimit-remaining") == "0",
+        )
     if status >= 500 or status == 408:
         return ForgeError("broken", message, status=status, retry_after=_retry_after(headers))
     faults: dict[int, ForgeFault] = {
@@ -72,14 +93,14 @@ def _is_limit(error: GithubException, message: str, headers: dict[str, str]) -> 
     )
 
 
-def _wait(headers: dict[str, str]) -> float:
+def _told_wait(headers: dict[str, str]) -> float | None:
     """https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
     if (after := _retry_after(headers)) is not None:
         return after
     reset = headers.get("x-ratelimit-reset", "")
     if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
         return max(1.0, float(reset) - time.time())
-    return 60.0
+    return None
 
 
 def _retry_after(headers: dict[str, str]) -> float | None:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
-from github import Auth, Github, GithubRetry
+from github import Auth, Github
 from github.GithubException import GithubException, UnknownObjectException
 from github.Repository import Repository
 from pydantic import SecretStr
+from urllib3.util import Retry
 
 from app.forge_error import RAISED, ForgeError, forge_error
+from app.forge_limits import Budget, ForgeLimits
 from app.store.places import RepositoryRef
 from app.tokens import API_VERSION, TIMEOUT_SECONDS, Tokens
 from handlers.effects import ReactionTarget
@@ -75,6 +77,15 @@ class Client:
         self._path = f"/repos/{ref.full_name}"
         # Lazy: a Repository that has asked nothing yet, and whose attributes are never read.
         self._repository: Repository = github.get_repo(ref.full_name)
+        self.has_begun_writing = False
+        """Whether what failed may have been a write."""
+
+    def budget(self) -> Budget | None:
+        """What the last answer told of the hour's requests; None where the forge does not count them."""
+        remaining, limit = self._github.requester.rate_limiting
+        if limit <= 0:
+            return None
+        return Budget(remaining, limit, float(self._github.requester.rate_limiting_resettime))
 
     def permission(self, login: str, user: int) -> Permission:
         """The exact role. https://docs.github.com/en/rest/collaborators/collaborators"""
@@ -224,17 +235,31 @@ class Client:
 
     def _write(self, verb: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The object as written. PyGithub takes a redirect for success; its answer has no id."""
+        self.has_begun_writing = True
         _, answer = self._github.requester.requestJsonAndCheck(verb, path, input=body)
+        self.has_begun_writing = False
         if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
             msg = "the forge answered a write without an id: nothing was written"
             raise ForgeError("moved", msg, status=307)
         return answer
 
 
+@dataclass(slots=True)
+class _Heard:
+    """What a worker thread has to tell of the forge's limits."""
+
+    budget: Budget | None = None
+    is_write: bool = False
+
+
 class GitHub:
     """The door to the forge."""
 
-    def __init__(self, *, api_url: str, web_url: str, tokens: Tokens) -> None:
+    def __init__(
+        self, *, api_url: str, web_url: str, tokens: Tokens, limits: ForgeLimits | None = None
+    ) -> None:
+        """`limits`: what is asked and heard is shared with all processes; None: nobody counts."""
+        self._limits: Final = limits
         self.web_url: Final = web_url
         self.tokens: Final = tokens
         self._api_url: Final = api_url
@@ -242,8 +267,22 @@ class GitHub:
         self._files: dict[tuple[int, str, str], bytes | None] = {}
 
     async def run(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
-        """Do `work` in a worker thread with that thread's own client. Raises `ForgeError`."""
-        return await asyncio.to_thread(self._run, ref, work)
+        """Do `work` in a worker thread with that thread's own client. Raises `ForgeError`.
+
+        While the forge limits the installation altogether, it says so without asking.
+        """
+        limits, heard = self._limits, _Heard()
+        if limits is None:
+            return await asyncio.to_thread(self._run, ref, work, heard)
+        await limits.check(ref.installation)
+        try:
+            return await asyncio.to_thread(self._run, ref, work, heard)
+        except ForgeError as error:
+            await limits.heard(ref.installation, error, by_write=heard.is_write)
+            raise
+        finally:
+            if heard.budget is not None:
+                await limits.told(ref.installation, heard.budget)
 
     async def file(self, ref: RepositoryRef, path: str, sha: str) -> bytes | None:
         """A file of a commit; None when there is none. Remembered: a commit never changes."""
@@ -259,16 +298,19 @@ class GitHub:
         """Where the repository is now, if it was renamed or given away. Raises `ForgeError`."""
         return replace(ref, full_name=await self.run(ref, lambda client: client.full_name()))
 
-    def _run(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
+    def _run(self, ref: RepositoryRef, work: Callable[[Client], T], heard: _Heard) -> T:
         token = self.tokens.token(installation=ref.installation, repository=ref.id)
+        client = Client(self._client(ref, token), ref)
         try:
-            return work(Client(self._client(ref, token), ref))
+            return work(client)
         except RAISED as error:
             found = forge_error(error)
             if found.fault == "signed_out":
                 # Revoked before its time: the next try gets a new one.
                 self.tokens.forget(token)
             raise found from error
+        finally:
+            heard.budget, heard.is_write = client.budget(), client.has_begun_writing
 
     def _client(self, ref: RepositoryRef, token: SecretStr) -> Github:
         clients: dict[int, tuple[str, Github]] = self._local.__dict__.setdefault("clients", {})
@@ -292,11 +334,15 @@ class GitHub:
             user_agent="darner",
             per_page=PAGE,
             # Writes are repeated by the outbox, which looks first whether they happened.
-            retry=GithubRetry(
+            # Limits are waited for by nobody here: a thread that sleeps is a thread less. PyGithub's own kind
+            # of retry sleeps through each `Retry-After`, whatever its `max_rate_limit_wait` says.
+            retry=Retry(
                 total=3,
                 backoff_factor=0.5,
-                max_rate_limit_wait=5,
+                status_forcelist=(500, 502, 503, 504),
                 allowed_methods=frozenset({"GET", "HEAD", "PUT", "DELETE"}),
+                respect_retry_after_header=False,
+                raise_on_status=False,
             ),
             seconds_between_requests=None,
             seconds_between_writes=None,

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from app.forge_error import ForgeError
+from app.forge_limits import ForgeLimits
 from app.perform import Performer
 from app.store import messages, outbox
 from app.store.database import Database
@@ -40,8 +41,16 @@ Keeper = Callable[[], Awaitable[str | None]]
 class Progress:
     """Makes the session of a turn, and keeps its comment in step."""
 
-    def __init__(self, database: Database, performer: Performer, *, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        performer: Performer,
+        limits: ForgeLimits,
+        *,
+        watcher: Watcher | None = None,
+    ) -> None:
         self._database = database
+        self._limits = limits
         self._performer = performer
         self._watcher = watcher
 
@@ -70,6 +79,9 @@ class Progress:
             # What changes by itself (the clock) is no reason to edit.
             state = comments.progress(comments.Progress(phase="working", start=start, plan=session.plan))
             if "comment" not in posted or state == shown:
+                continue
+            # Whatever else has to be written goes first: this one is dropped, the next one tells the same.
+            if not await self._limits.may_show(place.installation):
                 continue
             seconds = time.monotonic() - begun
             body = comments.progress(

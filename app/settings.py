@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     """The name people write after `@`; empty: the App's slug, else `darner`."""
     allowed_bots: Annotated[frozenset[int], NoDecode] = frozenset()
     """Numeric user ids of bots that may ask for turns."""
+    write_spacing_seconds: float | None = Field(default=None, ge=0)
+    """Between two writes to the forge, which then also has GitHub's limits on content; 0: it counts none."""
     admit_readers: bool = False
     """Let people without write permission start read-only turns."""
 
@@ -284,6 +286,13 @@ class Settings(BaseSettings):
     def api_url(self) -> str:
         """https://docs.github.com/en/enterprise-server/rest/about-the-rest-api/about-the-rest-api"""
         return "https://api.github.com" if self.github_url == GITHUB else f"{self.github_url}/api/v3"
+
+    @property
+    def write_spacing(self) -> float:
+        """A second, as GitHub wants it; a forge on this machine counts nothing."""
+        if self.write_spacing_seconds is not None:
+            return self.write_spacing_seconds
+        return 0.0 if urlsplit(self.github_url).hostname in {"127.0.0.1", "::1", "localhost"} else 1.0
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

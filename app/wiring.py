@@ -17,6 +17,7 @@ from app.confinement import mode_check, usable
 from app.engine import Drive, Queue, WakeUps
 from app.events_worker import EventsWorker
 from app.forge_error import ForgeError
+from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.http import Part, Probe, create_app
 from app.intake import Intake
@@ -87,7 +88,13 @@ class Server:
         self._rules = rules_of(settings)
         self.database = Database(settings.sql_url)
         self.wake_ups = WakeUps(self.database, max_turns=settings.max_turns)
-        self.github = GitHub(api_url=settings.api_url, web_url=settings.github_url, tokens=self._tokens)
+        self.limits = ForgeLimits(self.database, spacing=settings.write_spacing)
+        self.github = GitHub(
+            api_url=settings.api_url,
+            web_url=settings.github_url,
+            tokens=self._tokens,
+            limits=self.limits,
+        )
         self.mirrors = Mirrors(settings.home, web_url=settings.github_url, tokens=self._tokens)
         self.bot = _unknown_bot(settings)
         """Who Darner is; complete once the forge has told."""
@@ -149,9 +156,12 @@ class Server:
             home=self._settings.home,
             now=time.time,
         )
-        progress = Progress(self.database, performer, watcher=self._watcher)
+        progress = Progress(self.database, performer, self.limits, watcher=self._watcher)
+        events = EventsWorker(
+            self.database, self.wake_ups, self.github, performer, self.limits, bot=bot, now=time.time
+        )
         return (
-            EventsWorker(self.database, self.wake_ups, self.github, performer, bot=bot, now=time.time),
+            events,
             TurnsWorker(runtime, self.wake_ups, progress),
         )
 

@@ -23,6 +23,8 @@ class Pending:
     attempts: int
     """Tries before this one: when not 0, the write may have happened."""
     not_before: float
+    slot: float | None = None
+    """The time that the forge's limit gave it, once it has asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,14 @@ def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause:
 def next_pending(connection: Connection, thread: str) -> Pending | None:
     """The oldest effect of the thread that is not done: order is kept."""
     query = (
-        select(effects.c.id, effects.c.cause, effects.c.body, effects.c.attempts, effects.c.not_before)
+        select(
+            effects.c.id,
+            effects.c.cause,
+            effects.c.body,
+            effects.c.attempts,
+            effects.c.not_before,
+            effects.c.slot,
+        )
         .where(effects.c.thread == thread, effects.c.state == "pending")
         .order_by(effects.c.id)
         .limit(1)
@@ -68,12 +77,19 @@ def next_pending(connection: Connection, thread: str) -> Pending | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    return Pending(row.id, row.cause, EffectAdapter.validate_json(row.body), row.attempts, row.not_before)
+    effect = EffectAdapter.validate_json(row.body)
+    return Pending(row.id, row.cause, effect, row.attempts, row.not_before, row.slot)
 
 
 def begin(connection: Connection, effect: int) -> None:
-    """Count the try, durably, before it is made."""
-    connection.execute(update(effects).where(effects.c.id == effect).values(attempts=effects.c.attempts + 1))
+    """Count the try, durably, before it is made. The next one asks for a time of its own."""
+    values = {"attempts": effects.c.attempts + 1, "slot": None}
+    connection.execute(update(effects).where(effects.c.id == effect).values(values))
+
+
+def hold_back(connection: Connection, effect: int, *, until: float, slot: float | None) -> None:
+    """Leave it for then without having tried it: its `slot`, or the end of a block."""
+    connection.execute(update(effects).where(effects.c.id == effect).values(not_before=until, slot=slot))
 
 
 def finish(connection: Connection, effect: int, result: dict[str, Any], *, now: float) -> None:

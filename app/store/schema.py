@@ -99,6 +99,8 @@ effects = Table(
     Column("result", Text, nullable=False, default="{}"),
     Column("error", Text, nullable=False, default=""),
     Column("done_at", Double),
+    # The time that the limit gave it; null while it has not asked. Later than now: it waits for that.
+    Column("slot", Double),
     Index("effects_pending", "thread", "state", "id"),
     Index("effects_cause", "cause"),
 )
@@ -202,10 +204,23 @@ throttles = Table(
     metadata,
     # `github/INSTALLATION` or `model/HOST`: what the whole deployment shares.
     Column("name", String, primary_key=True),
-    Column("next_at", Double, nullable=False),  # the next content-creating write, not before
-    Column("blocked_until", Double, nullable=False),  # the other side said so
+    Column("next_at", Double, nullable=False),  # the next write, not before
+    Column("blocked_until", Double, nullable=False),  # no write before: the other side said so
+    Column("closed_until", Double, nullable=False),  # no request at all before
+    Column("strikes", Integer, nullable=False),  # blocks in a row
     Column("remaining", BigInteger),  # of the primary budget, when last told
+    Column("budget", BigInteger),
     Column("resets_at", Double),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    # The times given to content-creating writes within the last hour: GitHub counts those apart.
+    Column("id", RowId, primary_key=True),
+    Column("name", String, nullable=False),  # the throttle's
+    Column("at", Double, nullable=False),
+    Index("grants_name", "name", "at"),
 )
 
 workers = Table(

@@ -61,10 +61,22 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("next_at", sa.Double(), nullable=False),
         sa.Column("blocked_until", sa.Double(), nullable=False),
+        sa.Column("closed_until", sa.Double(), nullable=False),
+        sa.Column("strikes", sa.Integer(), nullable=False),
         sa.Column("remaining", sa.BigInteger(), nullable=True),
+        sa.Column("budget", sa.BigInteger(), nullable=True),
         sa.Column("resets_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "grants",
+        sa.Column("id", RowId, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("grants_name", "grants", ["name", "at"])
+    op.add_column("effects", sa.Column("slot", sa.Double(), nullable=True))
     op.create_table(
         "workers",
         sa.Column("id", sa.String(), nullable=False),
@@ -83,7 +95,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("leases", "workers", "throttles", "charges", "requests"):
+    op.drop_column("effects", "slot")
+    for table in ("leases", "workers", "grants", "throttles", "charges", "requests"):
         op.drop_table(table)
     op.drop_column("turns", "follows")
     for column in ("budget_micros", "budget_tokens", "archived_at", "stopped_by"):
