@@ -109,6 +109,13 @@ def fingerprint(finding: Finding, text: str | None) -> Fingerprint:
     )
 
 
+def name_of(mark: Fingerprint) -> str:
+    """A short name for a new finding, for people and for `judge_finding`; stored from then on."""
+    parts = (mark.path, mark.side, *mark.lines, "", *mark.around.before, "", *mark.around.after, *mark.words)
+    told = "\0".join((*parts, str(mark.rank), mark.rule))
+    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+
+
 def words_of(text: str) -> tuple[str, ...]:
     """The words that tell one problem from another, sorted."""
     return tuple(sorted({word for word in _WORD.findall(text.casefold()) if word not in _EMPTY_WORDS}))

@@ -167,7 +167,7 @@ class _Matching:
             if is_unseen or (judged is not None and judged.verdict != "fixed"):
                 return StillOpen(known=known, place=None)
             return Fixed(known=known, by_judgement=False)
-        if place == place_of(known.finding):
+        if place in (place_of(known.finding), _trimmed(known)):
             return StillOpen(known=known, place=place, again=again)
         return Moved(known=known, place=place, again=again)
 
@@ -264,9 +264,16 @@ def _words_alike(mark: Fingerprint, finding: Finding) -> tuple[float, bool]:
     ) and rule == mark.rule
 
 
+def _trimmed(known: Known) -> Place:
+    """The finding's place without the blank lines at its ends."""
+    mark, finding = known.fingerprint, known.finding
+    start, end = finding.start_line + mark.lead, finding.end_line - mark.trail
+    return Place(finding.path, finding.side, start, end)
+
+
 def _place_at(page: Page, at: int, mark: Fingerprint, path: str) -> Place:
     last = page.numbers[at + len(mark.lines) - 1]
-    return Place(path, mark.side, max(page.numbers[at] - mark.lead, 1), last + mark.trail)
+    return Place(path, mark.side, page.numbers[at], last)
 
 
 def _overlap(one: Place, other: Place) -> bool:
