@@ -138,7 +138,7 @@ def is_test(path: str) -> bool:
 
 
 def tested_name(path: str) -> str:
-    """What the file or its test is named after: `test_money.py`, `money.test.ts` and `money.ts` after `money`."""
+    """What file and test are both named after: `money` for `money.ts` and `money.test.ts`."""
     stem = PurePosixPath(path).name.partition(".")[0]
     return re.sub(r"^(?:test_|tests_)|(?:_test|_spec|-test|-spec|Tests?|Spec|IT)$", "", stem).casefold()
 

@@ -1,12 +1,13 @@
-"""What is posted of a review's findings, where, and why not the rest. Decides; writes no sentence on GitHub."""
+"""What is posted of a review's findings, where, and why not the rest. Writes no sentence on GitHub."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from handlers.review.anchors import Anchored, OutOfDiff
 from handlers.review.findings import Reviewed
-from handlers.review.fingerprints import Place, place_of, words_of
+from handlers.review.fingerprints import Place, place_of
 from handlers.review.suggestions import Suggestion, suggest
 from harness.findings import Finding, Severity
 
@@ -95,8 +96,9 @@ class Selection:
         told |= {each.candidate.id: "an annotation of the check run, for its severity" for each in self.quiet}
         told |= {each.candidate.id: f"in the summary, for {each.reason}" for each in self.summarised}
         told |= {each.candidate.id: f"not posted, for {each.reason}" for each in self.dropped}
-        for each in (*self.inline, *self.quiet, *self.summarised):
-            told |= dict.fromkeys(each.merged, f"told with {each.candidate.id}, which says the same")
+        shown: tuple[Inline | Quiet | Summarised, ...] = (*self.inline, *self.quiet, *self.summarised)
+        for one in shown:
+            told |= dict.fromkeys(one.merged, f"told with {one.candidate.id}, which says the same")
         return told
 
 
@@ -177,12 +179,15 @@ def _is_there(place: Place, finding: Finding, placed: Anchored | OutOfDiff) -> b
 
 def _merged(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     """Candidates that say the same, the weightiest of each first."""
-    same: dict[tuple[str, ...], list[Candidate]] = {}
+    same: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
-        finding = candidate.finding
-        key = (finding.rule.casefold(), *words_of(finding.title))
-        same.setdefault(key, []).append(candidate)
+        same.setdefault(_claim_of(candidate.finding), []).append(candidate)
     return list(same.values())
+
+
+def _claim_of(finding: Finding) -> tuple[str, str]:
+    """Two findings with equal claims differ in their place only."""
+    return finding.rule.casefold(), " ".join(re.findall(r"[^\W_]+|_", finding.title.casefold()))
 
 
 def _suggestion(finding: Finding, placed: Anchored, reviewed: Reviewed) -> str:
