@@ -1,7 +1,10 @@
 """What an operator watches, as Prometheus text, read from the store when asked."""
 
+import time
+
 from sqlalchemy import Connection, func, select
 
+from app.store import throttles
 from app.store.schema import deliveries, effects, inbox, turns
 
 
@@ -19,4 +22,13 @@ def render_metrics(connection: Connection) -> str:
     lines += ["# HELP darner_turns Turns by status.", "# TYPE darner_turns gauge"]
     query = select(turns.c.status, func.count()).group_by(turns.c.status).order_by(turns.c.status)
     lines += [f'darner_turns{{status="{status}"}} {count}' for status, count in connection.execute(query)]
+    now = time.time()
+    lines += [
+        "# HELP darner_limited_seconds For how long a forge's or model endpoint's limit still holds us back.",
+        "# TYPE darner_limited_seconds gauge",
+    ]
+    lines += [
+        f'darner_limited_seconds{{limit="{held.name}"}} {held.writes_from - now:.0f}'
+        for held in throttles.blocked(connection, now=now)
+    ]
     return "\n".join(lines) + "\n"

@@ -24,6 +24,7 @@ from app.intake import Intake
 from app.metrics import render_metrics
 from app.mirrors import Mirrors
 from app.missed import Missed
+from app.model_limits import SharedModel
 from app.perform import Performer
 from app.progress import Progress, Watcher
 from app.settings import Settings, SettingsRefused
@@ -110,7 +111,8 @@ class Server:
             fresh = secrets.token_bytes(32)
             marker_key = await self.database.write(lambda connection: key(connection, "markers", fresh=fresh))
             stack.push_async_callback(self.mirrors.close)
-            model = await stack.enter_async_context(model_of(self._settings))
+            endpoint = await stack.enter_async_context(model_of(self._settings))
+            model = SharedModel(endpoint, self.database, base_url=self._settings.openai_base_url)
             workspaces = Workspaces(self._settings.home, self._driver)
             stack.push_async_callback(workspaces.close)
             events, turns = self._workers(model, marker_key, workspaces)

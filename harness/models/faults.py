@@ -67,6 +67,7 @@ _TRY_AGAIN: Final = re.compile(
     r"try again in\s+(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m(?!s))?\s*(?:(?P<n>\d+(?:\.\d+)?)\s*(?P<unit>ms|s)\w*)?",
     re.IGNORECASE,
 )
+_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(ms|s))?")
 _DETAIL_LIMIT: Final = 600
 
 
@@ -122,6 +123,8 @@ def error_for_refusal(refusal: Refusal, *, now: float) -> ModelError:
     wait = _wait_from_headers(refusal.headers, now=now)
     if wait is None:
         wait = wait_from_message(refusal.complaint.message)
+    if wait is None and refusal.status == 429:
+        wait = _wait_for_reset(refusal.headers)
     detail = f"HTTP {refusal.status}{_described(refusal.complaint)}"
     if fault == "invalid_request" and refusal.complaint.param:
         return FieldRefused(refusal.complaint.param, detail)
@@ -176,6 +179,31 @@ def _wait_from_headers(headers: Mapping[str, str], *, now: float) -> float | Non
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except ValueError:
         return None
+
+
+def _wait_for_reset(headers: Mapping[str, str]) -> float | None:
+    """Until what is used up comes back, by the headers that api.openai.com and many gateways send.
+
+    https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
+    """
+    waits = [
+        _duration(headers.get(f"x-ratelimit-reset-{what}", ""))
+        for what in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+    ]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _duration(text: str) -> float | None:
+    """`6m0s`, `1h2m`, `120ms`, or plain seconds."""
+    if (seconds := _number(text)) is not None:
+        return seconds
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        return None
+    hours, minutes, last, unit = found.groups()
+    rest = float(last or 0) / (1000 if unit == "ms" else 1)
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + rest
 
 
 def _number(text: str | None) -> float | None:

@@ -75,6 +75,9 @@ async def test_a_block_is_kept_as_long_as_the_forge_says(database: Database) -> 
     assert await blocked(database, wait=5, now=101.0) == 172.0
     assert await booked(database, now=102.0) == 172.0
     assert await booked(database, now=102.0) == 173.0
+    held = await database.read(lambda connection: throttles.blocked(connection, now=150.0))
+    assert [(limit.name, limit.writes_from) for limit in held] == [("github/7", 172.0)]
+    assert await database.read(lambda connection: throttles.blocked(connection, now=172.0)) == []
 
 
 async def test_blocks_that_name_no_time_grow_until_they_are_forgiven(database: Database) -> None:
