@@ -18,20 +18,22 @@ from bench import codex
 from bench.endpoint import Endpoint, endpoint, gaps
 from bench.figure import Figure, median, percentile
 from bench.ground import Ground, ground
-from harness.items import AgentMessage, Call, ItemId, TurnResult, Usage
-from harness.models import open_model
-from harness.models.encoding import compact_json
-from harness.protocols import (
+from harness.items import (
+    AgentMessage,
     AssistantText,
+    Call,
     CallAnswered,
     CallMade,
     HistoryEntry,
-    Model,
-    ModelRequest,
-    ModelResponse,
+    ItemId,
     ReasoningTrace,
+    TurnResult,
+    Usage,
     UserText,
 )
+from harness.models import open_model
+from harness.models.encoding import compact_json
+from harness.protocols import Model, ModelRequest, ModelResponse
 
 ROUNDS: Final = {1: 15, 20: 7, 100: 3, 500: 1}
 """Turns of so many steps, so many times."""

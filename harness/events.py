@@ -12,6 +12,7 @@ from harness.items import (
     AgentMessage,
     Answer,
     CommandExecution,
+    Compaction,
     Completed,
     Declined,
     Exhausted,
@@ -135,6 +136,14 @@ def _fields(item: Item) -> Event:
             return {"model": item.model, "usage": _usage(item.usage), "seconds": round(item.seconds, 3)}
         case Notice(text=text):
             return {"text": text}
+        case Compaction():
+            return {
+                "reason": item.reason,
+                "written_by": item.by,
+                "summary": item.summary,
+                "left_out": item.left_out,
+                "tokens_before": item.tokens_before,
+            }
         case _:
             assert_never(item)
 

@@ -1,17 +1,23 @@
 """The fold of a thread's journal: what the model is sent, byte for byte, and where the turn stands. No I/O.
 
 Only ever appended to, so that the history of each request is a prefix of the next one's and prompt caches
-hold; each entry is encoded once. A turn read back from its journal folds to the bytes of the running one.
+hold; each entry is encoded once. A compaction starts it anew, from what the compaction states. A turn read
+back from its journal folds to the bytes of the running one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, assert_never
 
 from harness.items import (
     AgentMessage,
     Answer,
+    AssistantText,
+    CallAnswered,
+    CallMade,
     CommandExecution,
+    Compaction,
     FileChange,
+    HistoryEntry,
     Item,
     ItemId,
     Life,
@@ -19,26 +25,41 @@ from harness.items import (
     Notice,
     PlanUpdate,
     Reasoning,
+    ReasoningTrace,
     ToolCall,
     ToolItem,
     Usage,
     UserMessage,
-)
-from harness.protocols import (
-    AssistantText,
-    CallAnswered,
-    CallMade,
-    Entry,
-    HistoryEntry,
-    ReasoningTrace,
     UserText,
 )
+from harness.protocols import Entry
 
 INTERRUPTED: Final = Answer(
     "Interrupted: the outcome of this call is unknown, it may have run in part. "
     "Commands that were running are gone. Look at the workspace before repeating it."
 )
 """What a call is answered with whose outcome nobody saw."""
+
+BYTES_PER_TOKEN: Final = 3
+"""Of JSON, for an estimate that is rather too high: codex takes 4 of text."""
+IMAGE_TOKENS: Final = 2_000
+"""Endpoints count an image by its pixels, not by its bytes; about what a large one costs."""
+
+
+def weight_of(entry: HistoryEntry, encoded: bytes) -> int:
+    """How much of a request `entry` is, in bytes of text."""
+    if isinstance(entry, CallAnswered) and entry.answer.image is not None:
+        return len(encoded) - len(entry.answer.image.base64) + IMAGE_TOKENS * BYTES_PER_TOKEN
+    return len(encoded)
+
+
+def entries_of(compaction: Compaction) -> Iterator[HistoryEntry]:
+    """The history that `compaction` states."""
+    for block in compaction.pinned:
+        yield from block.entries
+    yield UserText(compaction.summary)
+    for block in compaction.newest:
+        yield from block.entries
 
 
 class History:
@@ -49,9 +70,18 @@ class History:
         self._encoded = bytearray()
         self._answer: list[Reasoning | AgentMessage | ToolItem] = []
         self._open: dict[ItemId, ToolItem] = {}
+        self._weight = 0
+        self._counted: tuple[int, int] | None = None
+        """Tokens by the endpoint's own count, and the weight of what it counted."""
+        self.compaction: Compaction | None = None
+        """The last one, of this turn or an earlier one."""
         self._start_turn()
         for entry in earlier:
             self.add(entry.life, entry.item)
+        self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """What was folded in until now belongs to earlier turns."""
         self._close_open_calls()
         self._start_turn()
 
@@ -74,11 +104,28 @@ class History:
         """How many answers in a row fell short."""
         self.heard = 0
         """The number of the last steering message that is in the journal."""
+        self.overflows = 0
+        """Compactions of this turn because the endpoint took no more."""
+        self.overflows_in_a_row = 0
+        """Those since the last answer."""
         self._next_number = 0
 
     def encoded(self) -> bytes:
         """Everything the model has said and was told."""
         return bytes(self._encoded)
+
+    def tokens(self, fixed: int) -> int:
+        """About how many the next request has: as the endpoint counted the last one, the rest estimated.
+
+        `fixed`: an estimate for instructions and tools, where no endpoint has counted yet.
+        """
+        tokens, weight = self._counted or (fixed, 0)
+        return tokens + (self._weight - weight) // BYTES_PER_TOKEN
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every call has its answer."""
+        return not self._open and not self.unfinished
 
     def next_id(self) -> ItemId:
         """An id that no item of this turn has."""
@@ -93,19 +140,37 @@ class History:
                 self.has_request = True
                 self.heard = max(self.heard, heard)
                 self._tell(text)
-            case Notice(text=text, to_model=True):
-                self._tell(text)
-            case Notice():
-                pass
+            case Notice(text=text, to_model=to_model, heard=heard):
+                self.heard = max(self.heard, heard)
+                if to_model:
+                    self._tell(text)
             case Reasoning() | AgentMessage():
                 if life is Life.COMPLETED:
                     self._answer.append(item)
             case CommandExecution() | FileChange() | PlanUpdate() | ToolCall():
                 self._add_call(life, item)
+            case ModelCall(purpose="summary"):
+                self.usage += item.usage
+                self.worked_seconds += item.seconds
             case ModelCall():
                 self._add_answer(item)
+            case Compaction():
+                self._start_anew(item)
             case _:
                 assert_never(item)
+
+    def _start_anew(self, compaction: Compaction) -> None:
+        self._answer.clear()
+        self._open.clear()
+        self._encoded.clear()
+        self._weight, self._counted = 0, None
+        for entry in entries_of(compaction):
+            self._append(entry)
+        self.heard = max(self.heard, compaction.heard)
+        self.compaction = compaction
+        if compaction.reason == "overflow":
+            self.overflows += 1
+            self.overflows_in_a_row += 1
 
     def _tell(self, text: str) -> None:
         self._answer.clear()
@@ -150,6 +215,9 @@ class History:
         self.steps += 1
         self.usage += closing.usage
         self.worked_seconds += closing.seconds
+        self.overflows_in_a_row = 0
+        if closing.usage.input_tokens:
+            self._counted = closing.usage.total_tokens, self._weight
         self._judge(closing, messages)
 
     def _judge(self, closing: ModelCall, messages: Sequence[AgentMessage]) -> None:
@@ -179,6 +247,7 @@ class History:
         if self._encoded:
             self._encoded += b","
         self._encoded += encoded
+        self._weight += weight_of(entry, encoded)
 
 
 def _number(item_id: ItemId) -> int:

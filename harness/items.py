@@ -205,6 +205,8 @@ class ModelCall:
     items: int | None = None
     """How many entries right before this one are the answer; None: all since the last answer or message."""
     stop: Literal["completed", "length"] = "completed"
+    purpose: Literal["answer", "summary"] = "answer"
+    """A summary is the runtime's own question: it is paid for, and no step of the turn."""
     type: Literal["model_call"] = "model_call"
 
 
@@ -215,13 +217,95 @@ class Notice:
     id: ItemId
     text: str
     to_model: bool = False
+    heard: int = 0
+    """The message (`Steering.number`) that this answers; 0: none."""
     type: Literal["notice"] = "notice"
 
 
 ToolItem = CommandExecution | FileChange | PlanUpdate | ToolCall
 """An item that answers a call: started is the intent, completed the outcome."""
 
-Item = UserMessage | AgentMessage | Reasoning | ToolItem | ModelCall | Notice
+# What the model sees: the history is the fold of the journal into these, in order. It only ever grows, until
+# a compaction puts a shorter one in its place.
+
+
+@dataclass(frozen=True, slots=True)
+class UserText:
+    text: str
+    type: Literal["user_text"] = "user_text"
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantText:
+    text: str
+    type: Literal["assistant_text"] = "assistant_text"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningTrace:
+    wire: str
+    provider: str
+    type: Literal["reasoning_trace"] = "reasoning_trace"
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    call: Call
+    type: Literal["call_made"] = "call_made"
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    call: Call
+    answer: Answer
+    type: Literal["call_answered"] = "call_answered"
+
+
+HistoryEntry = UserText | AssistantText | ReasoningTrace | CallMade | CallAnswered
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Entries that stay or go together: a call and its answer are never parted."""
+
+    kind: Literal["request", "steering", "notice", "step", "summary"]
+    """A turn's first message; what was said to it since, by people and by the runtime; one whole answer of
+    the model with what its calls came to; what stands for blocks that are left out."""
+    entries: tuple[Annotated[HistoryEntry, Field(discriminator="type")], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compaction:
+    """From here on the history is `pinned`, `summary`, `newest`, whatever was before: it is stated whole."""
+
+    id: ItemId
+    reason: Literal["share", "overflow", "asked", "length", "outline"]
+    """A share of the window is reached; the endpoint took no more; a person's wish; too many turns before
+    this one to be read. `outline` is in no journal: it stands for the turns that were not read."""
+    summary: str
+    """What stands for all that is left out, as the model is told it."""
+    by: Literal["model", "runtime"]
+    """Who wrote it: the runtime's is a mere list of what was done."""
+    pinned: tuple[Block, ...] = ()
+    """What was asked in this turn and lies before the newest."""
+    newest: tuple[Block, ...] = ()
+    plan: tuple[PlanStep, ...] = ()
+    """As it stands."""
+    files: tuple[str, ...] = ()
+    """Changed by patches that are left out."""
+    left_out: int = 0
+    """How many blocks."""
+    tokens_before: int = 0
+    """About as many as the next request would have had."""
+    model: str = ""
+    overflowed_at: int = 0
+    """About so many tokens were more than `model` takes; 0: not known."""
+    heard: int = 0
+    """The message that asked for it (`Steering.number`)."""
+    type: Literal["compaction"] = "compaction"
+
+
+Item = UserMessage | AgentMessage | Reasoning | ToolItem | ModelCall | Notice | Compaction
 ItemAdapter: Final[TypeAdapter[Item]] = TypeAdapter(Annotated[Item, Field(discriminator="type")])
 
 

@@ -10,13 +10,28 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, assert_never
 
-from harness.history import INTERRUPTED, History
+from harness.compaction import (
+    LEVELS,
+    OVERFLOWS,
+    Draft,
+    Reason,
+    Room,
+    compaction_of,
+    draft_of,
+    read,
+    sizes_for,
+    summary_request,
+    text_of,
+    weigher,
+)
+from harness.history import BYTES_PER_TOKEN, INTERRUPTED, History
 from harness.items import (
     AgentMessage,
     Answer,
     Call,
     CommandExecution,
     Completed,
+    Declined,
     Exhausted,
     Failed,
     FileChange,
@@ -62,6 +77,8 @@ TOLD: Final = {
     "empty": "Your answer was empty. Go on with the task, or end with a final message.",
 }
 
+ANY_ROOM: Final = Room()
+
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -73,6 +90,7 @@ async def run_turn(
     tools: Mapping[str, Tool],
     session: Session,
     journal: Journal,
+    room: Room = ANY_ROOM,
     jitter: Callable[[], float] = random.random,
 ) -> TurnResult:
     """Run `turn`, or carry it on where its journal ends: what is finished is never run again.
@@ -88,7 +106,7 @@ async def run_turn(
     for entry in await journal.load():
         history.add(entry.life, entry.item)
     running = _RunningTurn(
-        turn, model, tools, session, journal, history, jitter, begun - history.worked_seconds
+        turn, model, tools, session, journal, history, room, jitter, begun - history.worked_seconds
     )
     try:
         outcome = await running.run()
@@ -146,11 +164,15 @@ class _RunningTurn:
     session: Session
     journal: Journal
     history: History
+    room: Room
     jitter: Callable[[], float]
     started: float
 
     def __post_init__(self) -> None:
         self.specs = tuple(tool.spec for tool in self.tools.values())
+        self.fixed_tokens = len(f"{self.turn.instructions}{self.specs}") // BYTES_PER_TOKEN
+        self.useless_below = 0
+        """Below so many tokens a compaction gains too little: it was tried."""
         self.message_id: ItemId | None = None
 
     async def run(self) -> Outcome:
@@ -161,6 +183,7 @@ class _RunningTurn:
                 if self.history.final_answer is not None:
                     return Completed(self.history.final_answer)
                 self.check_limits()
+                await self.make_room()
                 answered = await self.ask()
                 steps = await self.journal_answer(answered)
                 for group in _groups(steps):
@@ -184,6 +207,9 @@ class _RunningTurn:
         """Between two steps: a request to stop, messages that came meanwhile, an answer that fell short."""
         await self.check_stop()
         for said in await self.session.steering(self.history.heard):
+            if said.kind == "compact":
+                await self.compact_as_asked(said.number)
+                continue
             message = UserMessage(id=self.history.next_id(), text=said.text, heard=said.number)
             await self.record((Life.COMPLETED, message))
         if self.history.shortfall is None:
@@ -218,22 +244,148 @@ class _RunningTurn:
 
     async def ask(self) -> _Answered:
         """The model's next answer; faults go by the table in `harness.retry`."""
-        request = ModelRequest(
-            instructions=self.turn.instructions,
-            tools=self.specs,
-            history=self.history.encoded(),
-            cache_key=self.turn.thread_id,
-        )
         attempt = 0
         while True:
             attempt += 1
             asked = self.session.now()
             try:
-                response = await self.watched(self.model.respond(request, on_text=self.shown_text()))
+                response = await self.watched(self.model.respond(self.request(), on_text=self.shown_text()))
             except ModelError as error:
-                await self.bear(error, attempt)
+                if error.fault == "context_overflow" and await self.made_room_after_overflow():
+                    attempt = 0
+                else:
+                    await self.bear(error, attempt)
             else:
                 return _Answered(response, self.session.now() - asked)
+
+    def request(self) -> ModelRequest:
+        return ModelRequest(
+            instructions=self.turn.instructions,
+            tools=self.specs,
+            history=self.history.encoded(),
+            cache_key=self.turn.thread_id,
+        )
+
+    async def make_room(self) -> None:
+        """Before a request: make the history short where it takes too much of the model's window."""
+        tokens = self.tokens()
+        last = self.history.compaction
+        if last is not None and last.reason == "outline":
+            # Stated once, so that the turns after this one begin with it.
+            await self.compact("length")
+        elif (
+            (window := self.window()) is not None
+            and tokens >= window * self.room.compact_at
+            and tokens >= self.useless_below
+            and not await self.compact("share")
+        ):
+            self.useless_below = tokens + window // 20
+
+    async def compact_as_asked(self, number: int) -> None:
+        """The wish counts as heard in either case."""
+        if not await self.compact("asked", heard=number):
+            told = "The history is short already: nothing was left out of it."
+            await self.record((Life.COMPLETED, Notice(id=self.history.next_id(), text=told, heard=number)))
+
+    async def made_room_after_overflow(self) -> bool:
+        """Whether the same question may be asked again, over a shorter history."""
+        if self.history.overflows >= OVERFLOWS or not await self.compact("overflow"):
+            return False
+        self.check_limits()
+        return True
+
+    async def compact(self, reason: Reason, *, heard: int = 0) -> bool:
+        """Put a summary in the place of the older part of the history. False when that would gain nothing."""
+        if not self.history.is_settled:
+            return False
+        tokens = self.tokens()
+        window = self.window()
+        if reason == "overflow":
+            window = tokens if window is None else min(window, tokens)
+        sizes = sizes_for(reason, window)
+        past = read(await self.journal.earlier(), await self.journal.load())
+        # What did not fit once more is cut harder each time.
+        hardest = LEVELS if reason == "overflow" else 1
+        levels = range(min(self.history.overflows_in_a_row, hardest - 1), hardest)
+        drafts = (
+            draft_of(past, weigh=weigher(self.model.encode), keep=sizes.kept, level=level) for level in levels
+        )
+        draft = next((made for made in drafts if made is not None and made.gain >= sizes.least_gain), None)
+        if draft is None:
+            return False
+        written = await self.summary_of(draft, tokens=sizes.record)
+        compaction = compaction_of(
+            draft,
+            self.history.next_id(),
+            written,
+            reason=reason,
+            model=self.model.name,
+            tokens_before=tokens,
+            overflowed_at=tokens if reason == "overflow" else self.overflowed_at(),
+            heard=heard,
+        )
+        await self.record((Life.COMPLETED, compaction))
+        fields = {"thread": self.turn.thread_id, "reason": reason, "by": compaction.by, "tokens": tokens}
+        logger.info("turn.compacted", extra={"fields": fields})
+        return True
+
+    async def summary_of(self, draft: Draft, *, tokens: int) -> str:
+        """The model's own summary; empty where it gives none, so that the turn goes on without."""
+        if not draft.left_out:
+            return ""
+        for size in (tokens, tokens // 4):
+            request = summary_request(draft, self.model.encode, tokens=size, cache_key=self.turn.thread_id)
+            try:
+                answered = await self.answer_to(request)
+            except ModelError as error:
+                if error.fault == "context_overflow":
+                    continue
+                return ""
+            closing = ModelCall(
+                id=self.history.next_id(),
+                model=self.model.name,
+                usage=answered.response.usage,
+                seconds=answered.seconds,
+                items=0,
+                stop=answered.response.stop,
+                purpose="summary",
+            )
+            await self.record((Life.COMPLETED, closing))
+            return text_of(answered.response)
+        return ""
+
+    async def answer_to(self, request: ModelRequest) -> _Answered:
+        """The answer to a question of the runtime's own. Raises `ModelError` where waiting would not help."""
+        attempt = 0
+        while True:
+            attempt += 1
+            self.check_limits()
+            asked = self.session.now()
+            try:
+                response = await self.watched(self.model.respond(request, on_text=_to_nobody))
+            except ModelError as error:
+                try:
+                    await self.bear(error, attempt)
+                except _TurnEnded as end:
+                    if isinstance(end.outcome, Failed | Declined):
+                        raise error from None
+                    raise
+            else:
+                return _Answered(response, self.session.now() - asked)
+
+    def tokens(self) -> int:
+        """About how many the next request has."""
+        return self.history.tokens(self.fixed_tokens)
+
+    def window(self) -> int | None:
+        """What a request may have: as it is set, or as the model was seen to take."""
+        seen = self.overflowed_at()
+        known = [size for size in (self.room.window, seen) if size]
+        return min(known) if known else None
+
+    def overflowed_at(self) -> int:
+        last = self.history.compaction
+        return last.overflowed_at if last is not None and last.model == self.model.name else 0
 
     async def bear(self, error: ModelError, attempt: int) -> None:
         fields = {"thread": self.turn.thread_id, "fault": error.fault, "attempt": attempt}
@@ -358,6 +510,10 @@ class _RunningTurn:
 
     def reference(self) -> str:
         return f"{self.turn.id}/{self.history.steps}"
+
+
+def _to_nobody(delta: str) -> None:
+    """What is written for the runtime is shown to nobody."""
 
 
 def _groups(steps: Sequence[_Step]) -> Sequence[Sequence[_Step]]:

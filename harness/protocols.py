@@ -6,8 +6,8 @@ from typing import Any, Literal, Protocol
 
 from harness.items import (
     AgentMessage,
-    Answer,
     Call,
+    HistoryEntry,
     Item,
     ItemId,
     Life,
@@ -29,45 +29,13 @@ class ToolSpec:
     """A Lark grammar: offered as a custom (freeform) tool where the wire takes one."""
 
 
-# What the model sees: the history is the fold of the journal into these, in order, and only ever grows.
-
-
-@dataclass(frozen=True, slots=True)
-class UserText:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AssistantText:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReasoningTrace:
-    wire: str
-    provider: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallMade:
-    call: Call
-
-
-@dataclass(frozen=True, slots=True)
-class CallAnswered:
-    call: Call
-    answer: Answer
-
-
-HistoryEntry = UserText | AssistantText | ReasoningTrace | CallMade | CallAnswered
-
-
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     instructions: str
     tools: Sequence[ToolSpec]
     history: bytes
-    """Entries as `Model.encode` made them, joined by commas: each request's is a prefix of the next one's."""
+    """Entries as `Model.encode` made them, joined by commas: each request's is a prefix of the next one's,
+    except after a compaction."""
     cache_key: str
     """The thread."""
 
@@ -169,7 +137,11 @@ class Journal(Protocol):
         ...
 
     async def earlier(self) -> Sequence[Entry]:
-        """The entries of the thread's earlier turns, in order."""
+        """What the history of this turn begins with, in order: entries of earlier turns, a bounded number.
+
+        From their last compaction on; of many turns without one the newest, behind a compaction that is in no
+        journal (its reason is `outline`) and tells of the rest. The same at each call in a turn.
+        """
         ...
 
     async def append(self, life: Life, item: Item) -> None:
@@ -192,6 +164,8 @@ class Steering:
     number: int
     """Grows with every message of a turn; the journal keeps it, so that each is heard once."""
     text: str
+    kind: Literal["say", "compact"] = "say"
+    """For the model; or for the runtime: make the history short now."""
 
 
 class Session(Protocol):

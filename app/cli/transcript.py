@@ -10,6 +10,7 @@ from harness.events import Event, item_event, line, thread_started, told, turn_e
 from harness.items import (
     AgentMessage,
     CommandExecution,
+    Compaction,
     Completed,
     FileChange,
     Item,
@@ -113,6 +114,9 @@ class Transcript:
                 self._say(item.summary, style="dim italic")
             case Notice():
                 self._say(item.text, style="yellow")
+            case Compaction():
+                about = f"about {item.tokens_before:,} tokens" if item.tokens_before else "long"
+                self._say(f"The history was {about}: a summary stands for its older part", style="yellow")
             case UserMessage() | ModelCall() | Reasoning() | PlanUpdate() | ToolCall():
                 pass
             case _:

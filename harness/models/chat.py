@@ -10,24 +10,25 @@ from typing import Any, assert_never
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from harness.items import AgentMessage, Answer, Call, ItemId, Reasoning, Usage
+from harness.items import (
+    AgentMessage,
+    Answer,
+    AssistantText,
+    Call,
+    CallAnswered,
+    CallMade,
+    HistoryEntry,
+    ItemId,
+    Reasoning,
+    ReasoningTrace,
+    Usage,
+    UserText,
+)
 from harness.models.encoding import arguments_of, call_id_for, compact_json, data_url_of
 from harness.models.endpoint import Endpoint
 from harness.models.faults import complaint_of, error_in_stream, malformed
 from harness.models.sse import DONE
-from harness.protocols import (
-    AssistantText,
-    CallAnswered,
-    CallMade,
-    HistoryEntry,
-    ModelError,
-    ModelOutput,
-    ModelRequest,
-    ModelResponse,
-    ReasoningTrace,
-    ToolSpec,
-    UserText,
-)
+from harness.protocols import ModelError, ModelOutput, ModelRequest, ModelResponse, ToolSpec
 
 
 class ChatModel:

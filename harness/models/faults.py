@@ -57,6 +57,7 @@ _BY_STATUS: Final[Mapping[int, ModelFault]] = {
 # vLLM, Gemini's and Anthropic's compatible endpoints tell an overflow in words only.
 _OVERFLOW: Final = re.compile(
     r"maximum context length|context (window|size|length)|prompt is too long|input token count .{0,40}exceeds"
+    r"|input tokens exceed"
     # A request over the whole per-minute allowance never fits, however long one waits.
     r"|request too large",
     re.IGNORECASE,

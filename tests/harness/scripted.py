@@ -5,19 +5,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from harness.items import AgentMessage, Call, ItemId, Reasoning, ThreadId, Turn, TurnId, TurnLimits, Usage
-from harness.protocols import (
+from harness.items import (
+    AgentMessage,
     AssistantText,
+    Call,
     CallAnswered,
     CallMade,
     HistoryEntry,
-    ModelError,
-    ModelOutput,
-    ModelRequest,
-    ModelResponse,
+    ItemId,
+    Reasoning,
     ReasoningTrace,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnLimits,
+    Usage,
     UserText,
 )
+from harness.protocols import ModelError, ModelOutput, ModelRequest, ModelResponse
 
 UNSET = ItemId("")
 Reply = ModelResponse | ModelError | Callable[[ModelRequest], ModelResponse]

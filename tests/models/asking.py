@@ -2,20 +2,19 @@
 
 from collections.abc import Iterable
 
-from harness.items import AgentMessage, Answer, Call, Reasoning
-from harness.protocols import (
+from harness.items import (
+    AgentMessage,
+    Answer,
     AssistantText,
+    Call,
     CallAnswered,
     CallMade,
     HistoryEntry,
-    Model,
-    ModelOutput,
-    ModelRequest,
-    ModelResponse,
+    Reasoning,
     ReasoningTrace,
-    ToolSpec,
     UserText,
 )
+from harness.protocols import Model, ModelOutput, ModelRequest, ModelResponse, ToolSpec
 
 EXEC = ToolSpec(
     "exec_command",

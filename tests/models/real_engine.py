@@ -16,17 +16,22 @@ from harness.instructions import INSTRUCTIONS
 from harness.items import (
     AgentMessage,
     Answer,
+    AssistantText,
     Call,
+    CallAnswered,
+    CallMade,
     CommandExecution,
     Completed,
     Exhausted,
     Failed,
+    HistoryEntry,
     Image,
     Item,
     ItemStatus,
     Life,
     ModelCall,
     Notice,
+    ReasoningTrace,
     Stopped,
     ThreadId,
     Turn,
@@ -34,22 +39,13 @@ from harness.items import (
     TurnLimits,
     TurnResult,
     Usage,
+    UserText,
 )
 from harness.loop import run_turn
 from harness.memory import MemoryJournal, PlainSession
 from harness.models import WireName, open_model
 from harness.models.probe import endpoint_fault
-from harness.protocols import (
-    AssistantText,
-    CallAnswered,
-    CallMade,
-    Entry,
-    HistoryEntry,
-    Model,
-    ModelError,
-    ReasoningTrace,
-    UserText,
-)
+from harness.protocols import Entry, Model, ModelError
 from harness.tools import open_tools
 from sandbox.base import Workspace
 from tests.harness.conftest import Confinement, give_to_sandbox

@@ -24,17 +24,23 @@ from demo.model import (
     rate_limited,
     serve,
 )
-from harness.items import AgentMessage, Answer, Call, Image, ItemId, Reasoning, Usage
-from harness.models import WireName, open_model
-from harness.protocols import (
+from harness.items import (
+    AgentMessage,
+    Answer,
     AssistantText,
+    Call,
     CallAnswered,
     CallMade,
     HistoryEntry,
-    ModelError,
+    Image,
+    ItemId,
+    Reasoning,
     ReasoningTrace,
+    Usage,
     UserText,
 )
+from harness.models import WireName, open_model
+from harness.protocols import ModelError
 from tests.models.asking import ask, entries_of, history_of, request
 from tests.models.conftest import KEY, Stage
 

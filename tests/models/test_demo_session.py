@@ -11,11 +11,11 @@ import pytest
 
 from demo.model import BY_CONTENT, SESSIONS, Observer, ScriptedModel, create_app, load_sessions, serve
 from demo.story import CHECK, MENTION, REPOSITORY
-from harness.items import AgentMessage, Call
+from harness.items import AgentMessage, Call, HistoryEntry, UserText
 from harness.models import WireName, open_model
 from harness.patch.parser import parse
 from harness.patch.planning import apply, plan
-from harness.protocols import HistoryEntry, ModelRequest, UserText
+from harness.protocols import ModelRequest
 from sandbox.base import FileContent, FileEdit, FileMissing, RemoveFile, WriteFile
 from tests.models.asking import EXEC, PATCH, entries_of, history_of
 from tests.models.conformance import Conformance
