@@ -5,11 +5,12 @@ two threads loses writes (measured: PyGithub keeps the request on the connection
 """
 
 import asyncio
+import json
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from github import Auth, Github
@@ -20,6 +21,7 @@ from urllib3.util import Retry
 
 from app.forge_error import RAISED, ForgeError, forge_error
 from app.forge_limits import Budget, ForgeLimits
+from app.remembered import Answers, Remembered
 from app.store.places import RepositoryRef
 from app.tokens import API_VERSION, TIMEOUT_SECONDS, Tokens
 from handlers.effects import ReactionTarget
@@ -70,8 +72,10 @@ class OpenedPull:
 class Client:
     """One thread's connection to one repository."""
 
-    def __init__(self, github: Github, ref: RepositoryRef) -> None:
+    def __init__(self, github: Github, ref: RepositoryRef, answers: Answers) -> None:
         self._github = github
+        self._answers = answers
+        self._installation = ref.installation
         self._id_of_repository = ref.id
         self._owner = ref.full_name.split("/")[0]
         self._path = f"/repos/{ref.full_name}"
@@ -127,22 +131,20 @@ class Client:
 
     def pull(self, number: int) -> PullFacts | None:
         try:
-            # Lazy: asked for when an attribute is read.
-            pull = self._repository.get_pull(number).complete()
+            pull = self._get(f"{self._path}/pulls/{number}")
         except UnknownObjectException:
             return None
-        head = pull.head
-        # `head.repo` is null once the fork is deleted, whatever the type says.
-        head_repository = cast("Repository | None", head.repo)
-        head_id = head_repository.id if head_repository is not None else None
+        head, base = pull["head"], pull["base"]
+        # Null once the fork is deleted.
+        head_id = (head.get("repo") or {}).get("id")
         return PullFacts(
-            head=Branch(head.ref, head.sha),
-            base=Branch(pull.base.ref, pull.base.sha),
-            is_fork=head_id != pull.base.repo.id,
+            head=Branch(head["ref"], head["sha"]),
+            base=Branch(base["ref"], base["sha"]),
+            is_fork=head_id != base["repo"]["id"],
         )
 
     def subject(self, number: int) -> SubjectText:
-        raw = self._repository.get_issue(number).raw_data
+        raw = self._get(self._issue_path(number))
         return SubjectText(
             body=raw.get("body") or "",
             author=(raw.get("user") or {}).get("login", "ghost"),
@@ -217,13 +219,29 @@ class Client:
         return f"{self._path}/issues/{number}"
 
     def _get(self, path: str, **parameters: Any) -> Any:
-        return self._github.requester.requestJsonAndCheck("GET", path, parameters=parameters)[1]
+        return self._asked(path, **parameters)[0]
+
+    def _asked(self, path: str, **parameters: Any) -> tuple[Any, str]:
+        """What is there now, and its `Link` header. What we have already is not sent again, nor counted."""
+        requester = self._github.requester
+        # By installation: what two of them see of one repository may differ.
+        key = (self._installation, path, *sorted(parameters.items()))
+        known = self._answers.find(key)
+        condition = {"If-None-Match": known.etag} if known else None
+        status, headers, text = requester.requestJson("GET", path, parameters, condition)
+        if status == 304 and known is not None:
+            return json.loads(known.text), known.link
+        if status >= 400:
+            raise requester.createException(status, headers, _complaint(text))
+        link = headers.get("link", "")
+        if etag := headers.get("etag"):
+            self._answers.keep(key, Remembered(etag, link, text))
+        return json.loads(text), link
 
     def _newest(self, path: str) -> list[PostedComment]:
         """A list that is oldest first, from its last pages; raw (an object costs 70 µs each)."""
-        ask = self._github.requester.requestJsonAndCheck
-        headers, first = ask("GET", path, parameters={"per_page": PAGE})
-        last = _last_page(headers.get("link", ""))
+        first, link = self._asked(path, per_page=PAGE)
+        last = _last_page(link)
         pages = range(max(2, last - MOST_PAGES + 1), last + 1)
         raws = [] if last > MOST_PAGES else list(first)
         for page in pages:
@@ -265,6 +283,7 @@ class GitHub:
         self._api_url: Final = api_url
         self._local = threading.local()
         self._files: dict[tuple[int, str, str], bytes | None] = {}
+        self._answers: Final = Answers()
 
     async def run(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
         """Do `work` in a worker thread with that thread's own client. Raises `ForgeError`.
@@ -300,7 +319,7 @@ class GitHub:
 
     def _run(self, ref: RepositoryRef, work: Callable[[Client], T], heard: _Heard) -> T:
         token = self.tokens.token(installation=ref.installation, repository=ref.id)
-        client = Client(self._client(ref, token), ref)
+        client = Client(self._client(ref, token), ref, self._answers)
         try:
             return work(client)
         except RAISED as error:
@@ -355,6 +374,14 @@ def _last_page(link: str) -> int:
     """https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api"""
     found = re.search(r"[?&]page=(\d+)[^>]*>;\s*rel=\"last\"", link)
     return int(found[1]) if found else 1
+
+
+def _complaint(text: str) -> Any:
+    """The body of a refusal; a proxy's page is none of GitHub's."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"data": text}
 
 
 def _comment(raw: dict[str, Any]) -> PostedComment:

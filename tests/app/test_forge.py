@@ -253,6 +253,40 @@ async def test_a_long_conversation_is_read_to_its_end(forge: Forge, maya: Person
     assert [comment.body for comment in comments] == [f"{count}" for count in range(103)]
 
 
+async def test_what_has_not_changed_is_free(forge: Forge, maya: Person) -> None:
+    """Asked again, the same costs nothing of the hour; what has changed is seen at once, rights above all."""
+    ref = place(forge, "unchanged")
+    number = await maya.opens_issue("maya/unchanged", "Title", "Text")
+    cole = forge.state.user("cole")
+    assert cole is not None
+    github = github_of(forge)
+
+    def look(client: Client) -> tuple[tuple[object, ...], int]:
+        seen = (
+            client.permission("cole", cole.id),
+            client.branch("main"),
+            client.subject(number),
+            len(client.comments(number)),
+        )
+        budget = client.budget()
+        assert budget is not None
+        return seen, budget.remaining
+
+    first, left = await github.run(ref, look)
+    assert await github.run(ref, look) == (first, left)
+
+    await maya.says("maya/unchanged", number, "more")
+    owner, repository = forge.state.user("maya"), forge.state.repository("maya", "unchanged")
+    assert owner is not None
+    assert repository is not None
+    repos.set_collaborator(Actor(forge.state, Viewer(user=owner)), repository, user=cole, role="read")
+    (role, *_, comments), left_now = await github.run(ref, look)
+
+    assert (role, comments) == ("read", 1)
+    # Right, subject (it tells when it last changed) and conversation; the branch is the same.
+    assert left_now == left - 3
+
+
 async def test_a_reaction_may_be_repeated(forge: Forge, maya: Person) -> None:
     """Reacting twice leaves one reaction."""
     ref = place(forge, "react")
