@@ -97,7 +97,7 @@ def _path_meant(path: str, reviewed: Reviewed) -> str | Refused:
     ends_so = [known for known in reviewed.files if known.endswith(f"/{plain}")]
     if len(ends_so) == 1:
         return ends_so[0]
-    near = difflib.get_close_matches(plain, reviewed.files, n=3) or sorted(reviewed.files)[:3]
+    near = difflib.get_close_matches(plain, reviewed.files, n=3, cutoff=0.4) or sorted(reviewed.files)[:3]
     return Refused(f"There is no file {path!r} at this commit. Changed files are: {', '.join(near)}.")
 
 

@@ -1,0 +1,1 @@
+"""The review engine: what is read, found, found again, and posted."""
