@@ -14,7 +14,7 @@ from app.cli.patch import patch
 from app.cli.policy import policy
 from app.cli.rules import rules
 from app.cli.sandbox import sandbox
-from app.cli.serve import serve
+from app.cli.serve import serve, worker
 from app.cli.threads import threads
 from app.cli.why import why
 
@@ -26,6 +26,7 @@ cli: Final = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command("serve")(serve)
+cli.command("worker")(worker)
 cli.command("why")(why)
 cli.command("demo")(demo)
 cli.command("forge")(forge)

@@ -40,6 +40,7 @@ from handlers.events import EffectFailed, Event, ResultPushed, ended_of
 from handlers.ingest import parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
 from handlers.view import Bot
+from harness.protocols import OwnershipLost
 from sandbox.base import SandboxError
 from sandbox.git import GitFailed
 
@@ -121,6 +122,8 @@ class EventsWorker:
             attempts = PATIENT_ATTEMPTS if error.is_passing else ATTEMPTS
             fault = _Fault(str(error), attempts, error.retry_after)
             await self._put_off_letter(thread, letter, fault)
+        except OwnershipLost:
+            raise
         except Exception:
             reference = secrets.token_hex(4)
             fields = {"reference": reference, "thread": thread, "letter": letter.id}
@@ -251,6 +254,8 @@ class EventsWorker:
             # Any other refusal than git's is about the result itself, and stays.
             attempts = GIT_ATTEMPTS if isinstance(error, GitFailed) else 1
             await self._put_off(thread, pending, _Fault(str(error), attempts))
+        except OwnershipLost:
+            raise
         except Exception:
             # The border again: whatever an effect raises, the thread's others must not be stuck behind it.
             reference = secrets.token_hex(4)

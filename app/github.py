@@ -22,6 +22,7 @@ from urllib3.util import Retry
 from app.forge_error import RAISED, ForgeError, forge_error
 from app.forge_limits import Budget, ForgeLimits
 from app.remembered import Answers, Remembered
+from app.store.fence import require_lease
 from app.store.places import RepositoryRef
 from app.tokens import API_VERSION, TIMEOUT_SECONDS, Tokens
 from handlers.effects import ReactionTarget
@@ -253,6 +254,7 @@ class Client:
 
     def _write(self, verb: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The object as written. PyGithub takes a redirect for success; its answer has no id."""
+        require_lease()
         self.has_begun_writing = True
         _, answer = self._github.requester.requestJsonAndCheck(verb, path, input=body)
         self.has_begun_writing = False

@@ -36,13 +36,13 @@ Probe = Callable[[], Awaitable[Part]]
 
 def create_app(
     *,
-    intake: Intake,
+    intake: Intake | None,
     probes: Mapping[str, Probe],
     metrics: Callable[[], Awaitable[str]],
     admin_token: SecretStr | None = None,
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
 ) -> ASGIApp:
-    """The application. `lifespan` runs the workers for as long as it serves."""
+    """The application. `lifespan` runs the workers for as long as it serves; without intake no webhook."""
 
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +78,7 @@ def create_app(
             raise HTTPException(403, "Send DARNER_ADMIN_TOKEN as bearer token, or ask from this machine.")
         return Response(await metrics(), media_type="text/plain; version=0.0.4")
 
-    return _Front(app, intake)
+    return _Front(app, intake) if intake is not None else app
 
 
 def is_operator(request: Request, admin_token: SecretStr | None) -> bool:

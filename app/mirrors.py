@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from app.store.fence import require_lease
 from app.store.places import RepositoryRef
 from app.tokens import Tokens
 from sandbox.git import GitFailed, Remote
@@ -52,6 +53,7 @@ class Mirrors:
             self._tokens.push_token, installation=place.installation, repository=place.id
         )
         try:
+            require_lease()
             yield self._to(place, token)
         finally:
             await asyncio.to_thread(self._tokens.revoke, token)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from app.forge_error import ForgeError
@@ -28,7 +28,15 @@ TRIES: Final = 5
 class Missed:
     """Asks for what was not taken, at the start and from time to time. For Apps; see `Tokens.sent`."""
 
-    def __init__(self, database: Database, tokens: Tokens, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        tokens: Tokens,
+        *,
+        now: Callable[[], float] = time.time,
+        is_my_turn: Callable[[str, float], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._is_my_turn = is_my_turn
         self._database = database
         self._tokens = tokens
         self._now = now
@@ -37,7 +45,9 @@ class Missed:
         """For as long as the server runs."""
         while True:
             try:
-                await self.recover()
+                # Of several processes one asks.
+                if self._is_my_turn is None or await self._is_my_turn("darner-missed", EVERY_SECONDS / 2):
+                    await self.recover()
             except ForgeError as error:
                 # The next round asks again; what fails is kept by the forge for days.
                 log.warning("missed.not_asked", extra={"fields": {"error": str(error)}})

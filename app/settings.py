@@ -132,6 +132,12 @@ class Settings(BaseSettings):
 
     max_turns: int = Field(default=4, ge=1, le=256)
     """Turns running at once in this process."""
+    max_turns_total: int | None = Field(default=None, ge=1)
+    """Turns running at once in all processes on one database."""
+    max_turns_repository: int | None = Field(default=None, ge=1)
+    """The same, of one repository."""
+    work: bool = True
+    """Whether `darner serve` does work, too; else `darner worker` has to."""
     turn_steps: int = Field(default=200, ge=1)
     turn_tokens: int = Field(default=4_000_000, ge=1)
     turn_seconds: float = Field(default=3600.0, gt=0)

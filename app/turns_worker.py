@@ -129,6 +129,8 @@ class TurnsWorker:
                 await self._attempt(row, owner)
             except OwnershipLost:
                 log.warning("turn.lost", extra={"fields": {"turn": row.id, "thread": thread}})
+                # Whoever has it by now works on files of its own.
+                await self._runtime.workspaces.remove(row.id)
                 return
 
     async def _take(self, row: TurnRow, owner: str) -> None:

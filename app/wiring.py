@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
 from app.confinement import mode_check, usable
-from app.engine import Drive, Queue, WakeUps
+from app.engine import Drive, Queue, TurnPlaces, WakeUps
 from app.events_worker import EventsWorker
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
@@ -27,6 +27,8 @@ from app.missed import Missed
 from app.model_limits import SharedModel
 from app.perform import Performer
 from app.progress import Progress, Watcher
+from app.role import Role
+from app.seat import seat_in
 from app.settings import Settings, SettingsRefused
 from app.store import backlog
 from app.store.database import Database
@@ -47,30 +49,32 @@ LONGEST_INTRODUCTION_PAUSE: Final = 10.0
 """Seconds between two tries to learn who we are; the first come sooner: no turn goes on before."""
 
 
-def required(settings: Settings) -> None:
-    """Raises `SettingsRefused` naming everything that `darner serve` cannot do without."""
+def required(settings: Settings, role: Role) -> None:
+    """Raises `SettingsRefused` naming everything that a process of this role cannot do without."""
     missing: list[str] = []
-    if not settings.webhook_secrets:
+    if role.takes and not settings.webhook_secrets:
         missing.append(
             "DARNER_WEBHOOK_SECRET (the secret of the webhook; unsigned deliveries are never taken)"
         )
     if settings.github_token is None and settings.github_app_id is None:
         missing.append("DARNER_GITHUB_TOKEN, or DARNER_GITHUB_APP_ID with DARNER_GITHUB_APP_KEY")
-    if not settings.model:
+    if role.works and not settings.model:
         missing.append("DARNER_MODEL (the name of the model at OPENAI_BASE_URL)")
+    if role != Role() and not settings.database_url.startswith("postgresql"):
+        missing.append("DARNER_DATABASE_URL (a PostgreSQL: SQLite is for one process that does everything)")
     if missing:
         raise SettingsRefused("These settings are missing: " + "; ".join(missing) + ".")
 
 
-def build(settings: Settings, *, watcher: Watcher | None = None) -> ASGIApp:
+def build(settings: Settings, *, watcher: Watcher | None = None, role: Role | None = None) -> ASGIApp:
     """The whole server. Nothing is opened before its lifespan begins. Raises `SettingsRefused`."""
-    required(settings)
-    server = Server(settings, watcher)
+    role = role or Role(works=settings.work)
+    server = server_of(settings, watcher=watcher, role=role)
     intake = Intake(
         server.database, server.wake_ups, secrets=settings.webhook_secrets, bot=lambda: server.bot
     )
     return create_app(
-        intake=intake,
+        intake=intake if role.takes else None,
         probes=server.probes(),
         metrics=server.metrics,
         admin_token=settings.admin_token,
@@ -78,17 +82,25 @@ def build(settings: Settings, *, watcher: Watcher | None = None) -> ASGIApp:
     )
 
 
+def server_of(settings: Settings, *, watcher: Watcher | None = None, role: Role) -> "Server":
+    """The process without a face. Raises `SettingsRefused`."""
+    required(settings, role)
+    return Server(settings, watcher, role)
+
+
 class Server:
     """The parts of one process, and their life."""
 
-    def __init__(self, settings: Settings, watcher: Watcher | None) -> None:
+    def __init__(self, settings: Settings, watcher: Watcher | None, role: Role) -> None:
         self._settings = settings
+        self._role = role
         self._watcher = watcher
         self._tokens = tokens_of(settings)
         self._driver = driver_of(settings)
         self._rules = rules_of(settings)
         self.database = Database(settings.sql_url)
-        self.wake_ups = WakeUps(self.database, max_turns=settings.max_turns)
+        places = TurnPlaces(settings.max_turns, settings.max_turns_total, settings.max_turns_repository)
+        self.wake_ups = WakeUps(self.database, max_turns=places, works=role.works)
         self.limits = ForgeLimits(self.database, spacing=settings.write_spacing)
         self.github = GitHub(
             api_url=settings.api_url,
@@ -96,7 +108,6 @@ class Server:
             tokens=self._tokens,
             limits=self.limits,
         )
-        self.mirrors = Mirrors(settings.home, web_url=settings.github_url, tokens=self._tokens)
         self.bot = _unknown_bot(settings)
         """Who Darner is; complete once the forge has told."""
         self._known = asyncio.Event()
@@ -110,30 +121,35 @@ class Server:
             stack.enter_context(self.database)
             fresh = secrets.token_bytes(32)
             marker_key = await self.database.write(lambda connection: key(connection, "markers", fresh=fresh))
-            stack.push_async_callback(self.mirrors.close)
-            endpoint = await stack.enter_async_context(model_of(self._settings))
-            model = SharedModel(endpoint, self.database, base_url=self._settings.openai_base_url)
-            workspaces = Workspaces(self._settings.home, self._driver)
-            stack.push_async_callback(workspaces.close)
-            events, turns = self._workers(model, marker_key, workspaces)
-            await turns.remove_abandoned()
+            drives = await self._drives(stack, marker_key) if self._role.works else {}
             introducing = asyncio.create_task(self._introduce())
             stack.push_async_callback(_end, introducing)
             await asyncio.wait([introducing], timeout=5)
             if introducing.done():
                 introducing.result()
             stack.push_async_callback(self.wake_ups.stop)
-            await self.wake_ups.start(
-                {Queue.EVENTS: self._once_known(events.drive), Queue.TURNS: self._once_known(turns.drive)},
-                backlog=self._backlog,
-            )
+            await self.wake_ups.start(drives, backlog=self._backlog)
             watching = asyncio.create_task(self._watch_for_missed())
             stack.push_async_callback(_end, watching)
             log.info("server.started", extra={"fields": {"bot": self.bot.login, "mention": self.bot.mention}})
             yield
 
+    async def _drives(self, stack: AsyncExitStack, marker_key: bytes) -> Mapping[Queue, Drive]:
+        """The workers, and the place on the disk that they work in."""
+        home = self._settings.home
+        seat = home if self.database.is_sqlite else stack.enter_context(seat_in(home))
+        mirrors = Mirrors(seat, web_url=self._settings.github_url, tokens=self._tokens)
+        stack.push_async_callback(mirrors.close)
+        endpoint = await stack.enter_async_context(model_of(self._settings))
+        model = SharedModel(endpoint, self.database, base_url=self._settings.openai_base_url)
+        workspaces = Workspaces(seat, self._driver)
+        stack.push_async_callback(workspaces.close)
+        events, turns = self._workers(model, marker_key, mirrors, workspaces)
+        await turns.remove_abandoned()
+        return {Queue.EVENTS: self._once_known(events.drive), Queue.TURNS: self._once_known(turns.drive)}
+
     def _workers(
-        self, model: Model, marker_key: bytes, workspaces: Workspaces
+        self, model: Model, marker_key: bytes, mirrors: Mirrors, workspaces: Workspaces
     ) -> tuple[EventsWorker, TurnsWorker]:
         def bot() -> Bot:
             return self.bot
@@ -141,7 +157,7 @@ class Server:
         performer = Performer(
             self.database,
             self.github,
-            self.mirrors,
+            mirrors,
             bot=bot,
             marker_key=marker_key,
             secrets=self.secrets,
@@ -149,7 +165,7 @@ class Server:
         runtime = Runtime(
             database=self.database,
             github=self.github,
-            mirrors=self.mirrors,
+            mirrors=mirrors,
             workspaces=workspaces,
             model=model,
             limits=limits_of(self._settings),
@@ -206,19 +222,17 @@ class Server:
 
     async def _watch_for_missed(self) -> None:
         await self._known.wait()
-        await Missed(self.database, self._tokens).watch()
+        await Missed(self.database, self._tokens, is_my_turn=self.wake_ups.is_first_in).watch()
 
     def secrets(self) -> Sequence[str]:
         """Every live secret: what no text may hold."""
         return (*self._settings.secrets, *self._tokens.live())
 
     def probes(self) -> dict[str, Probe]:
-        return {
-            "database": self._probe_database,
-            "sandbox": self._probe_sandbox,
-            "forge": self._probe_forge,
-            "model": self._probe_model,
-        }
+        probes: dict[str, Probe] = {"database": self._probe_database, "forge": self._probe_forge}
+        if self._role.works:
+            probes |= {"sandbox": self._probe_sandbox, "model": self._probe_model}
+        return probes
 
     async def metrics(self) -> str:
         return await self.database.read(render_metrics)

@@ -14,6 +14,7 @@ HOMES = {
     "github": {"app"},
     "sqlalchemy": {"app"},
     "alembic": {"app"},
+    "psycopg": {"app"},
     "dbos": {"app"},
     "fastapi": {"app"},
     "starlette": {"app"},

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from app.store.schema import effects, inbox, threads, turns
 
@@ -15,11 +15,12 @@ def threads_with_events(connection: Connection, *, now: float) -> Sequence[str]:
 
 
 def threads_with_turns(connection: Connection, *, now: float) -> Sequence[str]:
-    """With a turn that may run. Local threads are driven by their own command."""
+    """With a turn that may run, who waits longest first. Local threads are driven by their own command."""
     query = (
         select(turns.c.thread)
         .join(threads, threads.c.id == turns.c.thread)
         .where(turns.c.status != "ended", turns.c.not_before <= now, threads.c.repository_id.is_not(None))
-        .distinct()
+        .group_by(turns.c.thread)
+        .order_by(func.min(turns.c.created_at))
     )
     return connection.execute(query).scalars().all()

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import functools
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +25,20 @@ from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.sql.dml import Insert, ReturningInsert
 
+from app.store.fence import Fence, standing
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 BATCH: Final = 256
 """Writes that share a transaction at most."""
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long a write or a read waits for a PostgreSQL that is being restarted before it fails."""
+_LONGEST_PAUSE: Final = 1.0
+
+_MIGRATING: Final = 0x6461726D
+"""The advisory lock under which tables are brought up to date: processes start at the same time."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -39,6 +50,7 @@ class _Write:
     work: Work[Any]
     done: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    fence: Fence | None
 
 
 class Database:
@@ -69,20 +81,40 @@ class Database:
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction; it is on disk when this returns. Raises what `work` raises.
 
-        Calls take effect in order. A caller that is cancelled has written all the same.
+        Calls take effect in order. A caller that is cancelled has written all the same. Where a fence stands,
+        nothing is written unless it holds (`LeaseLost`). `work` is run again when the transaction has to be.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Write(work, done, loop))
+        self._queue.put(_Write(work, done, loop, standing()))
         return await done
+
+    async def alone(self, work: Work[T]) -> T:
+        """Run `work` in a transaction of its own, outside any fence: it may wait for other processes."""
+        if self.is_sqlite:
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[T] = loop.create_future()
+            self._queue.put(_Write(work, done, loop, None))
+            return await done
+        return await asyncio.to_thread(self._alone, work)
+
+    def _alone(self, work: Work[T]) -> T:
+        with self.engine.begin() as connection:
+            return work(connection)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a connection of its own, outside the writer."""
         return await asyncio.to_thread(self._read, work)
 
     def _read(self, work: Work[T]) -> T:
-        with self.engine.connect().execution_options(reader=True) as connection:
-            return work(connection)
+        patience = _Patience()
+        while True:
+            try:
+                with self.engine.connect().execution_options(reader=True) as connection:
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                if not patience.is_worth_waiting(error):
+                    raise
 
     def _write_batches(self) -> None:
         with contextlib.closing(self.engine.connect()) as connection:
@@ -110,14 +142,64 @@ Answered = list[tuple[_Write, Any, Exception | None]]
 
 
 def _commit(connection: Connection, batch: list[_Write]) -> Answered:
-    """One transaction for the batch; a write that fails is undone alone."""
-    try:
-        with connection.begin():
-            return _run(connection, batch)
-    except Exception as error:  # noqa: BLE001 - the writer outlives every fault: a full disk, a restarted server
-        # The driver's connection may be beyond use without SQLAlchemy knowing: the next batch gets a new one.
-        connection.invalidate()
-        return [(write, None, error) for write in batch]
+    """One transaction for the batch; a write that fails is undone alone.
+
+    While the server is away, or when other processes stood in the way, the whole batch is tried again: but
+    not when it may have been committed.
+    """
+    patience = _Patience()
+    while True:
+        is_committing = False
+        try:
+            with connection.begin():
+                answered = _run(connection, batch)
+                is_committing = True
+        except Exception as error:  # noqa: BLE001 - the writer outlives every fault: a full disk, a lost server
+            # The driver's connection may be beyond use without SQLAlchemy knowing: then there is a new one.
+            connection.invalidate()
+            if is_committing or not patience.is_worth_waiting(error):
+                return [(write, None, error) for write in batch]
+        else:
+            return answered
+
+
+class _Patience:
+    """Says whether to try again after a fault, and waits before that."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + PATIENCE_SECONDS
+        self._pause = 0.05
+
+    def is_worth_waiting(self, error: Exception) -> bool:
+        if not (_is_away(error) or _is_in_the_way(error)) or time.monotonic() >= self._until:
+            return False
+        time.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret hangs on it
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return True
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's own word for a fault; empty when there was none; None for a fault of anything else.
+
+    https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
+    cause = getattr(error, "orig", None) or error
+    if not type(cause).__module__.startswith("psycopg"):
+        return None
+    return getattr(cause, "sqlstate", None) or ""
+
+
+def _is_away(error: Exception) -> bool:
+    """The server cannot be reached, is starting or ending, or has no connection left."""
+    state = _sqlstate(error)
+    if state == "":
+        return type(getattr(error, "orig", None) or error).__name__ == "OperationalError"
+    return state is not None and (state.startswith(("08", "57P")) or state == "53300")
+
+
+def _is_in_the_way(error: Exception) -> bool:
+    """A deadlock with another process, or a transaction that could not be put in order with others."""
+    return _sqlstate(error) in {"40P01", "40001"}
 
 
 def _run(connection: Connection, batch: list[_Write]) -> Answered:
@@ -127,13 +209,22 @@ def _run(connection: Connection, batch: list[_Write]) -> Answered:
     if savepoint is None:
         msg = "the writer has lost its connection"
         raise sa.exc.InvalidRequestError(msg)
+    holding: set[Fence] = set()
     for write in batch:
         savepoint.execute("SAVEPOINT one")
         try:
+            # Once held, it is so until the end of the transaction.
+            if write.fence is not None and write.fence not in holding:
+                write.fence.hold(connection)
             answered.append((write, write.work(connection), None))
-        except Exception as error:  # noqa: BLE001 - the loop's border: whoever waits is told
-            savepoint.execute("ROLLBACK TO SAVEPOINT one")
+        except Exception as error:
+            if _is_in_the_way(error):
+                raise
             answered.append((write, None, error))
+            savepoint.execute("ROLLBACK TO SAVEPOINT one")
+        else:
+            if write.fence is not None:
+                holding.add(write.fence)
         savepoint.execute("RELEASE SAVEPOINT one")
     return answered
 
@@ -193,6 +284,8 @@ def migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -13,12 +14,21 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts rows by itself only in a column that is exactly INTEGER."""
+
+
+def _waiting(table: str, still_open: str) -> Index:
+    """Of what is not done only: many processes look for it every few seconds, among years of what is."""
+    return Index(
+        f"{table}_waiting", "thread", sqlite_where=text(still_open), postgresql_where=text(still_open)
+    )
+
 
 deliveries = Table(
     "deliveries",
@@ -80,6 +90,7 @@ inbox = Table(
     Column("not_before", Double, nullable=False, default=0.0),
     Column("created_at", Double, nullable=False),
     Index("inbox_pending", "thread", "state", "id"),
+    _waiting("inbox", "state = 'pending'"),
     Index("inbox_origin", "origin"),
 )
 
@@ -102,6 +113,7 @@ effects = Table(
     # The time that the limit gave it; null while it has not asked. Later than now: it waits for that.
     Column("slot", Double),
     Index("effects_pending", "thread", "state", "id"),
+    _waiting("effects", "state = 'pending'"),
     Index("effects_cause", "cause"),
 )
 
@@ -128,6 +140,7 @@ turns = Table(
     # turns before it that are no forks.
     Column("follows", String),
     UniqueConstraint("thread", "seq"),
+    _waiting("turns", "status != 'ended'"),
 )
 
 items = Table(
@@ -237,8 +250,12 @@ leases = Table(
     metadata,
     # `darner-events/THREAD` or `darner-turns/THREAD`: who drives it, among all processes.
     Column("name", String, primary_key=True),
-    Column("owner", String, nullable=False),
+    Column("owner", String, nullable=False),  # new each time it is taken
+    Column("worker", String, nullable=False),
     Column("until", Double, nullable=False),  # by the database's clock
+    # Somebody came for it in vain: whoever holds it looks once more for work when done.
+    Column("wanted", Boolean, nullable=False, default=False),
+    Index("leases_worker", "worker"),
 )
 
 keys = Table(

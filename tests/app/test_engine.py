@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine import AlreadyRunning, Queue, WakeUps
+from app.engine import AlreadyRunning, Queue, WakeUps, claimed
 from app.store.database import Database
 from tests.app.conftest import House
 
@@ -71,12 +71,12 @@ async def test_one_thread_is_driven_by_one_at_a_time(house: House) -> None:
     assert overlaps == []
 
 
-async def test_second_process_on_one_file_is_refused(house: House) -> None:
-    """Two servers on one database would run turns twice; the second says what to do."""
-    other = WakeUps(house.database, max_turns=1)
+async def test_second_process_on_one_file_is_refused(tmp_path: Path) -> None:
+    """Two servers on one SQLite file would run turns twice; the second says what to do."""
+    url = f"sqlite:///{tmp_path / 'darner.db'}"
 
-    with pytest.raises(AlreadyRunning, match="Stop it, or give this one a"):
-        await other.start({})
+    with claimed(url), pytest.raises(AlreadyRunning, match="Stop it, or give this one a"), claimed(url):
+        pass
 
 
 async def test_late_comer_never_overlaps_with_who_waited(house: House) -> None:

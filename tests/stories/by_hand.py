@@ -73,6 +73,15 @@ class House:
             await self._server.wait()
         self._server = None
 
+    async def starts(self, *arguments: str, log: str, ready: int | None = None) -> asyncio.subprocess.Process:
+        """Another `darner` with the server's settings; returns when it is ready on that port."""
+        place = self.home / log
+        process = await _darner(*arguments, environment=self.settings, log=place, program=self.program)
+        if ready is not None:
+            async with httpx2.AsyncClient() as client:
+                await _answers(client, f"http://127.0.0.1:{ready}/readyz", process, place)
+        return process
+
     async def opens_issue(self, title: str, body: str) -> int:
         """Write an issue into the form on the forge's page, as Maya; its number."""
         async with httpx2.AsyncClient(base_url=self.forge_url, follow_redirects=False) as browser:

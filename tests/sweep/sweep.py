@@ -39,7 +39,7 @@ class Sweep:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._asked = Path(house.settings["DARNER_SWEEP"])
+        self._asked = Path(house.settings.get("DARNER_SWEEP", house.home / "kill-before"))
 
     async def run(self, point: int) -> Ran:
         """A turn with a death before its `point`-th step; 0 is never."""
@@ -54,7 +54,7 @@ class Sweep:
         issue = await house.opens_issue(f"Tally {point}", "@darner keep the tally")
         died_before = None
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self._is_over(issue):
+            while not await self.is_over(issue):
                 if house.has_died:
                     died_before = seen.read_text().splitlines()[-1]
                     await house.serve()
@@ -65,7 +65,7 @@ class Sweep:
         if house.has_died:
             died_before = steps[-1]
             await house.serve()
-        return Ran(point, died_before, steps, tuple([fault async for fault in self._faults(issue)]))
+        return Ran(point, died_before, steps, tuple([fault async for fault in self.faults(issue)]))
 
     async def _not_taken(self, point: int, issue: int, seen: str) -> Ran:
         """The webhook was never acknowledged: it is the forge's to send again, and nothing was done."""
@@ -74,7 +74,7 @@ class Sweep:
         faults = ("said something about a webhook that was not taken",) if said else ()
         return Ran(point, f"{steps[-1]} that takes the webhook", steps, faults)
 
-    async def _is_over(self, issue: int) -> bool:
+    async def is_over(self, issue: int) -> bool:
         """Whether a turn for the issue has ended and nothing is left to be done."""
         if self._house.has_died:
             return False
@@ -90,7 +90,7 @@ class Sweep:
         )
         return int(waiting) == 0
 
-    async def _faults(self, issue: int) -> AsyncIterator[str]:
+    async def faults(self, issue: int) -> AsyncIterator[str]:
         """Each broken promise, in words."""
         house = self._house
         said = [comment.body for comment in await house.bot_comments(issue)]
@@ -106,9 +106,12 @@ class Sweep:
             tally = await house.maya.file(REPOSITORY, "tally.txt", ref=pulls[0].head_ref)
             for fault in self._faults_of_journal(issue, tally):
                 yield fault
-        left = [path.name for path in house.data.glob("checkouts/*")]
-        if left:
+        if left := self.left_behind():
             yield f"checkouts left behind: {left}"
+
+    def left_behind(self) -> list[str]:
+        """The checkouts that are still there."""
+        return [path.name for path in self._house.data.glob("**/checkouts/*")]
 
     def _faults_of_journal(self, issue: int, tally: str) -> Sequence[str]:
         thread = self._thread(issue)

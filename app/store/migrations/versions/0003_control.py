@@ -11,6 +11,9 @@ depends_on = None
 RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+WAITING = {"inbox": "state = 'pending'", "effects": "state = 'pending'", "turns": "status != 'ended'"}
+
+
 def upgrade() -> None:
     op.add_column("threads", sa.Column("stopped_by", sa.String(), nullable=True))
     op.add_column("threads", sa.Column("archived_at", sa.Double(), nullable=True))
@@ -89,12 +92,25 @@ def upgrade() -> None:
         "leases",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("worker", sa.String(), nullable=False),
         sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("wanted", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_index("leases_worker", "leases", ["worker"])
+    for table, still_open in WAITING.items():
+        op.create_index(
+            f"{table}_waiting",
+            table,
+            ["thread"],
+            sqlite_where=sa.text(still_open),
+            postgresql_where=sa.text(still_open),
+        )
 
 
 def downgrade() -> None:
+    for table in WAITING:
+        op.drop_index(f"{table}_waiting", table)
     op.drop_column("effects", "slot")
     for table in ("leases", "workers", "grants", "throttles", "charges", "requests"):
         op.drop_table(table)
