@@ -95,7 +95,7 @@ class EventsWorker:
                 lambda connection: (
                     inbox.place_of(connection, thread),
                     outbox.next_pending(connection, thread),
-                    inbox.next_letter(connection, thread),
+                    inbox.next_letter(connection, thread, now=self._now()),
                 )
             )
             waiting = pending or letter

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from app.store import throttles
 from app.store.database import Database
-from harness.protocols import HistoryEntry, Model, ModelError, ModelRequest, ModelResponse
+from harness.items import HistoryEntry
+from harness.protocols import Model, ModelError, ModelRequest, ModelResponse
 
 log = logging.getLogger(__name__)
 

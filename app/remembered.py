@@ -1,4 +1,4 @@
-"""What the forge answered, kept to ask whether it is still so: "not modified" costs none of an hour's requests.
+"""What the forge answered, kept to ask whether it is still so: "not modified" is not counted.
 
 Never an answer without asking: what is given out was confirmed by the forge just now.
 https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests-if-appropriate

@@ -165,7 +165,10 @@ def _not_granted(start: StartTurn) -> list[str]:
 
 def steered(turn_id: str) -> str:
     """To whoever wrote while a turn was at work."""
-    return f"Passed on: turn `{turn_id}` is at work and reads this before its next step."
+    return (
+        f"Passed on: turn `{turn_id}` is at work and reads this before its next step. "
+        "What you add within the minute goes the same way, and gets a 👀 only."
+    )
 
 
 def steering(author: str, text: str, *, path: str = "", hunk: str = "") -> str:

@@ -1,6 +1,7 @@
 """Someone addressed the bot: answer a command, refuse quietly, or start a turn pinned to what is there."""
 
 import hashlib
+from dataclasses import replace
 from typing import Literal, assert_never
 
 from handlers import comments, reasons
@@ -135,8 +136,15 @@ def _steer(event: Mentioning, turn: str, request: str) -> list[Effect]:
     return [
         SteerTurn(key=f"{act_of(event)}:steer", turn_id=turn, author=event.actor.login, text=text),
         _reaction(event, "eyes"),
-        _comment(event, comments.steered(turn), "steered"),
+        _passed_on(event, turn),
     ]
+
+
+def _passed_on(event: Mentioning, turn: str) -> PostComment:
+    """One comment for all that somebody says within a minute: its key is the minute's."""
+    said = _comment(event, comments.steered(turn), "steered")
+    minute = _trigger(event).at[: len("2026-11-22T18:00")]
+    return replace(said, key=f"{turn}:steered:{event.actor.id}:{said.review_thread or ''}:{minute}")
 
 
 def _refused(event: Mentioning, view: View) -> list[Effect]:

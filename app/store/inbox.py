@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from app.store import deliveries
 from app.store.database import insert_new
 from app.store.places import RepositoryRef
 from app.store.schema import inbox, threads
+from handlers import reasons
 from handlers.events import InternalEvent, InternalEventAdapter
 
 
@@ -59,6 +61,45 @@ def put_event(
     return _put(connection, thread=thread, event=body, origin=origin, created_at=now)
 
 
+def put_quiet(
+    connection: Connection,
+    thread: str,
+    delivery: int,
+    *,
+    kind: str,
+    quiet: float,
+    longest: float,
+    now: float,
+) -> tuple[int, float]:
+    """Handle the delivery when nothing more of its kind has come for `quiet` seconds: of many, the newest.
+
+    The letter's id, and when it is due: at most `longest` seconds after the first of those that it replaces,
+    so that what never falls quiet is handled all the same. The thread's other letters do not wait for it.
+    """
+    query = (
+        select(inbox.c.id, inbox.c.delivery, inbox.c.created_at)
+        .where(inbox.c.thread == thread, inbox.c.state == "pending")
+        .where(inbox.c.quiet_kind == kind, inbox.c.attempts == 0)
+    )
+    waiting = connection.execute(query).all()
+    for earlier in waiting:
+        mark(connection, earlier.id, "handled")
+        if earlier.delivery is not None:
+            deliveries.decide(connection, earlier.delivery, state="handled", reason=reasons.SUPERSEDED)
+    since = min([now, *(earlier.created_at for earlier in waiting)])
+    due = min(now + quiet, since + longest)
+    letter = _put(
+        connection,
+        thread=thread,
+        delivery=delivery,
+        origin=delivery,
+        created_at=since,
+        not_before=due,
+        quiet_kind=kind,
+    )
+    return letter, due
+
+
 def _put(connection: Connection, **values: object) -> int:
     statement = insert(inbox).values(**values, state="pending").returning(inbox.c.id)
     letter: int = connection.execute(statement).scalar_one()
@@ -84,11 +125,12 @@ def rename_repository(connection: Connection, place: RepositoryRef) -> None:
     )
 
 
-def next_letter(connection: Connection, thread: str) -> Letter | None:
-    """The oldest unhandled one."""
+def next_letter(connection: Connection, thread: str, *, now: float) -> Letter | None:
+    """The oldest unhandled one, those left out that wait for quiet; one that failed keeps its place."""
+    waits_for_quiet = inbox.c.quiet_kind.is_not(None) & (inbox.c.attempts == 0) & (inbox.c.not_before > now)
     query = (
         select(inbox.c.id, inbox.c.delivery, inbox.c.event, inbox.c.attempts, inbox.c.not_before)
-        .where(inbox.c.thread == thread, inbox.c.state == "pending")
+        .where(inbox.c.thread == thread, inbox.c.state == "pending", ~waits_for_quiet)
         .order_by(inbox.c.id)
         .limit(1)
     )

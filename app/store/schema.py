@@ -89,6 +89,8 @@ inbox = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("not_before", Double, nullable=False, default=0.0),
     Column("created_at", Double, nullable=False),
+    # Set: it waits until nothing more of this kind comes; the newest takes the place of the others.
+    Column("quiet_kind", String),
     Index("inbox_pending", "thread", "state", "id"),
     _waiting("inbox", "state = 'pending'"),
     Index("inbox_origin", "origin"),

@@ -9,6 +9,7 @@ import pytest
 
 from app.engine import Queue
 from app.explain import Explanation, explain
+from app.store import backlog
 from tests.app.conftest import OLD_SECRET, House, Webhook
 
 PAYLOADS = Path(__file__).parent.parent / "data" / "github" / "webhooks"
@@ -65,6 +66,21 @@ async def test_redelivery_is_known(house: House, webhook: Webhook) -> None:
     answers = await asyncio.gather(*(webhook.deliver(body, guid="g1") for _ in range(5)))
 
     assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 202]
+
+
+async def test_duplicates_wake_nobody(house: House, webhook: Webhook) -> None:
+    """However many are redelivered, or told by other hooks: the thread is driven for the first one only."""
+    body = comment("@darner fix it")
+    await webhook.deliver(body, guid="g0")
+    await house.wait_driven(1)
+
+    for _ in range(2):
+        await asyncio.gather(*(webhook.deliver(body, guid=f"g{count}") for count in range(100)))
+
+    # Once at once, and once by the durable wake-up.
+    assert len(house.driven) <= 2
+    pending = await house.database.read(lambda connection: backlog.threads_with_events(connection, now=1e12))
+    assert len(pending) == 1
 
 
 async def test_second_delivery_of_one_act_is_a_duplicate(house: House, webhook: Webhook) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from app.model_limits import SharedModel
 from app.store.database import Database
-from harness.items import Usage
-from harness.protocols import HistoryEntry, ModelError, ModelRequest, ModelResponse
+from harness.items import HistoryEntry, Usage
+from harness.protocols import ModelError, ModelRequest, ModelResponse
 
 ENDPOINT = "https://key@models.example:8443/v1"
 REQUEST = ModelRequest(instructions="", tools=(), history=b"", cache_key="t")

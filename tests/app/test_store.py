@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from app.store import backlog, inbox, outbox, turns
+from app.store import backlog, deliveries, inbox, outbox, turns
 from app.store.database import Database, migrate
+from app.store.deliveries import DeliveryRow
 from app.store.keys import key
 from app.store.places import RepositoryRef
 from app.store.schema import items, metadata
@@ -41,6 +42,60 @@ async def turn_of(database: Database, name: str = "t1") -> None:
     await opened(database)
     await database.write(lambda connection: turns.queue(connection, name, "7-1", start="{}", now=1.0))
     await database.write(lambda connection: turns.take(connection, name, owner="first", now=2.0))
+
+
+async def quiet_letter(database: Database, guid: str, *, now: float) -> float:
+    """A push as it comes in; when its letter is due."""
+
+    def write(connection: sa.Connection) -> float:
+        inbox.open_thread(connection, "7-1", PLACE, number=1, now=now)
+        row = DeliveryRow(
+            guid=guid, event="pull_request", received_at=now, body=b"{}", state="pending", reason=""
+        )
+        delivery = deliveries.insert(connection, row)
+        assert delivery is not None
+        _, due = inbox.put_quiet(connection, "7-1", delivery, kind="push", quiet=30, longest=120, now=now)
+        return due
+
+    return await database.write(write)
+
+
+async def letter_at(database: Database, now: float) -> str | None:
+    """The GUID of what is to be handled then."""
+
+    def read(connection: sa.Connection) -> str | None:
+        letter = inbox.next_letter(connection, "7-1", now=now)
+        return (
+            None
+            if letter is None or letter.delivery is None
+            else deliveries.read(connection, letter.delivery)[0]
+        )
+
+    return await database.read(read)
+
+
+async def test_of_rapid_pushes_the_newest_is_handled_once_it_is_quiet(database: Database) -> None:
+    """The others are in the ledger as superseded; a comment meanwhile does not wait for the quiet."""
+    assert await quiet_letter(database, "push 1", now=100.0) == 130.0
+    assert await quiet_letter(database, "push 2", now=110.0) == 140.0
+    assert await letter_at(database, 135.0) is None
+    assert await letter_at(database, 140.0) == "push 2"
+    first = await database.read(lambda connection: deliveries.find(connection, "push 1"))
+    assert first is not None
+    assert "newer one" in first.reason
+
+    comment = await opened(database)
+    letter = await database.read(lambda connection: inbox.next_letter(connection, "7-1", now=135.0))
+    assert letter is not None
+    assert letter.id == comment
+
+
+async def test_pushes_that_never_fall_quiet_are_handled_all_the_same(database: Database) -> None:
+    """At the latest so long after the first."""
+    due = [await quiet_letter(database, f"push {count}", now=100.0 + 20 * count) for count in range(7)]
+
+    assert due == [130.0, 150.0, 170.0, 190.0, 210.0, 220.0, 220.0]
+    assert await letter_at(database, 220.0) == "push 6"
 
 
 def test_migrated_database_is_what_the_schema_says(database: Database) -> None:
@@ -101,7 +156,7 @@ async def test_letters_and_effects_keep_their_order(database: Database) -> None:
     )
     await database.write(lambda connection: inbox.postpone(connection, first, until=99.0))
 
-    letter = await database.read(lambda connection: inbox.next_letter(connection, "7-1"))
+    letter = await database.read(lambda connection: inbox.next_letter(connection, "7-1", now=1.0))
     pending = await database.read(lambda connection: outbox.next_pending(connection, "7-1"))
 
     assert first < second

@@ -27,6 +27,7 @@ from handlers.effects import (
     WriteCheckRun,
 )
 from handlers.events import (
+    Actor,
     InternalEventAdapter,
     Pinged,
     PullReady,
@@ -52,6 +53,7 @@ from tests.handlers.people import (
     MAIN_SHA,
     NEW_SHA,
     NOON,
+    OCTOCAT,
     PRIVATE,
     PULL,
     PULL_VIEW,
@@ -191,6 +193,24 @@ def test_a_writers_mention_steers_the_turn_at_work() -> None:
     assert steer.text.endswith("writes while you work:\n\nalso the docs")
     assert kinds(effects) == ["steer_turn", "react", "post_comment"]
     assert "turn `beef` is at work and reads this" in answer_to(effects)
+
+
+def test_what_one_person_says_within_a_minute_is_acknowledged_in_one_comment() -> None:
+    """Each mention is passed on and seen; the comment that says so has one key, and so is posted once."""
+
+    def steered(comment: int, at: str, by: Actor = OCTOCAT) -> list[Effect]:
+        event = said("@darner also the docs", by=by)
+        written = replace(event.comment, id=comment, created_at=at, updated_at=at)
+        return dispatch(replace(event, comment=written), replace(WRITER_VIEW, turns=AT_WORK))
+
+    burst = [steered(comment, f"2026-11-22T12:00:0{comment}Z") for comment in range(5)]
+    assert len({effect.key for effects in burst for effect in effects if effect.type == "steer_turn"}) == 5
+    assert len({effect.key for effects in burst for effect in effects if effect.type == "react"}) == 5
+    [shared] = {effect.key for effects in burst for effect in effects if effect.type == "post_comment"}
+
+    later = steered(9, "2026-11-22T12:01:00Z")
+    other = steered(8, "2026-11-22T12:00:05Z", by=EVE)
+    assert shared not in {effect.key for effect in (*later, *other)}
 
 
 def test_an_admitted_reader_waits_behind_the_turn_at_work() -> None:

@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("grants_name", "grants", ["name", "at"])
+    op.add_column("inbox", sa.Column("quiet_kind", sa.String(), nullable=True))
     op.add_column("effects", sa.Column("slot", sa.Double(), nullable=True))
     op.create_table(
         "workers",
@@ -112,6 +113,7 @@ def downgrade() -> None:
     for table in WAITING:
         op.drop_index(f"{table}_waiting", table)
     op.drop_column("effects", "slot")
+    op.drop_column("inbox", "quiet_kind")
     for table in ("leases", "workers", "grants", "throttles", "charges", "requests"):
         op.drop_table(table)
     op.drop_column("turns", "follows")
