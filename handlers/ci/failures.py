@@ -53,7 +53,7 @@ class JobLog:
     failures: tuple[Failure, ...]
     """In the order of the log, each fingerprint and place once."""
     more_failures: int = 0
-    """Found beyond `MOST_FAILURES`."""
+    """Found beyond `MOST_FAILURES`; some thousands at most are counted."""
     complaints: tuple[str, ...] = ()
     """What the runner itself called an error, in its words."""
     around: str = ""

@@ -1,0 +1,136 @@
+"""A parser of one tool, and how it goes over a block: by its openers, line by line only where it must."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from handlers.ci.failures import DETAILS_LIMIT, MESSAGE_LIMIT, Failure, FailureKind, settled_path
+from handlers.ci.logs.framing import LONGEST_LINE
+
+Found = Callable[[Failure], None]
+
+_RUNNER: Final = re.compile(r"^##\[(?:error|warning|notice|debug)\]")
+_NEVER: Final = 1 << 62
+
+
+class Parser(ABC):
+    """Finds the failures of one tool. Sees lines in order; keeps what it must remember, bounded.
+
+    While nothing of its tool is at hand it is shown only lines that contain one of `openers`; from then on,
+    while `line` answers True, every line. Whatever it is shown may be hostile: its patterns are linear.
+    """
+
+    openers: ClassVar[tuple[bytes, ...]]
+    wants_before: ClassVar[bool] = False
+    """Whether the line before an opener's is shown too, as `self.before`."""
+
+    def __init__(self, found: Found) -> None:
+        self.found = found
+        self.before = ""
+        self._is_reading = False
+
+    @abstractmethod
+    def line(self, text: str) -> bool:
+        """Take one line; True to be given the next one, whatever is in it."""
+
+    def end(self) -> None:  # noqa: B027 - most parsers hold nothing back
+        """The log is over: report what was still held back."""
+
+    def scan(self, block: bytes, at: Callable[[int], None]) -> None:
+        """Go over a block of whole lines. `at` is told where in it each line that is read begins."""
+        position = 0
+        hits = [_find(block, opener, 0) for opener in self.openers]
+        while position < len(block):
+            if not self._is_reading:
+                for index, opener in enumerate(self.openers):
+                    if hits[index] < position:
+                        hits[index] = _find(block, opener, position)
+                hit = min(hits)
+                if hit == _NEVER:
+                    return
+                position = block.rfind(b"\n", position, hit) + 1 or position
+                if self.wants_before and position:
+                    self.before = _text(block, block.rfind(b"\n", 0, position - 1) + 1, position - 1)
+            end = block.find(b"\n", position)
+            if end < 0:
+                end = len(block)
+            at(position)
+            self._is_reading = self.line(_text(block, position, end))
+            position = end + 1
+
+
+def _find(block: bytes, opener: bytes, start: int) -> int:
+    found = block.find(opener, start)
+    return _NEVER if found < 0 else found
+
+
+def _text(block: bytes, start: int, end: int) -> str:
+    text = block[start : min(end, start + LONGEST_LINE)].decode(errors="replace").rstrip()
+    return _RUNNER.sub("", text, count=1) if text.startswith("##[") else text
+
+
+class Excerpt:
+    """Lines that belong together, as many as `Failure.details` may hold."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._length = 0
+
+    def add(self, line: str) -> None:
+        if self._length < DETAILS_LIMIT:
+            self._lines.append(line)
+            self._length += len(line) + 1
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self._lines).strip("\n")
+
+
+def failure(
+    tool: str,
+    kind: FailureKind,
+    message: str,
+    *,
+    file: str | None = None,
+    line: str | int | None = None,
+    column: str | int | None = None,
+    test: str | None = None,
+    details: str = "",
+) -> Failure:
+    """A failure within its bounds, from what a pattern matched."""
+    return Failure(
+        tool=tool,
+        kind=kind,
+        file=settled_path(file)[:_LONGEST_NAME] if file else None,
+        line=_number(line),
+        column=_number(column),
+        test=test[:_LONGEST_NAME] if test else None,
+        message=message.strip()[:MESSAGE_LIMIT],
+        details=details[:DETAILS_LIMIT],
+    )
+
+
+_LONGEST_NAME: Final = 500
+_LARGEST_NUMBER: Final = 10_000_000
+
+
+def _number(text: str | int | None) -> int | None:
+    """A line or column; None for what is none (a log may say anything)."""
+    if text is None:
+        return None
+    digits = str(text)
+    if len(digits) > len(str(_LARGEST_NUMBER)) or not digits.isascii() or not digits.isdecimal():
+        return None
+    return int(digits) or None
+
+
+_LIBRARY: Final = re.compile(
+    r"site-packages|dist-packages|/lib/python\d|<frozen|node_modules|node:internal|/rustc/|/usr/lib/go"
+    r"|/hostedtoolcache/go|/src/(?:runtime|testing)/|_testmain\.go$|\.cargo/registry"
+)
+
+
+def is_library(path: str) -> bool:
+    """Whether a frame's file belongs to a tool or a library, not to the repository."""
+    return _LIBRARY.search(path.replace("\\", "/")) is not None
