@@ -17,15 +17,18 @@ from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.perform import Performed, Performer
-from app.store import deliveries, inbox, messages, outbox, turns
+from app.store import deliveries, inbox, messages, outbox, requests, turns
 from app.store.database import Database
 from app.store.inbox import Letter
 from app.store.outbox import Pending
 from app.store.places import RepositoryRef
+from app.store.requests import AlreadyDecided
 from app.store.turns import TurnOver
 from app.view import fetch_view
 from handlers.dispatch import dispatch
 from handlers.effects import (
+    AskApproval,
+    Decide,
     Effect,
     EffectAdapter,
     Ignore,
@@ -36,7 +39,7 @@ from handlers.effects import (
     SteerTurn,
     StopTurn,
 )
-from handlers.events import EffectFailed, Event, ResultPushed, ended_of
+from handlers.events import EffectFailed, Event, HeldApproved, ResultPushed, ended_of
 from handlers.ingest import parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
 from handlers.view import Bot
@@ -135,10 +138,10 @@ class EventsWorker:
                 await self._database.write(
                     lambda connection: self._decide(connection, thread, letter, chosen)
                 )
-            except TurnOver:
-                # It ended between the look and the decision: look again.
+            except (TurnOver, AlreadyDecided):
+                # It ended, or was answered, between the look and the decision: look again.
                 return
-            if any(isinstance(effect, StartTurn) for effect in chosen):
+            if any(isinstance(effect, StartTurn | Decide | StopTurn) for effect in chosen):
                 self._wake_ups.nudge(Queue.TURNS, thread)
 
     async def _choose(self, thread: str, place: RepositoryRef, letter: Letter) -> Sequence[Effect]:
@@ -146,8 +149,13 @@ class EventsWorker:
         bot = self._bot()
         if aside := set_aside(event, bot):
             return [aside]
-        known = await self._database.read(lambda connection: turns.briefs_of(connection, thread))
-        view = await fetch_view(event, github=self._github, place=place, bot=bot, turns=known)
+        known, asked = await self._database.read(
+            lambda connection: (
+                turns.briefs_of(connection, thread),
+                requests.of_thread(connection, thread, now=self._now()),
+            )
+        )
+        view = await fetch_view(event, github=self._github, place=place, bot=bot, turns=known, requests=asked)
         return dispatch(event, view)
 
     async def _event(self, letter: Letter) -> Event:
@@ -168,7 +176,11 @@ class EventsWorker:
                 case StartTurn():
                     self._start(connection, thread, effect, cause=letter.id)
                 case SteerTurn() | StopTurn():
-                    self._speak(connection, effect)
+                    self._speak(connection, thread, effect)
+                case AskApproval():
+                    self._ask(connection, thread, effect, cause=letter.id)
+                case Decide():
+                    self._take_answer(connection, thread, effect)
                 case _:
                     pass
         inbox.mark(connection, letter.id, "handled")
@@ -186,7 +198,39 @@ class EventsWorker:
         if is_new:
             self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=f"turn-{start.turn_id}")
 
-    def _speak(self, connection: Connection, effect: SteerTurn | StopTurn) -> None:
+    def _ask(self, connection: Connection, thread: str, asked: AskApproval, *, cause: int) -> None:
+        now = self._now()
+        until = now + self._bot().ceiling.approval_seconds if asked.until is None else asked.until
+        requests.ask(connection, thread, asked, cause=cause, until=until, now=now)
+
+    def _take_answer(self, connection: Connection, thread: str, answer: Decide) -> None:
+        """The first answer counts; what it was waited for goes on. Raises `AlreadyDecided`."""
+        now = self._now()
+        decided = requests.decide(
+            connection, answer.request_id, answer.state, by=answer.by.login, words=answer.words, now=now
+        )
+        request = decided.request
+        if request.kind != "held":
+            self._wake(connection, thread, request.turn, wake=f"answer-{request.id}")
+        elif request.state == "approved" and (asking := inbox.event_of(connection, decided.cause)):
+            approved = HeldApproved(
+                ended=ended_of(asking),
+                request_id=request.id,
+                digest=request.digest,
+                asked=request.asked,
+                head_sha=request.head_sha,
+                by=answer.by,
+            )
+            origin = inbox.origin_of(connection, decided.cause)
+            letter = inbox.put_event(connection, thread, approved, origin=origin, now=now)
+            self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
+
+    def _wake(self, connection: Connection, thread: str, turn: str, *, wake: str) -> None:
+        """A parked turn need not wait for its time."""
+        if turns.unpark(connection, turn):
+            self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=wake)
+
+    def _speak(self, connection: Connection, thread: str, effect: SteerTurn | StopTurn) -> None:
         """Say it to a turn that has not ended. Raises `TurnOver`: then nothing of the decision is kept."""
         turns.hold_open(connection, effect.turn_id)
         turn, author, key, now = effect.turn_id, effect.author, effect.key, self._now()
@@ -194,6 +238,7 @@ class EventsWorker:
             messages.steer(connection, turn, author=author, text=effect.text, key=key, now=now)
         else:
             messages.stop(connection, turn, author=author, key=key, now=now)
+            self._wake(connection, thread, turn, wake=f"stop-{key}")
 
     async def _put_off_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
         """Leave it for later; after too many tries say so to whoever waits."""

@@ -19,6 +19,8 @@ from app.store.database import Database
 from app.store.outbox import Pending
 from app.store.places import RepositoryRef
 from handlers.effects import (
+    AskApproval,
+    Decide,
     EditComment,
     Effect,
     Ignore,
@@ -58,7 +60,7 @@ class Weight(Enum):
 
 def weight_of(effect: Effect) -> Weight:
     match effect:
-        case StartTurn() | SteerTurn() | StopTurn() | Ignore():
+        case StartTurn() | SteerTurn() | StopTurn() | AskApproval() | Decide() | Ignore():
             return Weight.NOTHING
         case PushResult():
             return Weight.GIT

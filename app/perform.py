@@ -19,6 +19,8 @@ from app.store.database import Database
 from app.store.outbox import Pending
 from app.store.places import RepositoryRef
 from handlers.effects import (
+    AskApproval,
+    Decide,
     EditComment,
     Ignore,
     OpenPull,
@@ -90,7 +92,7 @@ class Performer:
                 return await self._open_pull(effect, place, cause=pending.cause)
             case WriteCheckRun():
                 return await self._write_check_run(effect, place)
-            case StartTurn() | SteerTurn() | StopTurn() | Ignore():
+            case StartTurn() | SteerTurn() | StopTurn() | AskApproval() | Decide() | Ignore():
                 # Done with the decision, in its transaction.
                 return Performed()
             case _:

@@ -11,17 +11,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from sqlalchemy import Connection
+
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.perform import Performer
-from app.store import messages, outbox
+from app.store import messages, outbox, requests
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import TurnRow
 from handlers import comments
 from handlers.effects import StartTurn
 from harness.items import Item, Life, PlanStep, PlanUpdate
-from harness.protocols import Steering
+from harness.protocols import Decision, Steering
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +129,12 @@ class TurnSession:
                 lambda connection: messages.stopped_by(connection, self._turn)
             )
         return self._stopped_by
+
+    async def decision(self, request: str, *, is_due: bool) -> Decision | None:
+        def look(connection: Connection) -> Decision | None:
+            return requests.decision_of(connection, request, is_due=is_due, now=self.now())
+
+        return await (self._database.write(look) if is_due else self._database.read(look))
 
     async def snapshot(self) -> str | None:
         return await self._keeper()

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from handlers.wishes import Wishes
 from handlers.written import WrittenHost, WrittenLimits, WrittenPath
+from harness.approvals import Approvals
 from sandbox.base import SandboxMode
 from sandbox.egress.rules import parse_host
 
@@ -53,6 +54,8 @@ class Scope(BaseModel):
     allowed_hosts: tuple[WrittenHost, ...] | None = None
     caches: tuple[CacheName, ...] | None = None
     protected_paths: tuple[WrittenPath, ...] = ()
+    approvals: Approvals | None = None
+    approvable_hosts: tuple[WrittenHost, ...] | None = None
 
     @property
     def wishes(self) -> Wishes:
@@ -63,4 +66,6 @@ class Scope(BaseModel):
             limits=self.sandbox_limits.by_field,
             caches=self.caches,
             image=self.sandbox_image,
+            approvals=self.approvals,
+            approvable_hosts=self.approvable_hosts,
         )

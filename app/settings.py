@@ -32,6 +32,7 @@ from app.scope import (
 )
 from handlers.wishes import Ceiling
 from handlers.written import WrittenLimits, WrittenPath
+from harness.approvals import Approvals
 from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
 from sandbox.images import is_image
 
@@ -130,6 +131,13 @@ class Settings(BaseSettings):
     rules: Path | None = None
     """A TOML file, or a folder of them, of rules that allow, ask for or forbid commands."""
 
+    approvals: Literal["never", "on-request", "untrusted"] = "on-request"
+    """When a turn asks people."""
+    approvable_hosts: Annotated[tuple[OperatorsHost, ...], NoDecode] = ()
+    """Hosts that people with write permission may add to one turn's network, when it asks for them."""
+    approval_hours: float = Field(default=72.0, gt=0, le=24 * 365, allow_inf_nan=False)
+    """How long a request waits for an answer; then it counts as denied."""
+
     max_turns: int = Field(default=4, ge=1, le=256)
     """Turns running at once in this process."""
     max_turns_total: int | None = Field(default=None, ge=1)
@@ -169,6 +177,7 @@ class Settings(BaseSettings):
     @field_validator(
         "sandbox_images",
         "allowed_hosts",
+        "approvable_hosts",
         "protected_paths",
         "caches",
         "repository_environment",
@@ -281,6 +290,9 @@ class Settings(BaseSettings):
             open_names=self.repository_environment,
             # The bubblewrap driver shows the machine's own system: it runs no image.
             images=images if self.sandbox == "docker" else (),
+            approvals=Approvals(self.approvals),
+            approvable_hosts=self.approvable_hosts,
+            approval_seconds=self.approval_hours * 3600,
             scopes={name: scope.wishes for name, scope in scopes.items()},
         )
 

@@ -1,15 +1,18 @@
 """What one turn may do: from what it is pinned to, and what the operator allows now."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from app.briefing import pinned_config
 from handlers.effects import StartTurn
 from handlers.permissions import STANDING, Permission, Refusal
-from handlers.policy import Resolved, Situation, resolve
+from handlers.policy import Approved, Resolved, Situation, resolve
+from handlers.view import AskedRequest
+from handlers.wanted import wanted_of
 from handlers.wishes import Ceiling, Wishes
-from sandbox.base import Policy, SandboxMode
+from sandbox.base import SandboxMode
 from sandbox.git.mirror import Mirror
 
 log = logging.getLogger(__name__)
@@ -22,9 +25,16 @@ class TurnRefused(Exception):
 
 
 async def policy_of(
-    start: StartTurn, mirror: Mirror, *, ceiling: Ceiling, repository: str, caches: Path
-) -> Policy:
-    """The turn's policy. All of it is pinned but the operator's ceiling, which holds as it is now.
+    start: StartTurn,
+    mirror: Mirror,
+    *,
+    ceiling: Ceiling,
+    repository: str,
+    caches: Path,
+    approved: Sequence[AskedRequest] = (),
+) -> Resolved:
+    """The turn's policy. All of it is pinned but the operator's ceiling, which holds as it is now, and what
+    people have `approved` since.
 
     So a turn that was asked for under wider settings does not get what they no longer give.
     Raises `TurnRefused` and `ConfigRefused`.
@@ -38,12 +48,22 @@ async def policy_of(
         permission=_PERMISSIONS.get(start.requester.permission, "none"),
         is_fork=start.is_fork,
         caches=caches,
+        approved=tuple(map(_approved, approved)),
     )
     found = resolve(situation)
     if isinstance(found, Refusal):
         raise TurnRefused("The settings of this server do not allow such a turn any more.")
     _log(start, found, config.ignored)
-    return found.policy
+    return found
+
+
+def _approved(request: AskedRequest) -> Approved:
+    wanted = wanted_of(request).wanted
+    return Approved(
+        by=request.decided_by,
+        hosts=wanted if request.kind == "network" else (),
+        paths=wanted if request.kind == "paths" else (),
+    )
 
 
 def _log(start: StartTurn, found: Resolved, ignored: tuple[str, ...]) -> None:
@@ -54,6 +74,8 @@ def _log(start: StartTurn, found: Resolved, ignored: tuple[str, ...]) -> None:
         "allowed_hosts": " ".join(policy.allowed_hosts),
         "caches": " ".join(cache.name for cache in policy.caches),
         "image": policy.image or "",
+        "approvals": found.approvals,
+        "approved": "; ".join(f"{what} by {who}" for what, who in found.approved_by.items()),
         "not_granted": "; ".join((*map(str, found.not_granted), *ignored)),
     }
     is_open = policy.mode is SandboxMode.FULL_ACCESS

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from handlers import comments
-from harness.items import CommandExecution, FileChange, ItemStatus, Life, PlanStep, PlanUpdate
+from harness.items import (
+    ApprovalRequest,
+    CommandExecution,
+    FileChange,
+    ItemStatus,
+    Life,
+    PlanStep,
+    PlanUpdate,
+)
 from harness.protocols import Entry
 
 TEST_COMMAND: Final = re.compile(
@@ -36,6 +44,14 @@ def tests_run(entries: Sequence[Entry]) -> tuple[str, ...]:
         if item.exit_code is not None and TEST_COMMAND.search(item.command):
             found[item.command] = comments.checked(item.command, exit_code=item.exit_code)
     return tuple(found.values())[-MOST_TESTS:]
+
+
+def open_request(entries: Sequence[Entry]) -> ApprovalRequest | None:
+    """What the turn has asked of people, and nobody has decided."""
+    asked = [entry for entry in entries if isinstance(entry.item, ApprovalRequest)]
+    if asked and asked[-1].life is Life.STARTED and isinstance(asked[-1].item, ApprovalRequest):
+        return asked[-1].item
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from app.forge_error import ForgeError
 from app.github import GitHub
 from app.mirrors import Mirrors
 from app.progress import Progress
-from app.store import inbox, messages, turns
+from app.store import inbox, messages, requests, turns
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_policy import TurnRefused, policy_of
-from app.turn_report import last_plan, last_state, tests_run
+from app.turn_report import last_plan, last_state, open_request, tests_run
 from app.workspaces import PendingWorkspace, Workspaces
 from handlers.briefing import compose
 from handlers.broker import protected_among
@@ -33,6 +33,7 @@ from handlers.config import ConfigRefused
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
+from harness.approvals import Askable
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
     Completed,
@@ -50,7 +51,7 @@ from harness.items import (
 from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
 from harness.rules import Rules
-from harness.tools import open_tools
+from harness.tools import ASKING_TOOLS, WORK_TOOLS, open_tools
 from harness.tools.context import ToolContext
 from sandbox.base import Policy, SandboxError
 from sandbox.git import GitFailed
@@ -95,6 +96,8 @@ class _Left:
     snapshot: str | None = None
     protected_patch: str = ""
     patch: str = ""
+    protected: tuple[str, ...] = ()
+    approved_paths: tuple[str, ...] = ()
 
 
 class TurnsWorker:
@@ -215,21 +218,27 @@ class TurnsWorker:
         mirror = await self._runtime.mirrors.fetched(
             place, start.base_sha, start.instructions_sha, start.config_sha or start.instructions_sha
         )
-        policy = await policy_of(
+        approved = await self._runtime.database.read(
+            lambda connection: requests.approved_of_turn(connection, row.id)
+        )
+        resolved = await policy_of(
             start,
             mirror,
             ceiling=self._runtime.bot().ceiling,
             repository=place.full_name,
             caches=caches_of(self._runtime.home, str(place.id)),
+            approved=approved,
         )
+        policy = resolved.policy
         request = row.request or await self._compose(row, start, place, mirror, policy)
         state = last_state(await journal.load())
         opening = self._runtime.workspaces.opened(row.id, start.base_sha, mirror, policy, state)
         async with opening as workspace:
-            result = await self._turn(row, start, place, request, journal, workspace)
+            result = await self._turn(row, start, place, request, journal, workspace, resolved.askable)
             if not isinstance(result.outcome, Waiting):
                 is_stopped = isinstance(result.outcome, Stopped)
                 left = await self._collect(row, start, mirror, workspace, policy, is_stopped=is_stopped)
+                left = replace(left, approved_paths=resolved.approved_paths)
         return await self._end(row, start, owner, result, left, await journal.load())
 
     async def _compose(
@@ -254,6 +263,7 @@ class TurnsWorker:
         request: str,
         journal: SqlJournal,
         workspace: PendingWorkspace,
+        askable: Askable,
     ) -> TurnResult:
         turn = Turn(
             id=TurnId(row.id),
@@ -261,10 +271,13 @@ class TurnsWorker:
             instructions=INSTRUCTIONS,
             request=request,
             limits=self._runtime.limits,
+            approval_seconds=self._runtime.bot().ceiling.approval_seconds,
         )
+        names = (*WORK_TOOLS, *ASKING_TOOLS) if askable.may_ask else WORK_TOOLS
+        context = ToolContext(sandbox=workspace.sandbox, rules=self._runtime.rules, askable=askable)
         async with (
             self._progress.follow(row, start, place, snapshot=workspace.snapshot) as session,
-            open_tools(ToolContext(sandbox=workspace.sandbox, rules=self._runtime.rules)) as tools,
+            open_tools(context, names) as tools,
         ):
             return await run_turn(
                 turn, model=self._runtime.model, tools=tools, session=session, journal=journal
@@ -303,6 +316,7 @@ class TurnsWorker:
             snapshot,
             protected_patch=await mirror.diff_of(start.base_sha, held, limit=PATCH_LIMIT) if held else "",
             patch=await mirror.diff_of(start.base_sha, shown, limit=PATCH_LIMIT) if shown else "",
+            protected=tuple(change.path for change in held),
         )
 
     async def _end(
@@ -329,6 +343,9 @@ class TurnsWorker:
             patch=left.patch,
             plan=last_plan(entries),
             commands_run=tests_run(entries),
+            asked=open_request(entries) if isinstance(result.outcome, Waiting) else None,
+            protected=left.protected,
+            approved_paths=left.approved_paths,
         )
         now = self._runtime.now()
 
@@ -345,6 +362,7 @@ class TurnsWorker:
                     connection, row.id, after=_heard(entries)
                 ):
                     raise _SpokenTo
+                requests.void_of_turn(connection, row.id, now=now)
             letter = inbox.put_event(connection, row.thread, ended, origin=row.origin, now=now)
             self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
 

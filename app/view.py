@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.github import GitHub
 from app.store.places import RepositoryRef
@@ -10,6 +11,7 @@ from handlers.effects import Requester
 from handlers.events import (
     Actor,
     Event,
+    HeldApproved,
     IssueCommented,
     Pinged,
     ReviewCommented,
@@ -18,13 +20,26 @@ from handlers.events import (
     ended_of,
 )
 from handlers.permissions import Permission
-from handlers.view import Bot, Branch, PullFacts, RepositoryConfig, TurnBrief, View
+from handlers.view import AskedRequest, Bot, Branch, PullFacts, RepositoryConfig, TurnBrief, View
 
 
 async def fetch_view(
-    event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, turns: Sequence[TurnBrief]
+    event: Event,
+    *,
+    github: GitHub,
+    place: RepositoryRef,
+    bot: Bot,
+    turns: Sequence[TurnBrief],
+    requests: Sequence[AskedRequest] = (),
 ) -> View:
     """The view for `event`. Raises `ForgeError`."""
+    view = await _view(event, github=github, place=place, bot=bot, turns=turns)
+    return replace(view, requests=tuple(requests))
+
+
+async def _view(
+    event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, turns: Sequence[TurnBrief]
+) -> View:
     who: Actor | Requester
     match event:
         case Pinged() | Unhandled():
@@ -33,6 +48,11 @@ async def fetch_view(
             number = event.subject.number if event.subject.is_pull else None
             who = event.actor
             default = event.repository.default_branch
+        case HeldApproved():
+            # Whoever approved it is the one in whose name it is written.
+            number = event.ended.start.number if event.ended.start.is_pull else None
+            who = event.by
+            default = ""
         case _:
             # The requester's permission is read again before anything is written in their name.
             start = ended_of(event).start

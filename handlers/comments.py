@@ -35,7 +35,8 @@ MOST_LINES: Final = 10
 MOST_PLAN_STEPS: Final = 10
 _LONGEST_STEP: Final = 160
 _LONGEST_TITLE: Final = 120
-_LONGEST_PATCH: Final = 30_000
+LONGEST_PATCH: Final = 30_000
+"""Of a patch that a comment shows whole."""
 _LONGEST_ANSWER: Final = 20_000
 
 
@@ -49,6 +50,7 @@ def help_text(mention: str) -> str:
         f"| `@{mention} …` in your own words | do it, in a sandbox, and show the result |\n"
         "| the same while I work | tell the agent before its next step |\n"
         f"| `@{mention} stop` | end what is at work here; what was done so far is shown as a patch |\n"
+        f"| `@{mention} approve 1a2b3c4d` | do what I have asked leave for; `deny 1a2b3c4d` and why: not |\n"
         f"| `@{mention} status` | tell what is at work here, and how the last turns ended |\n"
         f"| `@{mention} help` | say this again |\n\n"
         "Write access to this repository is needed to ask."
@@ -316,15 +318,25 @@ def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judge
     return "✅ **Done**"
 
 
-def final(ended: TurnEnded, publication: Publication, *, judgement: Judgement, mention: str) -> str:
-    """The final comment: one line that says it all, the agent's words, then what else matters."""
+def final(
+    ended: TurnEnded,
+    publication: Publication,
+    *,
+    judgement: Judgement,
+    mention: str,
+    take_held: str = "",
+) -> str:
+    """The final comment: one line that says it all, the agent's words, then what else matters.
+
+    `take_held` tells how to have what was held back; empty: only by hand.
+    """
     blocks = [
         _header(ended, publication, judgement),
         NOT_CONFINED if ended.start.mode is SandboxMode.FULL_ACCESS else "",
         "---",
         _words(ended),
         _tests(ended),
-        _open_points(ended, publication, judgement),
+        _open_points(ended, publication, judgement, take_held),
         _next_step(ended, publication, mention),
         _footer(ended),
     ]
@@ -382,7 +394,7 @@ def _tests(ended: TurnEnded) -> str:
     return f"Checked with:\n{shown}"
 
 
-def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgement) -> str:
+def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgement, take_held: str) -> str:
     blocks: list[str] = []
     if isinstance(publication, Published) and publication.detour:
         why = {
@@ -403,7 +415,7 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
     if isinstance(publication, Unpublished):
         blocks.append(_not_taken(publication))
     if judgement.held:
-        blocks.append(_held(ended, judgement.held))
+        blocks.append(_held(ended, judgement.held, take_held))
     if judgement.refused:
         lines = "\n".join(
             f"- {_code(refused.path)}: {clean_line(refused.why, limit=200)}"
@@ -450,16 +462,15 @@ def _not_taken(publication: Unpublished) -> str:
     return f"{reasons[publication.reason]}{said}"
 
 
-def _held(ended: TurnEnded, held: Sequence[str]) -> str:
+def _held(ended: TurnEnded, held: Sequence[str], take_held: str = "") -> str:
     names = ", ".join(_code(path) for path in held[:10])
     more = f" and {len(held) - 10} more" if len(held) > 10 else ""
     text = f"Held back, because only a person may change protected files: {names}{more}."
     if not ended.protected_patch:
         return text
-    return (
-        f"{text} To take it, apply this patch (`{approval_hash(ended.protected_patch)}`) yourself.\n\n"
-        + _details("The patch that was held back", ended.protected_patch)
-    )
+    digest = f"`{approval_hash(ended.protected_patch)}`"
+    how = take_held or f"To take it, apply this patch ({digest}) yourself."
+    return f"{text} {how}\n\n" + _details("The patch that was held back", ended.protected_patch)
 
 
 def _next_step(ended: TurnEnded, publication: Publication, mention: str) -> str:
@@ -519,15 +530,17 @@ def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_compan
     return "\n\n".join(block for block in blocks if block)
 
 
-def commit_message(start: StartTurn) -> str:
+def commit_message(start: StartTurn, *, approved_by: str = "") -> str:
     """Subject, cause and trailers. Credits the requester by GitHub's id, which no one can take over."""
     subject = clean_line(start.title, limit=68) or f"Result for #{start.number}"
     requester = start.requester
+    approved = f"Approved-by: {clean_line(approved_by, limit=60)}\n" if approved_by else ""
     return (
         f"{subject}\n\n"
         f"Requested in #{start.number}.\n\n"
         f"Darner-Turn: {start.turn_id}\n"
         f"Darner-Trigger: {start.trigger.url}\n"
+        f"{approved}"
         f"Co-authored-by: {requester.login} <{requester.id}+{requester.login}@users.noreply.github.com>\n"
     )
 
@@ -563,7 +576,7 @@ def _folded(message: str, hosts: Collection[str]) -> str:
 
 
 def _details(summary: str, patch: str) -> str:
-    shown = patch[:_LONGEST_PATCH]
+    shown = patch[:LONGEST_PATCH]
     cut = f"\n… cut: {len(patch) - len(shown)} more characters" if len(patch) > len(shown) else ""
     fence = fence_for(shown)
     fenced = f"{fence}diff\n{shown.rstrip()}{cut}\n{fence}"

@@ -19,6 +19,7 @@ from pydantic import (
 from handlers.view import RepositoryConfig
 from handlers.wishes import Wishes
 from handlers.written import WrittenHost, WrittenLimits, WrittenPath
+from harness.approvals import Approvals
 from sandbox.base import SandboxMode
 from sandbox.images import DevcontainerRefused, is_image, parse_devcontainer
 
@@ -44,7 +45,7 @@ def parse_config(text: str | bytes) -> RepositoryConfig:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigRefused(f"`{where}`: {_said(first['type'], first['msg'])}") from error
+        raise ConfigRefused(f"`{where}`: {_said(first['type'], first['msg'], where)}") from error
     return RepositoryConfig(
         enabled=wished.enabled,
         wishes=Wishes(
@@ -53,6 +54,7 @@ def parse_config(text: str | bytes) -> RepositoryConfig:
             protected_paths=wished.protected_paths,
             limits=wished.limits.by_field,
             image=wished.image,
+            approvals=wished.approvals,
         ),
         devcontainer=wished.devcontainer,
         instructions=wished.instructions.strip(),
@@ -152,6 +154,7 @@ class _File(BaseModel):
     limits: WrittenLimits = WrittenLimits()
     image: Annotated[str, StringConstraints(strict=True), AfterValidator(_image)] | None = None
     devcontainer: StrictBool = False
+    approvals: Approvals | None = None
     instructions: Annotated[str, StringConstraints(strict=True, max_length=8000)] = ""
 
 
@@ -162,7 +165,9 @@ def _unknown_key(key: str) -> str:
     return f"`{key[:60]}` is not a setting.{hint}"
 
 
-def _said(kind: str, message: str) -> str:
+def _said(kind: str, message: str, where: str) -> str:
+    if kind == "enum" and where == "approvals":
+        return "must be `never`, `on-request` or `untrusted`."
     if kind == "enum":
         return "must be `read-only` or `workspace-write`."
     if kind == "extra_forbidden":

@@ -10,6 +10,7 @@ from handlers.effects import Effect
 from handlers.events import (
     EffectFailed,
     Event,
+    HeldApproved,
     IssueCommented,
     Pinged,
     PullReady,
@@ -22,6 +23,7 @@ from handlers.events import (
 )
 from handlers.ingest import ignored
 from handlers.on_effect_failed import on_effect_failed
+from handlers.on_held_approved import on_held_approved
 from handlers.on_mention import on_mention
 from handlers.on_pull_ready import on_pull_ready
 from handlers.on_push_refused import on_push_refused
@@ -43,6 +45,8 @@ def dispatch(event: Event, view: View) -> list[Effect]:
             return on_push_refused(event, view)
         case PullReady():
             return on_pull_ready(event, view)
+        case HeldApproved():
+            return on_held_approved(event, view)
         case EffectFailed():
             return on_effect_failed(event, view)
         case Pinged():

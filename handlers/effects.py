@@ -135,6 +135,37 @@ class StopTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskApproval:
+    """A request that people can answer from now on."""
+
+    key: str
+    request_id: str
+    turn_id: str
+    kind: Literal["command", "network", "paths", "held", "question"]
+    asked: str
+    """What exactly, as JSON: `handlers.wanted.Wanted`."""
+    digest: str
+    head_sha: str
+    until: float | None
+    """Seconds since the epoch; None: the operator's time for an answer, counted from now."""
+    type: Literal["ask_approval"] = "ask_approval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide:
+    """A person's answer to a request that is open. The first one counts."""
+
+    key: str
+    request_id: str
+    turn_id: str
+    state: Literal["approved", "denied", "answered", "void"]
+    by: Requester
+    words: str = ""
+    """What they said with it: why not, or the answer. The model reads it."""
+    type: Literal["decide"] = "decide"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
     """Commit the allowed files of the turn on `parent` and push, only if the branch is at `expected`."""
 
@@ -192,6 +223,8 @@ Effect = (
     | StartTurn
     | SteerTurn
     | StopTurn
+    | AskApproval
+    | Decide
     | PushResult
     | OpenPull
     | WriteCheckRun

@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal, assert_never
 
 from pydantic import Field, TypeAdapter
 
-from handlers.effects import OpenPull, PostComment, PushResult, StartTurn
-from harness.items import Outcome, PlanStep, Usage
+from handlers.effects import OpenPull, PostComment, PushResult, Requester, StartTurn
+from harness.items import ApprovalRequest, Outcome, PlanStep, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,12 @@ class TurnEnded:
     """The unified diff of all `changes` when they are not pushed (`start.is_fork`, or a stopped turn)."""
     commands_run: tuple[str, ...] = ()
     """Commands the agent ran that look like tests, each with what came of it: `pytest -q → passed`."""
+    asked: ApprovalRequest | None = None
+    """What a turn that waits has asked of people."""
+    protected: tuple[str, ...] = ()
+    """The paths that `protected_patch` is about."""
+    approved_paths: tuple[str, ...] = ()
+    """Protected paths that people have opened to this turn."""
     type: Literal["turn_ended"] = "turn_ended"
 
 
@@ -205,7 +211,23 @@ class EffectFailed:
     type: Literal["effect_failed"] = "effect_failed"
 
 
-InternalEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldApproved:
+    """A person wants the changes of a turn that were held back."""
+
+    ended: TurnEnded
+    request_id: str
+    digest: str
+    """Of the patch that they were shown."""
+    asked: str
+    """As `handlers.wanted.Wanted` has it: the branch and the files."""
+    head_sha: str
+    """Where the branch was when they were asked."""
+    by: Requester
+    type: Literal["held_approved"] = "held_approved"
+
+
+InternalEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved
 Event = ExternalEvent | InternalEvent
 InternalEventAdapter: Final[TypeAdapter[InternalEvent]] = TypeAdapter(
     Annotated[InternalEvent, Field(discriminator="type")]
@@ -217,7 +239,7 @@ def ended_of(event: InternalEvent) -> TurnEnded:
     match event:
         case TurnEnded():
             return event
-        case ResultPushed() | PushRefused() | EffectFailed():
+        case ResultPushed() | PushRefused() | EffectFailed() | HeldApproved():
             return event.ended
         case PullReady():
             return event.pushed.ended

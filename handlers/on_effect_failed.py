@@ -7,6 +7,7 @@ from handlers import reasons
 from handlers.comments import Published, Unpublished
 from handlers.effects import Effect, Ignore, OpenPull, PostComment, PushResult
 from handlers.events import EffectFailed
+from handlers.on_held_approved import is_held, on_held_failed
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 
@@ -14,6 +15,8 @@ from handlers.view import View
 def on_effect_failed(event: EffectFailed, view: View) -> list[Effect]:
     judgement = judgement_of(event.ended, view)
     effect = event.effect
+    if is_held(effect):
+        return on_held_failed(event, view)
     match effect:
         case PushResult():
             return last_words(

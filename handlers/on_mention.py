@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from typing import Literal, assert_never
 
-from handlers import comments, reasons
+from handlers import comments, comments_requests, on_answer, reasons
 from handlers.effects import (
     Effect,
     PostComment,
@@ -73,6 +73,8 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return _asked(event, view, request=request, resolved=resolved)
         case Stop():
             return _stopped(event, view)
+        case Approve() | Deny():
+            return _decided(event, view, command)
         case Status():
             return answered(event, comments.thread_status(view.turns, mention=mention), "+1")
         case Help():
@@ -90,8 +92,6 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             | Retry()
             | Fork()
             | Undo()
-            | Approve()
-            | Deny()
             | Budget()
             | Compact()
             | Why()
@@ -105,8 +105,11 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
 
 def _asked(event: Mentioning, view: View, *, request: str, resolved: Resolved) -> list[Effect]:
     """A new turn; or a word to the one at work, from somebody who may direct it."""
+    if (question := on_answer.open_question(view, event.actor)) is not None:
+        act = act_of(event)
+        return _replied(event, on_answer.answer(question, view, request, act=act, actor=event.actor))
     if view.running_turn is not None and _may_direct(view):
-        return _steer(event, view.running_turn, request)
+        return _steer(event, view, view.running_turn, request)
     return _start(event, view, request=request, resolved=resolved)
 
 
@@ -119,12 +122,23 @@ def _stopped(event: Mentioning, view: View) -> list[Effect]:
     return [stop, _reaction(event, "+1")]
 
 
+def _decided(event: Mentioning, view: View, command: Approve | Deny) -> list[Effect]:
+    if not _may_direct(view):
+        return _refused(event, view)
+    return _replied(event, on_answer.on_answer(command, view, act=act_of(event), actor=event.actor))
+
+
+def _replied(event: Mentioning, reply: on_answer.Reply) -> list[Effect]:
+    decision: list[Effect] = [] if reply.decision is None else [reply.decision]
+    return decision + answered(event, reply.said, reply.reaction)
+
+
 def _may_direct(view: View) -> bool:
     """A turn of others is for people with write permission to steer and to stop."""
     return STANDING[view.permission] == "writer"
 
 
-def _steer(event: Mentioning, turn: str, request: str) -> list[Effect]:
+def _steer(event: Mentioning, view: View, turn: str, request: str) -> list[Effect]:
     """A mention while a turn is at work is for that turn: the model reads it before its next step."""
     review = event if isinstance(event, ReviewCommented) else None
     text = comments.steering(
@@ -136,15 +150,20 @@ def _steer(event: Mentioning, turn: str, request: str) -> list[Effect]:
     return [
         SteerTurn(key=f"{act_of(event)}:steer", turn_id=turn, author=event.actor.login, text=text),
         _reaction(event, "eyes"),
-        _passed_on(event, turn),
+        _passed_on(event, view, turn),
     ]
 
 
-def _passed_on(event: Mentioning, turn: str) -> PostComment:
+def _passed_on(event: Mentioning, view: View, turn: str) -> PostComment:
     """One comment for all that somebody says within a minute: its key is the minute's."""
-    said = _comment(event, comments.steered(turn), "steered")
+    waited = on_answer.waits_for(view, turn)
+    told = comments.steered(turn)
+    if waited is not None:
+        told = comments_requests.steered_while_open(waited, mention=view.bot.mention)
+    said = _comment(event, told, "steered")
     minute = _trigger(event).at[: len("2026-11-22T18:00")]
-    return replace(said, key=f"{turn}:steered:{event.actor.id}:{said.review_thread or ''}:{minute}")
+    state = f":{waited.id}" if waited is not None else ""
+    return replace(said, key=f"{turn}:steered:{event.actor.id}:{said.review_thread or ''}:{minute}{state}")
 
 
 def _refused(event: Mentioning, view: View) -> list[Effect]:

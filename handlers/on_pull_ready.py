@@ -5,11 +5,14 @@ from typing import Literal
 from handlers.comments import Published
 from handlers.effects import Effect
 from handlers.events import PullReady
+from handlers.on_held_approved import is_held, on_held_pull_ready
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 
 
 def on_pull_ready(event: PullReady, view: View) -> list[Effect]:
+    if is_held(event.pushed.push):
+        return on_held_pull_ready(event, view)
     ended = event.pushed.ended
     push = event.pushed.push
     published = Published(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from handlers.comments import Unpublished
 from handlers.effects import Effect
 from handlers.events import PushRefused
+from handlers.on_held_approved import is_held, on_held_not_pushed
 from handlers.on_turn_end import own_branch
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
@@ -12,6 +13,8 @@ from handlers.view import View
 
 def on_push_refused(event: PushRefused, view: View) -> list[Effect]:
     """A head that moved is never overwritten: the result goes to a companion branch instead."""
+    if is_held(event.push):
+        return on_held_not_pushed(event, view)
     start = event.ended.start
     companion = own_branch(start)
     if start.is_pull and event.push.branch != companion and event.reason != "denied":

@@ -4,6 +4,7 @@ from handlers import comments
 from handlers.comments import Published
 from handlers.effects import Effect, OpenPull
 from handlers.events import ResultPushed
+from handlers.on_held_approved import is_held, on_held_pushed
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 
@@ -11,6 +12,8 @@ from handlers.view import View
 def on_result_pushed(event: ResultPushed, view: View) -> list[Effect]:
     ended = event.ended
     start = ended.start
+    if is_held(event.push):
+        return on_held_pushed(event, view)
     judgement = judgement_of(ended, view).with_delivered(event.push.paths)
     if start.is_pull and event.push.branch == start.base_ref:
         published = Published(branch=event.push.branch, sha=event.sha)

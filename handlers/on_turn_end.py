@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from handlers import comments, reasons
+from handlers.asking import ask_people
 from handlers.broker import Judgement, Refused
 from handlers.effects import EditComment, Effect, PushResult, StartTurn
 from handlers.events import TurnEnded
@@ -18,7 +19,7 @@ def on_turn_end(event: TurnEnded, view: View) -> list[Effect]:
     """Completed and exhausted turns deliver what they have; the others publish nothing of their changes."""
     start = event.start
     if isinstance(event.outcome, Waiting):
-        return [_parked(event)]
+        return [_parked(event)] if event.asked is None else ask_people(event, event.asked, view)
     if not isinstance(event.outcome, Completed | Exhausted):
         return last_words(event, view, None, judgement=Judgement((), (), ()))
     judgement = judgement_of(event, view)

@@ -14,6 +14,7 @@ from handlers.permissions import Permission, Refusal, TriggerKind, granted
 from handlers.view import View
 from handlers.wishes import Ceiling, Wishes
 from handlers.written import NAMES, shown
+from harness.approvals import Approvals, Askable
 from sandbox.base import PROTECTED_PATHS, Cache, Limits, Policy, SandboxMode
 from sandbox.egress.rules import narrowed
 from sandbox.images import is_allowed
@@ -34,6 +35,8 @@ class Layer(StrEnum):
     TRIGGER = "trigger"
     ACTOR = "actor"
     TRUST = "trust of the code"
+    APPROVED = "approved"
+    """What people have granted to this one turn when it asked: the only layer that widens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,16 @@ class NotGranted:
 
 
 @dataclass(frozen=True, slots=True)
+class Approved:
+    """One answer of a person who may give it, to one turn."""
+
+    by: str
+    hosts: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    """Entries of the list of protected paths."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """The policy, and where it comes from."""
 
@@ -62,6 +75,19 @@ class Resolved:
     decided: Mapping[str, Layer]
     """Field of `Policy` (of a limit: of `Limits`) → the layer that changed it last."""
     not_granted: tuple[NotGranted, ...] = ()
+    askable: Askable = field(default_factory=Askable)
+    """What the turn may ask people for besides."""
+    approved_by: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Host or path that was approved for this turn → whoever did."""
+    approved_paths: tuple[str, ...] = ()
+    """Protected paths that were opened to it."""
+
+    @property
+    def approvals(self) -> str:
+        """When such a turn asks people, in the words of the setting."""
+        if not self.askable.may_ask:
+            return f"{Approvals.NEVER}, and only what a rule allows" if self.askable.is_untrusted else "never"
+        return Approvals.UNTRUSTED if self.askable.is_untrusted else Approvals.ON_REQUEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +105,8 @@ class Situation:
     permission: Permission = "none"
     is_fork: bool = False
     """Whether the code that the turn works on comes from a fork."""
+    approved: tuple[Approved, ...] = ()
+    """What people have granted to this turn."""
     caches: Path = Path("caches")
     """Where the caches of this repository lie; below it the trust levels never meet."""
 
@@ -101,7 +129,10 @@ def resolve(situation: Situation) -> Resolved | Refusal:
     resolution.narrow(asker, Wishes(mode=mode))
     if situation.is_fork:
         is_offline = not ceiling.forks_reach_hosts
-        resolution.narrow(Layer.TRUST, Wishes(allowed_hosts=() if is_offline else None))
+        hosts = () if is_offline else None
+        resolution.narrow(Layer.TRUST, Wishes(allowed_hosts=hosts, approvable_hosts=hosts))
+    for approved in situation.approved:
+        resolution.widen(approved)
     return resolution.resolved(situation.caches / ("fork" if situation.is_fork else "own"))
 
 
@@ -156,6 +187,11 @@ class _Resolution:
         self._caches = ceiling.caches
         self._environment = dict(ceiling.environment)
         self._image: str | None = None
+        self._may_ask = ceiling.approvals is not Approvals.NEVER
+        self._is_untrusted = ceiling.approvals is Approvals.UNTRUSTED
+        self._approvable = ceiling.approvable_hosts
+        self._approved_by: dict[str, str] = {}
+        self._opened: tuple[str, ...] = ()
         self._decided = dict(_decided_by_operator(ceiling))
         self._not_granted: list[NotGranted] = []
 
@@ -168,6 +204,21 @@ class _Resolution:
         self._narrow_caches(layer, wishes.caches)
         self._set_variables(layer, wishes.environment)
         self._choose_image(layer, wishes.image)
+        self._narrow_approvals(layer, wishes)
+
+    def widen(self, approved: Approved) -> None:
+        """Add what a person has granted, as far as the operator still lets people grant it."""
+        if self._mode is SandboxMode.READ_ONLY or not self._may_ask:
+            return
+        if hosts := narrowed(self._approvable, approved.hosts):
+            self._hosts = tuple(dict.fromkeys((*self._hosts, *hosts)))
+            self._decided["allowed_hosts"] = Layer.APPROVED
+        opened = tuple(path for path in approved.paths if path in self._protected and path != ".git")
+        if opened:
+            self._protected = tuple(path for path in self._protected if path not in opened)
+            self._decided["protected_paths"] = Layer.APPROVED
+        self._opened += opened
+        self._approved_by |= dict.fromkeys((*hosts, *opened), approved.by)
 
     def resolved(self, caches: Path) -> Resolved:
         if self._mode is SandboxMode.READ_ONLY:
@@ -183,7 +234,36 @@ class _Resolution:
             environment=MappingProxyType(dict(self._environment)),
             image=self._image,
         )
-        return Resolved(policy, MappingProxyType(self._decided), tuple(self._not_granted))
+        return Resolved(
+            policy,
+            MappingProxyType(self._decided),
+            tuple(self._not_granted),
+            self._askable(),
+            MappingProxyType(self._approved_by),
+            self._opened,
+        )
+
+    def _askable(self) -> Askable:
+        """A turn that only looks has nothing to ask leave for, but may ask about commands and questions."""
+        is_open = self._may_ask and self._mode is SandboxMode.WORKSPACE_WRITE
+        return Askable(
+            may_ask=self._may_ask,
+            is_untrusted=self._is_untrusted,
+            hosts=self._approvable if is_open else (),
+            allowed_hosts=self._hosts,
+            paths=tuple(path for path in self._protected if path != ".git") if is_open else (),
+        )
+
+    def _narrow_approvals(self, layer: Layer, wishes: Wishes) -> None:
+        """`never` and `untrusted` both narrow: together nothing runs but what a rule allows."""
+        if wishes.approvable_hosts is not None:
+            self._approvable = narrowed(self._approvable, wishes.approvable_hosts)
+        if wishes.approvals is Approvals.NEVER and self._may_ask:
+            self._may_ask = False
+            self._decided["approvals"] = layer
+        elif wishes.approvals is Approvals.UNTRUSTED and not self._is_untrusted:
+            self._is_untrusted = True
+            self._decided["approvals"] = layer
 
     def _narrow_mode(self, layer: Layer, wish: SandboxMode | None) -> None:
         if wish is None:
@@ -279,6 +359,7 @@ def _decided_by_operator(ceiling: Ceiling) -> Mapping[str, Layer]:
         "caches": bool(ceiling.caches),
         "environment": bool(ceiling.environment),
         "image": False,
+        "approvals": ceiling.approvals is not plain.approvals,
     }
     for limit in fields(Limits):
         differs[limit.name] = getattr(ceiling.limits, limit.name) != getattr(usual, limit.name)

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from handlers import comments
+from handlers import comments, comments_requests
+from handlers.asking import ask_for_held
 from handlers.broker import Judgement, judge
 from handlers.comments import Publication, Published, Unpublished
 from handlers.effects import EditComment, Effect, PostComment, StartTurn, WriteCheckRun
@@ -15,7 +16,9 @@ from harness.items import Completed, Stopped
 def judgement_of(ended: TurnEnded, view: View) -> Judgement:
     """What of the turn's changes may go out under the repository's rules as they are now."""
     situation = situation_of(view, repository=ended.start.repository, is_fork=ended.start.is_fork)
-    return judge(ended.changes, protected_paths(situation))
+    opened = frozenset(ended.approved_paths)
+    protected = [path for path in protected_paths(situation) if path not in opened]
+    return judge(ended.changes, protected)
 
 
 def last_words(
@@ -25,7 +28,15 @@ def last_words(
     start = ended.start
     word = comments.outcome_word(ended, publication, judgement=judgement)
     closed = comments.Progress(phase="ended", start=start, seconds=ended.seconds, plan=ended.plan, note=word)
-    effects: list[Effect] = [
+    asked = ask_for_held(ended, view, publication, judgement)
+    take_held = ""
+    if asked is not None:
+        hours = view.bot.ceiling.approval_seconds / 3600
+        take_held = comments_requests.how_to_take_held(
+            asked.request_id, asked.digest, mention=view.bot.mention, hours=hours
+        )
+    effects: list[Effect] = [] if asked is None else [asked]
+    effects += [
         EditComment(
             key=f"{start.turn_id}:progress:ended",
             posted_key=start.progress_key,
@@ -33,7 +44,14 @@ def last_words(
             requester=start.requester.login,
         ),
         final_comment(
-            start, comments.final(ended, publication, judgement=judgement, mention=view.bot.mention)
+            start,
+            comments.final(
+                ended,
+                publication,
+                judgement=judgement,
+                mention=view.bot.mention,
+                take_held=take_held,
+            ),
         ),
     ]
     # A check run belongs to a commit; a commit that no pull request shows needs none. Forks' heads take none.

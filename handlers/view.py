@@ -71,6 +71,9 @@ RequestKind = Literal["command", "network", "paths", "held", "question"]
 what the broker held back when it ended; an answer."""
 
 
+RequestState = Literal["open", "approved", "denied", "answered", "expired", "void"]
+
+
 @dataclass(frozen=True, slots=True)
 class AskedRequest:
     """One request of a turn, as the store has it."""
@@ -79,12 +82,12 @@ class AskedRequest:
     turn: str
     kind: RequestKind
     asked: str
-    """What exactly, as JSON."""
+    """What exactly, as JSON: `handlers.wanted.Wanted`."""
     digest: str
     """Of what is asked: an answer is to this and to nothing else."""
     head_sha: str
     """The head that it was asked at; another head voids it."""
-    state: Literal["open", "approved", "denied", "answered", "expired", "void"]
+    state: RequestState
     until: float
     """Seconds since the epoch; later it counts as denied."""
     decided_by: str = ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from harness.approvals import Approvals
 from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
@@ -26,6 +27,9 @@ class Wishes:
     """Of those that the layers above share; `()` is none."""
     environment: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     image: str | None = None
+    approvals: Approvals | None = None
+    approvable_hosts: tuple[str, ...] | None = None
+    """Of those that the operator lets people approve; `()` is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,5 +52,10 @@ class Ceiling:
     """Variables that a repository may set; a `*` at the end is any ending."""
     images: tuple[str, ...] = ()
     """Images that a repository may ask for, as `sandbox.images.is_allowed` reads them."""
+    approvals: Approvals = Approvals.ON_REQUEST
+    approvable_hosts: tuple[str, ...] = ()
+    """What people with write permission may add to one turn's network, when it asks."""
+    approval_seconds: float = 72 * 3600.0
+    """How long a request waits for its answer."""
     scopes: Mapping[str, Wishes] = field(default_factory=lambda: MappingProxyType({}))
     """The operator's words about one `owner` or one `owner/name`, in lower case."""

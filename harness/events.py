@@ -11,6 +11,7 @@ from typing import Any, assert_never
 from harness.items import (
     AgentMessage,
     Answer,
+    ApprovalRequest,
     CommandExecution,
     Compaction,
     Completed,
@@ -143,6 +144,16 @@ def _fields(item: Item) -> Event:
                 "summary": item.summary,
                 "left_out": item.left_out,
                 "tokens_before": item.tokens_before,
+            }
+        case ApprovalRequest():
+            return {
+                "kind": item.kind,
+                "wanted": item.wanted,
+                "why": item.why,
+                "until": item.until,
+                "decision": item.decision,
+                "by": item.by,
+                "words": item.words,
             }
         case _:
             assert_never(item)

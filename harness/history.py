@@ -11,6 +11,7 @@ from typing import Final, Literal, assert_never
 from harness.items import (
     AgentMessage,
     Answer,
+    ApprovalRequest,
     AssistantText,
     CallAnswered,
     CallMade,
@@ -91,6 +92,10 @@ class History:
         """Whether the turn's first message is in the journal."""
         self.unfinished: dict[ItemId, ToolItem] = {}
         """Calls of this turn that were begun and have no outcome in the journal."""
+        self.asked: ApprovalRequest | None = None
+        """What a person must decide before the turn can go on."""
+        self.held: dict[ItemId, ToolItem] = {}
+        """Calls that wait for that decision: begun, not run, and so not unfinished."""
         self.usage = Usage()
         self.steps = 0
         self.worked_seconds = 0.0
@@ -156,6 +161,8 @@ class History:
                 self._add_answer(item)
             case Compaction():
                 self._start_anew(item)
+            case ApprovalRequest():
+                self._add_request(life, item)
             case _:
                 assert_never(item)
 
@@ -194,6 +201,17 @@ class History:
                     self._append(CallAnswered(item.call, item.answer or INTERRUPTED))
             case _:
                 assert_never(life)
+
+    def _add_request(self, life: Life, item: ApprovalRequest) -> None:
+        """Open: its calls wait, and no crash has cut them off. Decided: they are run, or were cut off."""
+        if life is Life.STARTED:
+            self.asked = item
+            waiting = [held for held in item.held if held in self.unfinished]
+            self.held = {held: self.unfinished.pop(held) for held in waiting}
+        else:
+            self.asked = None
+            self.unfinished |= self.held
+            self.held = {}
 
     def _add_answer(self, closing: ModelCall) -> None:
         """The answer counts: what stands before it in the journal goes to the history."""

@@ -305,7 +305,44 @@ class Compaction:
     type: Literal["compaction"] = "compaction"
 
 
-Item = UserMessage | AgentMessage | Reasoning | ToolItem | ModelCall | Notice | Compaction
+AskKind = Literal["command", "network", "paths", "question"]
+"""What a running turn asks of people: leave for a command, for hosts, for protected paths; an answer."""
+
+DecisionKind = Literal["approved", "denied", "answered", "expired", "void"]
+"""`expired`: nobody answered in time. `void`: what was asked about is no more (the head moved, a stop)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """Something that only a person can decide. Started: it is asked; completed: it is decided.
+
+    While it is open the turn is parked, and the calls that it holds have not been run.
+    """
+
+    id: ItemId
+    for_item: ItemId
+    """The call that asks."""
+    kind: AskKind
+    wanted: tuple[str, ...]
+    """Exactly what is asked for: the command; the hosts; the paths; the question and its options."""
+    place: str = ""
+    """Of a command: the directory that it would run in."""
+    why: str
+    """The rule's words, or the agent's: then untrusted text."""
+    digest: str
+    """Of what is asked: an answer is to this and to nothing else."""
+    until: float
+    """Seconds since the epoch."""
+    held: tuple[ItemId, ...]
+    """The calls of that answer that wait, in the model's order; the asking one is the first."""
+    decision: DecisionKind | None = None
+    by: str = ""
+    words: str = ""
+    """What the person said with it: why not, or the answer."""
+    type: Literal["approval_request"] = "approval_request"
+
+
+Item = UserMessage | AgentMessage | Reasoning | ToolItem | ModelCall | Notice | Compaction | ApprovalRequest
 ItemAdapter: Final[TypeAdapter[Item]] = TypeAdapter(Annotated[Item, Field(discriminator="type")])
 
 
@@ -337,6 +374,8 @@ class Turn:
     request: str
     """The briefing: the turn's first user message."""
     limits: TurnLimits = TurnLimits()
+    approval_seconds: float = 72 * 3600.0
+    """How long people have to answer what it asks of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +399,8 @@ class Waiting:
 
     reason: str
     until: float
+    request: ItemId | None = None
+    """The `ApprovalRequest` whose answer is waited for."""
     status: Literal["waiting"] = "waiting"
 
 

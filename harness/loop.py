@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, assert_never
 
+from harness.approvals import request_id, told_of
 from harness.compaction import (
     LEVELS,
     OVERFLOWS,
@@ -28,6 +29,7 @@ from harness.history import BYTES_PER_TOKEN, INTERRUPTED, History
 from harness.items import (
     AgentMessage,
     Answer,
+    ApprovalRequest,
     Call,
     CommandExecution,
     Completed,
@@ -49,9 +51,13 @@ from harness.items import (
     Turn,
     TurnResult,
     UserMessage,
+    Waiting,
 )
 from harness.protocols import (
     ArgumentsRefused,
+    Ask,
+    AskingTool,
+    Decision,
     Journal,
     Model,
     ModelError,
@@ -154,6 +160,19 @@ class _Step:
 
     item: ToolItem
     tool: Tool | _Refused
+    decision: Decision | None = None
+    """What a person has said to it, where one was asked."""
+
+    def ask(self) -> Ask | None:
+        """What a person must decide before it may run."""
+        if self.decision is None and isinstance(self.tool, AskingTool):
+            return self.tool.asks(self.item)
+        return None
+
+    async def run(self) -> ToolItem:
+        if self.decision is not None and isinstance(self.tool, AskingTool):
+            return await self.tool.run_decided(self.item, self.decision)
+        return await self.tool.run(self.item)
 
 
 @dataclass
@@ -185,13 +204,14 @@ class _RunningTurn:
                 self.check_limits()
                 await self.make_room()
                 answered = await self.ask()
-                steps = await self.journal_answer(answered)
-                for group in _groups(steps):
-                    await self.act(group)
+                await self.carry_out(await self.journal_answer(answered))
         except _TurnEnded as end:
+            if not isinstance(end.outcome, Waiting):
+                await self.close_request()
             await self.close_unfinished()
             return end.outcome
         except SandboxError as error:
+            await self.close_request()
             await self.close_unfinished()
             return Failed(cause=str(error), reference=self.reference())
 
@@ -202,6 +222,8 @@ class _RunningTurn:
             await self.record(
                 (Life.COMPLETED, UserMessage(id=self.history.next_id(), text=self.turn.request))
             )
+        if self.history.asked is not None:
+            await self.go_on_with(self.history.asked)
 
     async def listen(self) -> None:
         """Between two steps: a request to stop, messages that came meanwhile, an answer that fell short."""
@@ -433,7 +455,7 @@ class _RunningTurn:
                 case Reasoning():
                     entries.append((Life.COMPLETED, replace(output, id=self.history.next_id())))
                 case Call():
-                    step = self.begin(output, was_cut=response.stop == "length")
+                    step = self.begin(output, self.history.next_id(), was_cut=response.stop == "length")
                     steps.append(step)
                     entries.append((Life.STARTED, step.item))
                 case _:
@@ -449,8 +471,7 @@ class _RunningTurn:
         await self.record(*entries, (Life.COMPLETED, closing))
         return steps
 
-    def begin(self, call: Call, *, was_cut: bool) -> _Step:
-        item_id = self.history.next_id()
+    def begin(self, call: Call, item_id: ItemId, *, was_cut: bool) -> _Step:
         tool = self.tools.get(call.name)
         if tool is None:
             message = f"There is no tool named {call.name!r}. The tools are: {', '.join(self.tools)}."
@@ -461,9 +482,62 @@ class _RunningTurn:
             cut = " (Your answer was cut off at the output limit: make smaller calls.)" if was_cut else ""
             return _Step(ToolCall(id=item_id, call=call), _Refused(f"{refusal}{cut}"))
 
+    async def carry_out(self, steps: Sequence[_Step]) -> None:
+        """Run the calls. Before one that needs a person the turn ends as waiting, and holds the rest back."""
+        asks = ((number, ask) for number, step in enumerate(steps) if (ask := step.ask()) is not None)
+        number, ask = next(asks, (len(steps), None))
+        for group in _groups(steps[:number]):
+            await self.act(group)
+        if ask is not None:
+            await self.ask_people(ask, steps[number:])
+
+    async def ask_people(self, ask: Ask, steps: Sequence[_Step]) -> None:
+        asked = ApprovalRequest(
+            id=self.history.next_id(),
+            for_item=steps[0].item.id,
+            kind=ask.kind,
+            wanted=ask.wanted,
+            place=ask.place,
+            why=ask.why,
+            digest=ask.digest,
+            until=self.session.now() + self.turn.approval_seconds,
+            held=tuple(step.item.id for step in steps),
+        )
+        await self.record((Life.STARTED, asked))
+        raise self.waiting_for(asked)
+
+    def waiting_for(self, asked: ApprovalRequest) -> _TurnEnded:
+        return _TurnEnded(Waiting(told_of(self.turn.id, asked), until=asked.until, request=asked.id))
+
+    async def go_on_with(self, asked: ApprovalRequest) -> None:
+        """A turn that was parked with a request: decided, or still to wait for.
+
+        The decision is journaled before the held calls are run: a crash from there on closes them as cut off,
+        and what was approved is run once at most.
+        """
+        await self.check_stop()
+        is_due = self.session.now() >= asked.until
+        decision = await self.session.decision(request_id(self.turn.id, asked.id), is_due=is_due)
+        if decision is None:
+            raise self.waiting_for(asked)
+        held = tuple(self.history.held.values())
+        decided = replace(asked, decision=decision.kind, by=decision.by, words=decision.words)
+        await self.record((Life.COMPLETED, decided))
+        steps = [replace(self.begin(item.call, item.id, was_cut=False), item=item) for item in held]
+        ask = steps[0].ask() if steps else None
+        # What was approved is this: a tool that would ask for something else now has no leave for it.
+        if steps and (ask is None or ask.digest == asked.digest):
+            steps[0] = replace(steps[0], decision=decision)
+        await self.carry_out(steps)
+
+    async def close_request(self) -> None:
+        """The turn ends: nobody need decide any more."""
+        if self.history.asked is not None:
+            await self.record((Life.COMPLETED, replace(self.history.asked, decision="void")))
+
     async def act(self, group: Sequence[_Step]) -> None:
         """Run the calls of `group` at once; journal their outcomes in the order of the calls."""
-        tasks = [asyncio.create_task(step.tool.run(step.item)) for step in group]
+        tasks = [asyncio.create_task(step.run()) for step in group]
         try:
             for task in tasks:
                 item = await self.look_after(task)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.items import Item, Life
-from harness.protocols import Entry, Steering
+from harness.protocols import Decision, Entry, Steering
 
 
 @dataclass
@@ -61,6 +61,11 @@ class PlainSession:
 
     async def stop_requested(self) -> str | None:
         return self._stopped_by
+
+    async def decision(self, request: str, *, is_due: bool) -> Decision | None:
+        """There is nobody to answer by comment."""
+        del request
+        return Decision("expired") if is_due else None
 
     async def snapshot(self) -> str | None:
         return None

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from harness.items import (
     AgentMessage,
+    AskKind,
     Call,
+    DecisionKind,
     HistoryEntry,
     Item,
     ItemId,
@@ -116,6 +118,39 @@ class Tool(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What must be decided by a person before a call is run; see `harness.items.ApprovalRequest`."""
+
+    kind: AskKind
+    wanted: tuple[str, ...]
+    why: str
+    digest: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What came of a request."""
+
+    kind: DecisionKind
+    by: str = ""
+    words: str = ""
+
+
+@runtime_checkable
+class AskingTool(Tool, Protocol):
+    """A tool of which some calls wait for a person."""
+
+    def asks(self, item: ToolItem) -> Ask | None:
+        """What must be decided before `item` may run; None: nothing. Has no effect."""
+        ...
+
+    async def run_decided(self, item: ToolItem, decision: Decision) -> ToolItem:
+        """As `run`, of a call that a person has decided about."""
+        ...
+
+
 class ArgumentsRefused(Exception):
     """The call cannot be understood; the message is told to the model."""
 
@@ -183,6 +218,13 @@ class Session(Protocol):
 
     async def stop_requested(self) -> str | None:
         """Who asked the turn to stop, if someone did."""
+        ...
+
+    async def decision(self, request: str, *, is_due: bool) -> Decision | None:
+        """What people have said to the request with this id; None: nothing yet.
+
+        `is_due`: its time is up. Then there is an answer in any case: nobody's later word counts.
+        """
         ...
 
     async def snapshot(self) -> str | None:

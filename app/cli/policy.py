@@ -154,6 +154,8 @@ def _rows(found: "Resolved") -> Iterator[tuple[str, str, str]]:
     variables = ", ".join(f"{name}={value}" for name, value in policy.environment.items())
     yield "environment", variables or "nothing added", found.decided["environment"]
     yield "image", policy.image or "the driver's own", found.decided["image"]
+    yield "approvals", found.approvals, found.decided["approvals"]
+    yield "hosts on approval", ", ".join(found.askable.hosts) or "none", ""
 
 
 def _report(found: "Resolved", subject: _Subject) -> dict[str, Any]:
@@ -171,6 +173,8 @@ def _report(found: "Resolved", subject: _Subject) -> dict[str, Any]:
             "caches": [str(cache.source) for cache in policy.caches],
             "environment": dict(policy.environment),
             "image": policy.image,
+            "approvals": found.approvals,
+            "approvable_hosts": found.askable.hosts,
         },
         "decided": {name: layer.value for name, layer in found.decided.items()},
         "not_granted": [asdict(missed) for missed in found.not_granted],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from harness.events import Event, item_event, line, thread_started, told, turn_ended, turn_started
 from harness.items import (
     AgentMessage,
+    ApprovalRequest,
     CommandExecution,
     Compaction,
     Completed,
@@ -112,11 +113,10 @@ class Transcript:
                 self._say(f"{item.call.name}: {item.status}", style="cyan")
             case Reasoning() if item.summary:
                 self._say(item.summary, style="dim italic")
-            case Notice():
-                self._say(item.text, style="yellow")
-            case Compaction():
-                about = f"about {item.tokens_before:,} tokens" if item.tokens_before else "long"
-                self._say(f"The history was {about}: a summary stands for its older part", style="yellow")
+            case Notice() | Compaction():
+                self._say(_aside(item), style="yellow")
+            case ApprovalRequest():
+                self._request(life, item)
             case UserMessage() | ModelCall() | Reasoning() | PlanUpdate() | ToolCall():
                 pass
             case _:
@@ -175,6 +175,13 @@ class Transcript:
         for change in item.changes:
             self._say(f"patched {_shown(change)}", style="green")
 
+    def _request(self, life: Life, item: ApprovalRequest) -> None:
+        if life is Life.STARTED:
+            self._say(f"? {item.kind}: {'; '.join(item.wanted)}", style="yellow")
+        elif life is Life.COMPLETED:
+            by = f" by {item.by}" if item.by else ""
+            self._say(f"{item.decision}{by}{f': {item.words}' if item.words else ''}", style="yellow")
+
     def _plan(self, item: PlanUpdate) -> None:
         for step in item.plan:
             self._say(f"{MARKS[step.status]} {step.step}", style="blue")
@@ -188,6 +195,13 @@ class Transcript:
 def print_error_event(message: str) -> None:
     """For programs: what kept a turn from starting."""
     sys.stdout.write(json.dumps({"type": "error", "message": message}, ensure_ascii=False) + "\n")
+
+
+def _aside(item: Notice | Compaction) -> str:
+    if isinstance(item, Notice):
+        return item.text
+    about = f"about {item.tokens_before:,} tokens" if item.tokens_before else "long"
+    return f"The history was {about}: a summary stands for its older part"
 
 
 def _command_line(item: CommandExecution) -> str:

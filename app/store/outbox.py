@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from app.store.database import insert_new
 from app.store.schema import effects
-from handlers.effects import Effect, EffectAdapter, Ignore, StartTurn
+from handlers.effects import AskApproval, Decide, Effect, EffectAdapter, Ignore, StartTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause:
     What is not outside of the store is done by the decision itself.
     """
     for effect in chosen:
-        is_done = isinstance(effect, Ignore | StartTurn)
+        is_done = isinstance(effect, Ignore | StartTurn | AskApproval | Decide)
         row = {
             "key": effect.key,
             "thread": thread,

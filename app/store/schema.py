@@ -178,6 +178,8 @@ requests = Table(
     Column("id", String, primary_key=True),  # short: people write it after `approve`
     Column("thread", String, nullable=False),
     Column("turn", String, ForeignKey("turns.id"), nullable=False),
+    # The letter whose handling asked: it goes back to what the turn has told of itself.
+    Column("cause", RowId, ForeignKey("inbox.id"), nullable=False),
     # command | network | paths | held | question
     Column("kind", String, nullable=False),
     Column("asked", Text, nullable=False),  # what exactly, as JSON

@@ -179,6 +179,17 @@ def park(connection: Connection, turn: str, *, until: float, owner: str, is_faul
         raise OwnershipLost
 
 
+def unpark(connection: Connection, turn: str) -> bool:
+    """What the turn waits for has come. False when it is not parked: then it will see for itself."""
+    statement = (
+        update(turns)
+        .where(turns.c.id == turn, turns.c.status == "parked")
+        .values(not_before=0.0)
+        .returning(turns.c.id)
+    )
+    return connection.execute(statement).one_or_none() is not None
+
+
 def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
     fields = row._mapping  # noqa: SLF001 - SQLAlchemy's documented, if underscored, accessor
     outcome = OutcomeAdapter.validate_json(fields["outcome"]) if fields["outcome"] else None

@@ -10,11 +10,22 @@ from harness.tools.apply_patch import ApplyPatch
 from harness.tools.context import ToolContext
 from harness.tools.exec_command import ExecCommand
 from harness.tools.report_finding import JudgeFinding, ReportFinding
+from harness.tools.request_permissions import RequestPermissions
+from harness.tools.request_user_input import RequestUserInput
 from harness.tools.update_plan import UpdatePlan
 from harness.tools.view_image import ViewImage
 from harness.tools.write_stdin import WriteStdin
 
-__all__ = ["REVIEW_TOOLS", "TOOLS", "WORK_TOOLS", "ToolContext", "ToolName", "make_tools", "open_tools"]
+__all__ = [
+    "ASKING_TOOLS",
+    "REVIEW_TOOLS",
+    "TOOLS",
+    "WORK_TOOLS",
+    "ToolContext",
+    "ToolName",
+    "make_tools",
+    "open_tools",
+]
 
 ToolName = Literal[
     "exec_command",
@@ -24,6 +35,8 @@ ToolName = Literal[
     "view_image",
     "report_finding",
     "judge_finding",
+    "request_permissions",
+    "request_user_input",
 ]
 
 TOOLS: Final[Mapping[ToolName, Callable[[ToolContext], Tool]]] = MappingProxyType(
@@ -35,6 +48,8 @@ TOOLS: Final[Mapping[ToolName, Callable[[ToolContext], Tool]]] = MappingProxyTyp
         "view_image": ViewImage,
         "report_finding": ReportFinding,
         "judge_finding": JudgeFinding,
+        "request_permissions": RequestPermissions,
+        "request_user_input": RequestUserInput,
     }
 )
 WORK_TOOLS: Final[Sequence[ToolName]] = (
@@ -45,6 +60,8 @@ WORK_TOOLS: Final[Sequence[ToolName]] = (
     "view_image",
 )
 """What a turn has that is asked for work."""
+ASKING_TOOLS: Final[Sequence[ToolName]] = ("request_permissions", "request_user_input")
+"""What it has besides where people can be asked."""
 REVIEW_TOOLS: Final[Sequence[ToolName]] = (
     "exec_command",
     "write_stdin",

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from harness.approvals import Askable
 from harness.findings import CheckFinding, CheckJudgement, takes_no_finding, takes_no_judgement
 from harness.rules import Asks, Rules
 from sandbox.base import Process, Sandbox
@@ -76,7 +77,9 @@ class ToolContext:
     rules: Rules = field(default_factory=Rules)
     """What the operator decided about command lines."""
     approve: Callable[[Asks], Awaitable[bool]] = nobody_allows
-    """Asks a person whether a command may run that a rule wants to be asked about."""
+    """Asks the person at the terminal whether a command may run that a rule wants to be asked about."""
+    askable: Askable = field(default_factory=Askable)
+    """What may be asked of people who answer later, while the turn is parked."""
     check_finding: CheckFinding = takes_no_finding
     """Takes or refuses what a review reports."""
     check_judgement: CheckJudgement = takes_no_judgement

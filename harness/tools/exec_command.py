@@ -7,8 +7,9 @@ from typing import Final, assert_never
 
 from pydantic import Field
 
+from harness.approvals import LONGEST_SHOWN, digest_of, is_shown_whole
 from harness.items import Call, CommandExecution, FileChange, ItemId, ToolItem
-from harness.protocols import ToolSpec
+from harness.protocols import Ask, Decision, ToolSpec
 from harness.rules import Allowed, Asks, Forbidden, Undecided, Unreadable, Verdict, judge
 from harness.tools.apply_patch import ApplyPatch
 from harness.tools.arguments import Arguments, read_arguments, schema_of
@@ -23,6 +24,7 @@ from harness.tools.commands import (
     refused,
 )
 from harness.tools.context import Shell, ToolContext
+from harness.tools.decided import told_of_refusal
 from sandbox.base import WORKSPACE, Command, CommandRefused, PathRefused
 
 PATCH_HEREDOC: Final = re.compile(
@@ -66,11 +68,40 @@ class ExecCommand:
             return replace(self._patch.begin(_patch_call(call, heredoc), item_id), call=call)
         return CommandExecution(id=item_id, call=call, command=asked.cmd, workdir=asked.workdir)
 
+    def asks(self, item: ToolItem) -> Ask | None:
+        """A command that needs a person's leave, where somebody can be asked and shown all of it."""
+        ask = self._ask(item)
+        return ask if ask is not None and self._context.askable.may_ask and is_shown_whole(ask) else None
+
+    def _ask(self, item: ToolItem) -> Ask | None:
+        if not isinstance(item, CommandExecution):
+            return None
+        asked = read_arguments(ExecCommandArguments, item.call.arguments)
+        match judge(self._context.rules, asked.cmd):
+            case Asks(rule=rule, command=command):
+                why = f"A rule wants to be asked about `{command}`. {rule.justification}".rstrip()
+            case Undecided() if self._context.askable.is_untrusted:
+                why = "No rule of the operator allows it."
+            case _:
+                return None
+        digest = digest_of("command", (asked.cmd,), asked.workdir, asked.tty, asked.login)
+        return Ask("command", (asked.cmd,), why, digest, place=asked.workdir)
+
     async def run(self, item: ToolItem) -> ToolItem:
+        return await self._run(item, has_leave=False)
+
+    async def run_decided(self, item: ToolItem, decision: Decision) -> ToolItem:
+        if decision.kind == "approved":
+            return await self._run(item, has_leave=True)
+        if not isinstance(item, CommandExecution):
+            raise TypeError(f"{item.id} is no command that somebody was asked about")
+        return declined(item, f"The command was not run. {told_of_refusal(decision)}")
+
+    async def _run(self, item: ToolItem, *, has_leave: bool) -> ToolItem:
         asked = read_arguments(ExecCommandArguments, item.call.arguments)
         if not isinstance(item, CommandExecution):
             return await self._run_patch(item, asked.cmd)
-        objection = await self._objection(judge(self._context.rules, asked.cmd))
+        objection = await self._objection(judge(self._context.rules, asked.cmd), has_leave=has_leave)
         if objection is not None:
             return declined(item, f"The command was not run. {objection}")
         sandbox = await self._context.sandbox()
@@ -94,19 +125,29 @@ class ExecCommand:
             max_output_tokens=asked.max_output_tokens,
         )
 
-    async def _objection(self, verdict: Verdict) -> str | None:
+    async def _objection(self, verdict: Verdict, *, has_leave: bool) -> str | None:
         """What the model is told instead of running the command; None when it may run."""
         match verdict:
             case Forbidden(rule=rule, command=command):
                 return f"`{command}` is forbidden ({rule}). {rule.justification}".rstrip()
-            case Asks(rule=rule, command=command) if not await self._context.approve(verdict):
-                return f"`{command}` needs a person's leave ({rule}). {rule.justification}".rstrip()
             case Unreadable():
                 return "It is too long to be compared with the rules. Put it into a file and run that."
-            case Allowed() | Undecided() | Asks():
+            case Asks(rule=rule, command=command):
+                if has_leave or await self._context.approve(verdict):
+                    return None
+                said = f"`{command}` needs a person's leave ({rule}). {rule.justification}".rstrip()
+                return f"{said} {self._why_not_asked()}"
+            case Undecided() if self._context.askable.is_untrusted and not has_leave:
+                return f"No rule allows it. {self._why_not_asked()}"
+            case Allowed() | Undecided():
                 return None
             case _:
                 assert_never(verdict)
+
+    def _why_not_asked(self) -> str:
+        if self._context.askable.may_ask:
+            return f"Nobody was asked: a person can be shown {LONGEST_SHOWN:,} characters of it at most."
+        return "There is nobody to ask here."
 
     async def _run_patch(self, item: ToolItem, cmd: str) -> ToolItem:
         heredoc = PATCH_HEREDOC.fullmatch(cmd)

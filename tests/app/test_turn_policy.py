@@ -48,7 +48,8 @@ async def pinned(mirror: Mirror, origin: Origin, file: str) -> StartTurn:
 
 
 async def policy(start: StartTurn, mirror: Mirror, ceiling: Ceiling = GENEROUS) -> Policy:
-    return await policy_of(start, mirror, ceiling=ceiling, repository="octo/calc", caches=Path("/caches/42"))
+    found = await policy_of(start, mirror, ceiling=ceiling, repository="octo/calc", caches=Path("/caches/42"))
+    return found.policy
 
 
 async def test_the_pinned_commits_file_counts_and_no_later_one(mirror: Mirror, origin: Origin) -> None:

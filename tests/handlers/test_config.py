@@ -51,7 +51,7 @@ def test_every_setting_narrows() -> None:
             "xyz: 1",
             (
                 "`xyz` is not a setting. Known are `enabled`, `mode`, `protected_paths`, `network`, "
-                "`limits`, `image`, `devcontainer`, `instructions`."
+                "`limits`, `image`, `devcontainer`, `approvals`, `instructions`."
             ),
         ),
         ("mode: danger-full-access", "`mode`: must be `read-only` or `workspace-write`."),
@@ -66,6 +66,7 @@ def test_every_setting_narrows() -> None:
         ("limits: {wall_time: 1 week}", "`limits.wall_time`: must be a duration such as `90s`, `10m` or"),
         ("limits: {cpu: 1}", "`limits.cpu`: is not a limit. Known are `wall_time`, `output`, `processes`, "),
         ("limits: {processes: yes}", "`limits.processes`: must be an amount."),
+        ("approvals: always", "`approvals`: must be `never`, `on-request` or `untrusted`."),
         ("enabled: 1", "`enabled`: input should be a valid boolean."),
         ("instructions: 3", "`instructions`: input should be a valid string."),
         (

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -190,6 +191,14 @@ class World:
             while len(await self.bot_comments(repository, number)) < comments:
                 await asyncio.sleep(POLL_SECONDS)
 
+    async def asked(self, repository: str, number: int, *, comments: int) -> str:
+        """Return the id of the request that is open, when the bot has said so much."""
+        await self.until_said(repository, number, comments=comments)
+        said = (await self.bot_comments(repository, number))[-1].body
+        found = re.search(r"Request `([0-9a-f]{8})`", said)
+        assert found, said
+        return found[1]
+
     async def only_pull(self, repository: str) -> Pull:
         """The one pull request there is."""
         [pull] = await self.maya.pulls(repository)
@@ -325,6 +334,8 @@ async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
             model=scripted.BY_CONTENT,
             openai_base_url=f"{model_url}/v1",
             openai_api_key=API_KEY,
+            rules=_rules_in(home),
+            approvable_hosts=("wool.example",),
             port=free_port(),
         )
         server_url = await stack.enter_async_context(_served(settings))
@@ -340,6 +351,21 @@ async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
         scratch = home / "scratch"
         scratch.mkdir()
         yield World(forge, model, people, settings, server_url, gate, scratch, engine)
+
+
+def _rules_in(home: Path) -> Path:
+    """The operator's: one program that a person must be asked about."""
+    rules = home / "rules.toml"
+    rules.write_text(
+        """[[prefix]]
+pattern = ["shred"]
+decision = "ask"
+justification = "It destroys files."
+match = ["shred old.txt"]
+not_match = ["ls"]
+"""
+    )
+    return rules
 
 
 @asynccontextmanager

@@ -58,7 +58,8 @@ async def test_what_a_person_should_be_asked_about_waits_for_one() -> None:
     item = await ordered(ToolContext(no_sandbox, rules=rules), "npm publish")
     assert item.status is ItemStatus.DECLINED
     assert told(item) == (
-        "The command was not run. `npm publish` needs a person's leave (ask npm publish). It goes public."
+        "The command was not run. `npm publish` needs a person's leave (ask npm publish). It goes public. "
+        "There is nobody to ask here."
     )
     with pytest.raises(Reached):
         await ordered(ToolContext(no_sandbox, rules=rules, approve=yes), "npm publish")

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("thread", sa.String(), nullable=False),
         sa.Column("turn", sa.String(), nullable=False),
+        sa.Column("cause", RowId, nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("asked", sa.Text(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
@@ -36,6 +37,7 @@ def upgrade() -> None:
         sa.Column("asked_at", sa.Double(), nullable=False),
         sa.Column("decided_at", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["turn"], ["turns.id"]),
+        sa.ForeignKeyConstraint(["cause"], ["inbox.id"]),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("requests_thread", "requests", ["thread", "state"])
