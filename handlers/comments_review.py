@@ -32,7 +32,7 @@ def inline_comment(posted: Inline, *, own_hosts: Collection[str] = ()) -> str:
     """A finding on its lines: the claim, why, the suggestion, and how to answer."""
     finding = posted.candidate.finding
     blocks = [
-        f"{_MARKS[finding.severity]} **{finding.severity}** · **{_title(finding)}**",
+        f"{_MARKS[finding.severity]} **{finding.severity}** · **{_title(finding.title)}**",
         ""
         if posted.anchored.is_exact
         else f"<sub>About {_lines(finding.start_line, finding.end_line)}.</sub>",
@@ -47,9 +47,9 @@ def inline_comment(posted: Inline, *, own_hosts: Collection[str] = ()) -> str:
 _HOW_TO_ANSWER: Final = "👍 or 👎 tells me whether it helps · reply to discuss, or with `fix` and I mend it"
 
 
-def _title(finding: Finding) -> str:
-    line = clean_line(finding.title, limit=_LONGEST_TITLE)
-    return " ".join(clean(line).split())
+def _title(title: str) -> str:
+    """One line of Markdown: code in it stays code, and nothing else has a meaning."""
+    return " ".join(clean(" ".join(title.split())[:_LONGEST_TITLE]).split())
 
 
 def _proposed(finding: Finding) -> str:
@@ -160,10 +160,11 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _row(row: Row) -> str:
-    title = _cell(" ".join(clean(clean_line(row.title, limit=_LONGEST_TITLE)).split()))
     where = _cell(_code(f"{row.place.path}:{row.place.start_line}"))
     linked = f"[{where}]({row.url})" if row.url else where
-    return f"| {_MARKS[row.severity]} {row.severity} | {title} | {linked} | {_state(row)} |"
+    return (
+        f"| {_MARKS[row.severity]} {row.severity} | {_cell(_title(row.title))} | {linked} | {_state(row)} |"
+    )
 
 
 def _state(row: Row) -> str:
@@ -202,7 +203,7 @@ def _told_here(each: Summarised, url: str, own_hosts: Collection[str]) -> str:
     why = clean(finding.why, own_hosts=own_hosts, limit=600)
     also = _also(each.also, finding.path)
     return (
-        f"{_MARKS[finding.severity]} **{finding.severity}** · **{_title(finding)}** · {linked}\n\n{why}"
+        f"{_MARKS[finding.severity]} **{finding.severity}** · **{_title(finding.title)}** · {linked}\n\n{why}"
         + (f"\n\n{also}" if also else "")
         + f"\n\n<sub>Finding `{each.candidate.id}` · here, for {clean_line(each.reason, limit=200)}</sub>"
     )

@@ -1,10 +1,12 @@
 """What of a pull request is read, in which groups, and what is not: decided before the model is asked."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -32,18 +34,19 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A file that is read, perhaps only its first hunks."""
+    """A file that is read, perhaps only the beginning of its diff."""
 
     path: str
     rank: Rank
     tokens: int
-    """Of the hunks that are read."""
-    hunks: int
-    of_hunks: int
+    """Of the lines that are read."""
+    lines: int
+    """Of the hunks, from the first one's first line on."""
+    of_lines: int
 
     @property
     def is_whole(self) -> bool:
-        return self.hunks == self.of_hunks
+        return self.lines == self.of_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def plan_reading(
         left -= reading.tokens
         readings.append(reading)
         if not reading.is_whole:
-            told = f"only {reading.hunks} of its {reading.of_hunks} hunks fit the budget of this review"
+            told = f"only {reading.lines:,} of its diff's {reading.of_lines:,} lines fit this review's budget"
             unread.append(Unread(file.path, told))
     return ReadingPlan(tuple(_grouped(readings)), tuple(unread))
 
@@ -137,7 +140,7 @@ def is_test(path: str) -> bool:
     return _TEST_NAME.search(pure.name) is not None or any(part in _TEST_PLACES for part in pure.parts[:-1])
 
 
-def tested_name(path: str) -> str:
+def subject_of(path: str) -> str:
     """What file and test are both named after: `money` for `money.ts` and `money.test.ts`."""
     stem = PurePosixPath(path).name.partition(".")[0]
     return re.sub(r"^(?:test_|tests_)|(?:_test|_spec|-test|-spec|Tests?|Spec|IT)$", "", stem).casefold()
@@ -234,17 +237,17 @@ def _weight(file: FileDiff, rank: Rank) -> tuple[int, bool, int, str]:
 
 
 def _within(file: FileDiff, rank: Rank, left: int) -> Reading | None:
-    """As many of the file's first hunks as fit; None if that is not worth while."""
-    costs = [sum(len(line) + 1 for line in hunk.lines) // BYTES_PER_TOKEN + 10 for hunk in file.hunks]
-    head = len(file.path) // BYTES_PER_TOKEN + 10
-    if head + sum(costs) <= left:
-        return Reading(file.path, rank, head + sum(costs), len(costs), len(costs))
-    used, taken = head, 0
-    for cost in costs:
-        if used + cost > left:
-            break
-        used, taken = used + cost, taken + 1
-    return Reading(file.path, rank, used, taken, len(costs)) if taken and used >= LEAST_PART else None
+    """As many of the diff's first lines as fit; None if that is not worth while."""
+    costs = [len(line) + 1 for hunk in file.hunks for line in hunk.lines]
+    head = len(file.path) + 40 * (len(file.hunks) + 1)
+    whole = (head + sum(costs)) // BYTES_PER_TOKEN
+    if whole <= left:
+        return Reading(file.path, rank, whole, len(costs), len(costs))
+    if left < LEAST_PART:
+        return None
+    ends = [*accumulate(costs, initial=head)]
+    taken = bisect_right(ends, left * BYTES_PER_TOKEN) - 1
+    return Reading(file.path, rank, ends[taken] // BYTES_PER_TOKEN, taken, len(costs)) if taken > 0 else None
 
 
 def _grouped(readings: Sequence[Reading]) -> list[Group]:
@@ -255,12 +258,12 @@ def _grouped(readings: Sequence[Reading]) -> list[Group]:
     homes: dict[str, str] = {}
     for reading in readings:
         if reading.rank is not Rank.TEST:
-            homes.setdefault(tested_name(reading.path), str(PurePosixPath(reading.path).parent))
+            homes.setdefault(subject_of(reading.path), str(PurePosixPath(reading.path).parent))
     rooms: dict[str, list[Reading]] = {}
     for reading in readings:
         own = str(PurePosixPath(reading.path).parent)
         is_test_here = reading.rank is Rank.TEST
-        home = homes.get(tested_name(reading.path), own) if is_test_here else own
+        home = homes.get(subject_of(reading.path), own) if is_test_here else own
         rooms.setdefault(home, []).append(reading)
     groups = [Group(name, part) for name, inside in rooms.items() for part in _parts(_beside(inside))]
     return sorted(groups, key=lambda group: min(each.rank for each in group.readings))
@@ -271,8 +274,8 @@ def _beside(readings: Iterable[Reading]) -> list[Reading]:
     first: dict[str, int] = {}
     readings = list(readings)
     for at, reading in enumerate(readings):
-        first.setdefault(tested_name(reading.path), at)
-    return sorted(readings, key=lambda reading: (first[tested_name(reading.path)], reading.rank))
+        first.setdefault(subject_of(reading.path), at)
+    return sorted(readings, key=lambda reading: (first[subject_of(reading.path)], reading.rank))
 
 
 def _parts(readings: Sequence[Reading]) -> list[tuple[Reading, ...]]:
