@@ -172,7 +172,7 @@ async def test_protected_files_are_held_back(world: World) -> None:
     assert "Held back, because only a person may change protected files: `deploy/keys.txt`." in final
     patch = final.partition("```diff\n")[2].partition("```")[0]
     assert "-old\n+new\n" in patch
-    assert re.search(r"apply this patch \(`[0-9a-f]{12,}`\) yourself", final)
+    assert re.search(r"To take exactly this patch \(`[0-9a-f]{12,}`\), write `@darner approve", final)
 
 
 async def test_nothing_but_protected_files_makes_no_pull_request(world: World) -> None:

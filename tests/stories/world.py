@@ -146,6 +146,13 @@ class World:
         assert found is not None
         repos.protect(acting(self.forge.state, _user(self.forge, "maya")), found, branches=(branch,))
 
+    def may_only_read(self, repository: str, login: str) -> None:
+        """Take somebody's write permission away."""
+        found = self.forge.state.repository(*repository.split("/"))
+        assert found is not None
+        acting_as = acting(self.forge.state, _user(self.forge, "maya"))
+        repos.set_collaborator(acting_as, found, user=_user(self.forge, login), role="read")
+
     async def issue(self, repository: str) -> int:
         """An issue of Maya's that tells of the demo's bug."""
         return await self.maya.opens_issue(repository, TITLE, BODY)
