@@ -17,7 +17,7 @@ from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.perform import Performed, Performer
-from app.store import deliveries, inbox, messages, outbox, requests, turns
+from app.store import compacting, deliveries, inbox, messages, outbox, requests, turns
 from app.store.database import Database
 from app.store.inbox import Letter
 from app.store.outbox import Pending
@@ -28,6 +28,7 @@ from app.view import fetch_view
 from handlers.dispatch import dispatch
 from handlers.effects import (
     AskApproval,
+    CompactThread,
     Decide,
     Effect,
     EffectAdapter,
@@ -181,6 +182,8 @@ class EventsWorker:
                     self._ask(connection, thread, effect, cause=letter.id)
                 case Decide():
                     self._take_answer(connection, thread, effect)
+                case CompactThread():
+                    self._ask_compaction(connection, thread, effect)
                 case _:
                     pass
         inbox.mark(connection, letter.id, "handled")
@@ -196,6 +199,7 @@ class EventsWorker:
         origin = inbox.origin_of(connection, cause)
         is_new = turns.queue(connection, start.turn_id, thread, start=body, origin=origin, now=self._now())
         if is_new:
+            compacting.hand_over(connection, thread, start.turn_id, now=self._now())
             self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=f"turn-{start.turn_id}")
 
     def _ask(self, connection: Connection, thread: str, asked: AskApproval, *, cause: int) -> None:
@@ -239,6 +243,14 @@ class EventsWorker:
         else:
             messages.stop(connection, turn, author=author, key=key, now=now)
             self._wake(connection, thread, turn, wake=f"stop-{key}")
+
+    def _ask_compaction(self, connection: Connection, thread: str, effect: CompactThread) -> None:
+        """Raises `TurnOver`, as `_speak` does."""
+        if effect.turn_id is None:
+            compacting.ask_thread(connection, thread, author=effect.author)
+            return
+        turns.hold_open(connection, effect.turn_id)
+        compacting.ask_turn(connection, effect.turn_id, author=effect.author, key=effect.key, now=self._now())
 
     async def _put_off_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
         """Leave it for later; after too many tries say so to whoever waits."""

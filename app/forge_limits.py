@@ -20,6 +20,7 @@ from app.store.outbox import Pending
 from app.store.places import RepositoryRef
 from handlers.effects import (
     AskApproval,
+    CompactThread,
     Decide,
     EditComment,
     Effect,
@@ -60,7 +61,7 @@ class Weight(Enum):
 
 def weight_of(effect: Effect) -> Weight:
     match effect:
-        case StartTurn() | SteerTurn() | StopTurn() | AskApproval() | Decide() | Ignore():
+        case StartTurn() | SteerTurn() | StopTurn() | CompactThread() | AskApproval() | Decide() | Ignore():
             return Weight.NOTHING
         case PushResult():
             return Weight.GIT

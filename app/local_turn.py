@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.store import inbox, turns
 from app.store.database import Database
 from app.store.turns import SqlJournal, TurnRow
-from app.turn_parts import driver_of, limits_of, model_of, rules_of
+from app.turn_parts import driver_of, limits_of, model_of, room_of, rules_of
 from handlers.briefing import told_of_policy
 from harness.instructions import INSTRUCTIONS, PROJECT_BYTES, PROJECT_FILE
 from harness.items import Item, Life, Stopped, ThreadId, Turn, TurnId, TurnResult, Usage, Waiting
@@ -168,7 +168,12 @@ class LocalTurn:
         async with open_tools(ToolContext(sandbox=ready, rules=self._rules)) as tools:
             while True:
                 result = await run_turn(
-                    turn, model=model, tools=tools, session=self._session, journal=started.journal
+                    turn,
+                    model=model,
+                    tools=tools,
+                    session=self._session,
+                    journal=started.journal,
+                    room=room_of(self._settings),
                 )
                 if not isinstance(result.outcome, Waiting) or not await self._has_waited(result.outcome):
                     return result

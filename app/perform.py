@@ -20,6 +20,7 @@ from app.store.outbox import Pending
 from app.store.places import RepositoryRef
 from handlers.effects import (
     AskApproval,
+    CompactThread,
     Decide,
     EditComment,
     Ignore,
@@ -92,7 +93,9 @@ class Performer:
                 return await self._open_pull(effect, place, cause=pending.cause)
             case WriteCheckRun():
                 return await self._write_check_run(effect, place)
-            case StartTurn() | SteerTurn() | StopTurn() | AskApproval() | Decide() | Ignore():
+            case (
+                StartTurn() | SteerTurn() | StopTurn() | CompactThread() | AskApproval() | Decide() | Ignore()
+            ):
                 # Done with the decision, in its transaction.
                 return Performed()
             case _:

@@ -119,7 +119,10 @@ class TurnSession:
         said = await self._database.read(
             lambda connection: messages.steering(connection, self._turn, after=after)
         )
-        return [Steering(message.number, message.text) for message in said]
+        return [
+            Steering(message.number, message.text, "compact" if message.kind == "compact" else "say")
+            for message in said
+        ]
 
     async def stop_requested(self) -> str | None:
         """Asked many times a second while a command or the model works: looked up less often."""

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key")
     )
 
+    context_window: int | None = Field(default=None, ge=2_000)
+    """Tokens that a request to the model may have; unset: as the table of known models says, else unknown."""
+    compact_at: float = Field(default=0.8, ge=0.3, le=0.95)
+    """The share of the window at which a long history is made short."""
+
     sandbox: Literal["auto", "bubblewrap", "docker"] = "auto"
     sandbox_mode: Literal["read-only", "workspace-write", "danger-full-access"] = "workspace-write"
     """The widest mode any turn may have; the last one by `darner.toml` only."""

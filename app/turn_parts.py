@@ -3,8 +3,10 @@
 from contextlib import AbstractAsyncContextManager
 
 from app.settings import Settings, SettingsRefused
+from harness.compaction import Room
 from harness.items import TurnLimits
 from harness.models import open_model
+from harness.models.windows import window_of
 from harness.protocols import Model
 from harness.rules import Rules, RulesRefused, read_rules
 from sandbox.base import Driver
@@ -44,6 +46,11 @@ def rules_of(settings: Settings) -> Rules:
     except RulesRefused as error:
         msg = f"DARNER_RULES cannot be used. {error}"
         raise SettingsRefused(msg) from None
+
+
+def room_of(settings: Settings) -> Room:
+    window = settings.context_window or window_of(settings.model)
+    return Room(window=window, compact_at=settings.compact_at)
 
 
 def limits_of(settings: Settings) -> TurnLimits:

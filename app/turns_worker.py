@@ -34,10 +34,13 @@ from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
 from harness.approvals import Askable
+from harness.compaction import Room
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
+    Compaction,
     Completed,
     Failed,
+    Notice,
     Stopped,
     ThreadId,
     Turn,
@@ -82,6 +85,7 @@ class Runtime:
     workspaces: Workspaces
     model: Model
     limits: TurnLimits
+    room: Room
     rules: Rules
     bot: Callable[[], Bot]
     home: Path
@@ -280,7 +284,12 @@ class TurnsWorker:
             open_tools(context, names) as tools,
         ):
             return await run_turn(
-                turn, model=self._runtime.model, tools=tools, session=session, journal=journal
+                turn,
+                model=self._runtime.model,
+                tools=tools,
+                session=session,
+                journal=journal,
+                room=self._runtime.room,
             )
 
     async def _collect(
@@ -386,8 +395,10 @@ class _SpokenTo(Exception):
 
 def _heard(entries: Sequence[Entry]) -> int:
     """The number of the last message that is in the journal."""
-    said = (entry.item.heard for entry in entries if isinstance(entry.item, UserMessage))
-    return max(said, default=0)
+    heard = (
+        entry.item.heard for entry in entries if isinstance(entry.item, UserMessage | Notice | Compaction)
+    )
+    return max(heard, default=0)
 
 
 def _start_of(row: TurnRow) -> StartTurn:

@@ -34,7 +34,7 @@ from app.store import backlog
 from app.store.database import Database
 from app.store.keys import key
 from app.tokens import AppTokens, PersonalToken, Tokens
-from app.turn_parts import api_key_of, driver_of, limits_of, model_of, rules_of
+from app.turn_parts import api_key_of, driver_of, limits_of, model_of, room_of, rules_of
 from app.turns_worker import Runtime, TurnsWorker
 from app.workspaces import Workspaces
 from handlers.view import Bot
@@ -169,6 +169,7 @@ class Server:
             workspaces=workspaces,
             model=model,
             limits=limits_of(self._settings),
+            room=room_of(self._settings),
             rules=self._rules,
             bot=bot,
             home=self._settings.home,

@@ -52,6 +52,7 @@ def help_text(mention: str) -> str:
         f"| `@{mention} stop` | end what is at work here; what was done so far is shown as a patch |\n"
         f"| `@{mention} approve 1a2b3c4d` | do what I have asked leave for; `deny 1a2b3c4d` and why: not |\n"
         f"| `@{mention} status` | tell what is at work here, and how the last turns ended |\n"
+        f"| `@{mention} compact` | put a summary in the place of the older part of a long conversation |\n"
         f"| `@{mention} help` | say this again |\n\n"
         "Write access to this repository is needed to ask."
     )
@@ -177,6 +178,20 @@ def steering(author: str, text: str, *, path: str = "", hunk: str = "") -> str:
     """What the model is told between two steps. The text is a person's, and asks like the first one did."""
     where = f" on `{path}`, at\n```diff\n{hunk}\n```\n" if path else ""
     return f"{author}, who may direct this turn, writes while you work{where}:\n\n{text}"
+
+
+def compacting(turn_id: str | None) -> str:
+    """To whoever wants the history short."""
+    if turn_id is None:
+        return "Noted: my next turn here begins with a summary in the place of the older part of our history."
+    return (
+        f"Noted: before its next step, turn `{turn_id}` puts a summary in the place of the older part of "
+        "its history. Request, plan and newest steps stay as they are."
+    )
+
+
+def nothing_to_compact(mention: str) -> str:
+    return f"I have not worked in this conversation yet: there is no history. `@{mention} help` tells more."
 
 
 def nothing_runs(mention: str) -> str:

@@ -166,6 +166,18 @@ class Decide:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompactThread:
+    """Make the history that the model is told short: before the next step, or as the next turn begins."""
+
+    key: str
+    turn_id: str | None
+    """The turn at work; None: nothing is at work."""
+    author: str
+    """Login."""
+    type: Literal["compact_thread"] = "compact_thread"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
     """Commit the allowed files of the turn on `parent` and push, only if the branch is at `expected`."""
 
@@ -225,6 +237,7 @@ Effect = (
     | StopTurn
     | AskApproval
     | Decide
+    | CompactThread
     | PushResult
     | OpenPull
     | WriteCheckRun

@@ -6,6 +6,7 @@ from typing import Literal, assert_never
 
 from handlers import comments, comments_requests, on_answer, reasons
 from handlers.effects import (
+    CompactThread,
     Effect,
     PostComment,
     React,
@@ -75,6 +76,8 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return _stopped(event, view)
         case Approve() | Deny():
             return _decided(event, view, command)
+        case Compact():
+            return _compacted(event, view)
         case Status():
             return answered(event, comments.thread_status(view.turns, mention=mention), "+1")
         case Help():
@@ -93,7 +96,6 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             | Fork()
             | Undo()
             | Budget()
-            | Compact()
             | Why()
             | ShowPolicy()
             | Forget()
@@ -131,6 +133,16 @@ def _decided(event: Mentioning, view: View, command: Approve | Deny) -> list[Eff
 def _replied(event: Mentioning, reply: on_answer.Reply) -> list[Effect]:
     decision: list[Effect] = [] if reply.decision is None else [reply.decision]
     return decision + answered(event, reply.said, reply.reaction)
+
+
+def _compacted(event: Mentioning, view: View) -> list[Effect]:
+    if not _may_direct(view):
+        return _refused(event, view)
+    if not view.turns:
+        return answered(event, comments.nothing_to_compact(view.bot.mention), "confused")
+    turn = view.running_turn
+    effect = CompactThread(key=f"{act_of(event)}:compact", turn_id=turn, author=event.actor.login)
+    return [effect, *answered(event, comments.compacting(turn), "+1")]
 
 
 def _may_direct(view: View) -> bool:

@@ -1,6 +1,7 @@
 """What people say to a turn that has not ended: stored with the decision, read between two steps."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import Connection, select
 
@@ -13,6 +14,7 @@ class Message:
     number: int
     author: str
     text: str
+    kind: Literal["steer", "compact"] = "steer"
 
 
 def steer(connection: Connection, turn: str, *, author: str, text: str, key: str, now: float) -> None:
@@ -25,14 +27,19 @@ def stop(connection: Connection, turn: str, *, author: str, key: str, now: float
     _put(connection, turn=turn, kind="stop", author=author, text="", key=key, at=now)
 
 
+def compact(connection: Connection, turn: str, *, author: str, key: str, now: float) -> None:
+    """The turn's history is to be made short before its next step."""
+    _put(connection, turn=turn, kind="compact", author=author, text="", key=key, at=now)
+
+
 def steering(connection: Connection, turn: str, *, after: int) -> list[Message]:
-    """What the model has not been told, oldest first: `after` is the last number that it was."""
+    """What the turn has not heard, oldest first: `after` is the last number that it has."""
     query = (
-        select(messages.c.id, messages.c.author, messages.c.text)
-        .where(messages.c.turn == turn, messages.c.kind == "steer", messages.c.id > after)
+        select(messages.c.id, messages.c.author, messages.c.text, messages.c.kind)
+        .where(messages.c.turn == turn, messages.c.kind.in_(("steer", "compact")), messages.c.id > after)
         .order_by(messages.c.id)
     )
-    return [Message(row.id, row.author, row.text) for row in connection.execute(query)]
+    return [Message(row.id, row.author, row.text, row.kind) for row in connection.execute(query)]
 
 
 def stopped_by(connection: Connection, turn: str) -> str | None:

@@ -70,6 +70,8 @@ threads = Table(
     Column("stopped_by", String),
     # Set aside by the operator: not listed, and nothing starts here.
     Column("archived_at", Double),
+    # Who asked for a short history while nothing was at work: the next turn begins with that.
+    Column("compact_by", String),
     # What people allow all of its turns together; null: what the operator's limits say.
     Column("budget_tokens", BigInteger),
     Column("budget_micros", BigInteger),  # millionths of the price table's currency
@@ -155,6 +157,13 @@ items = Table(
     Column("type", String, nullable=False),
     Column("body", Text, nullable=False),
     Column("at", Double, nullable=False),
+    # Few rows: a turn's history begins with the last of them.
+    Index(
+        "items_compactions",
+        "turn",
+        sqlite_where=text("type = 'compaction'"),
+        postgresql_where=text("type = 'compaction'"),
+    ),
 )
 
 messages = Table(
@@ -162,7 +171,8 @@ messages = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("turn", String, ForeignKey("turns.id"), nullable=False),
-    # steer: for the model before its next step; stop: the turn ends. The journal tells what was heard.
+    # steer: for the model before its next step; stop: the turn ends; compact: the history is made short.
+    # The journal tells what was heard.
     Column("kind", String, nullable=False),
     Column("author", String, nullable=False),
     Column("text", Text, nullable=False, default=""),

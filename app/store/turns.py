@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, Double, Integer, Row, String, bindparam, func, insert, select, update
 
 from app.store.database import Database
+from app.store.past import earlier_entries, entry_of
 from app.store.schema import items, turns
 from handlers.view import TurnBrief
 from harness.items import Item, ItemAdapter, Life, Outcome, OutcomeAdapter, TurnResult
@@ -119,10 +120,33 @@ def briefs_of(connection: Connection, thread: str) -> list[TurnBrief]:
     ]
 
 
+def line_of(connection: Connection, turn: str) -> list[str]:
+    """The turns whose history this one has, oldest first, without itself.
+
+    A second attempt has that of the turn it follows, and of what that one has; every other turn that of the
+    thread's turns before it that are no second attempts.
+    """
+    columns = (turns.c.id, turns.c.thread, turns.c.seq, turns.c.follows)
+    row = connection.execute(select(*columns).where(turns.c.id == turn)).one()
+    line: list[str] = []
+    while row.follows is not None:
+        line.append(row.follows)
+        followed = connection.execute(select(*columns).where(turns.c.id == row.follows)).one_or_none()
+        if followed is None:
+            return line[::-1]
+        row = followed
+    query = (
+        select(turns.c.id)
+        .where(turns.c.thread == row.thread, turns.c.seq < row.seq, turns.c.follows.is_(None))
+        .order_by(turns.c.seq)
+    )
+    return [*connection.execute(query).scalars(), *line[::-1]]
+
+
 def entries_of(connection: Connection, turn: str) -> list[Entry]:
     """A turn's journal, oldest first."""
     query = select(items).where(items.c.turn == turn).order_by(items.c.seq)
-    return [_entry(row) for row in connection.execute(query)]
+    return [entry_of(row) for row in connection.execute(query)]
 
 
 def take(connection: Connection, turn: str, *, owner: str, now: float) -> None:
@@ -242,15 +266,8 @@ class SqlJournal:
         return entries
 
     async def earlier(self) -> Sequence[Entry]:
-        mine = select(turns.c.seq).where(turns.c.id == self._turn).scalar_subquery()
-        query = (
-            select(items)
-            .join(turns, turns.c.id == items.c.turn)
-            .where(turns.c.thread == self._thread, turns.c.seq < mine)
-            .order_by(turns.c.seq, items.c.seq)
-        )
         return await self._database.read(
-            lambda connection: [_entry(row) for row in connection.execute(query)]
+            lambda connection: earlier_entries(connection, line_of(connection, self._turn))
         )
 
     async def append(self, life: Life, item: Item) -> None:
@@ -272,8 +289,3 @@ class SqlJournal:
 
         if not await self._database.write(write):
             raise OwnershipLost
-
-
-def _entry(row: Row[tuple[object, ...]]) -> Entry:
-    fields = row._mapping  # noqa: SLF001 - as above
-    return Entry(fields["seq"], Life(fields["life"]), ItemAdapter.validate_json(fields["body"]))

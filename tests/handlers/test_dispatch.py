@@ -10,6 +10,7 @@ from handlers.broker import Judgement, Refused
 from handlers.comments import Progress, Published, Unpublished
 from handlers.dispatch import dispatch
 from handlers.effects import (
+    CompactThread,
     EditComment,
     Effect,
     EffectAdapter,
@@ -181,6 +182,7 @@ def test_a_writer_on_a_forks_head_gets_a_turn_that_will_not_push_there() -> None
     assert kinds(effects) == ["start_turn", "react", "post_comment"]
 
 
+ENDED = (TurnBrief(id="cafe", state="ended", created_at=1.0, started_at=2.0, ended_at=3.0),)
 AT_WORK = (TurnBrief(id="beef", state="running", created_at=1_000_000.0, started_at=1_000_001.0),)
 
 
@@ -232,13 +234,25 @@ def test_stop_ends_the_turn_at_work() -> None:
     assert kinds(effects) == ["stop_turn", "react"]
 
 
+@pytest.mark.parametrize(("turns", "turn"), [(AT_WORK, "beef"), (ENDED, None)])
+def test_compact_is_for_the_turn_at_work_or_the_next_one(
+    turns: tuple[TurnBrief, ...], turn: str | None
+) -> None:
+    effects = dispatch(said("@darner compact"), replace(WRITER_VIEW, turns=turns))
+
+    [compact] = [effect for effect in effects if isinstance(effect, CompactThread)]
+    assert (compact.turn_id, compact.author) == (turn, "octocat")
+    assert kinds(effects) == ["compact_thread", "react", "post_comment"]
+    assert ("before its next step" if turn else "my next turn here begins") in answer_to(effects)
+
+
 def test_stop_with_nothing_at_work_says_so() -> None:
     effects = dispatch(said("@darner stop"), WRITER_VIEW)
 
     assert "Nothing is at work in this conversation." in answer_to(effects)
 
 
-@pytest.mark.parametrize("words", ["stop", "also the docs"])
+@pytest.mark.parametrize("words", ["stop", "compact", "also the docs"])
 def test_a_stranger_neither_stops_nor_steers(words: str) -> None:
     """The turn at work hears nothing of it."""
     effects = dispatch(said(f"@darner {words}"), replace(WRITER_VIEW, permission="read", turns=AT_WORK))
@@ -280,6 +294,7 @@ def test_the_same_event_always_gives_the_same_effects_with_keys_of_their_own() -
         ("hlep", "confused", "Did you mean `@darner help`?"),
         ("review", "confused", "I understand `review`, but I cannot do it yet."),
         ("stop", "confused", "Nothing is at work in this conversation."),
+        ("compact", "confused", "I have not worked in this conversation yet"),
         ("retry", "confused", "I understand `retry`, but I cannot do it yet."),
         ("status", "+1", "I have not worked in this conversation yet."),
     ],

@@ -8,12 +8,22 @@ from typing import Any
 
 import pytest
 
-from demo.model import ScriptedModel, create_app, serve
-from demo.model.session import Cut, Failure, Fault, Garbage, ScriptedCall, context_overflow, rate_limited
+from demo.model import Exchange, ScriptedModel, create_app, serve
+from demo.model.session import (
+    Branch,
+    Cut,
+    Failure,
+    Fault,
+    Garbage,
+    ScriptedCall,
+    When,
+    context_overflow,
+    rate_limited,
+)
 from demo.model.session import Session as Script
 from demo.model.session import Turn as Said
 from harness.instructions import INSTRUCTIONS
-from harness.items import Completed, Failed, Notice, ThreadId, Turn, TurnId, TurnResult
+from harness.items import Compaction, Completed, Failed, Notice, ThreadId, Turn, TurnId, TurnResult
 from harness.loop import run_turn
 from harness.memory import MemoryJournal, PlainSession
 from harness.models import WIRES, WireName, open_model
@@ -38,18 +48,23 @@ async def endpoint(*said: Said) -> AsyncIterator[tuple[ScriptedModel, str]]:
 
 
 async def run(
-    wire: WireName, url: str, confinement: Confinement, *, journal: MemoryJournal | None = None
+    wire: WireName,
+    url: str,
+    confinement: Confinement,
+    *,
+    journal: MemoryJournal | None = None,
+    model: str = "scripted-test",
 ) -> TurnResult:
     turn = Turn(
         id=TurnId("t1"), thread_id=ThreadId("th1"), instructions=INSTRUCTIONS, request="Fix the test."
     )
     async with (
-        open_model(wire=wire, model="scripted-test", base_url=url, api_key="none") as model,
+        open_model(wire=wire, model=model, base_url=url, api_key="none") as opened,
         confinement.open() as context,
         open_tools(context) as tools,
     ):
         return await run_turn(
-            turn, model=model, tools=tools, session=HastySession(), journal=journal or MemoryJournal()
+            turn, model=opened, tools=tools, session=HastySession(), journal=journal or MemoryJournal()
         )
 
 
@@ -150,6 +165,42 @@ async def test_malformed_arguments_are_told_to_the_model(wire: WireName, confine
     assert result.outcome == Completed("Done.")
     assert sorted(path.name for path in confinement.checkout.iterdir()) == ["b"]
     assert "The call was not run, its arguments are wrong" in json.dumps(told(app.exchanges[1].request)[-1])
+
+
+HANDOVER = Script(
+    name="handover",
+    match=("# The record", "# Now", "Write the handover"),
+    turns=(Said(text="I counted in log."),),
+)
+
+
+@wires
+async def test_an_overflow_in_the_middle_is_made_room_for(wire: WireName, confinement: Confinement) -> None:
+    """The endpoint takes no more: it sums up, and the turn goes on from there to its end."""
+    counts = Said(text="Count.", calls=(command("echo once >> log; echo lines=$(wc -l < log)=; seq 2000"),))
+    # What the model sees of the past gets shorter: what it does next follows from the output.
+    is_enough = Said(text="Done.", when=When(output_contains="lines=10="), is_last=True)
+    script = Script(name="count", match=("Fix the test",), turns=(Branch(either=(is_enough, counts)),) * 11)
+    journal = MemoryJournal()
+
+    def fills_up(exchange: Exchange) -> None:
+        del exchange
+        if len(app.exchanges) == 7:
+            app.strike(context_overflow())
+
+    app = create_app([script, HANDOVER], observer=fills_up)
+    async with serve(app) as url:
+        result = await run(wire, f"{url}/v1", confinement, journal=journal, model="scripted")
+
+    assert result.outcome == Completed("Done.")
+    compaction = next(entry.item for entry in journal.entries if isinstance(entry.item, Compaction))
+    assert (compaction.reason, compaction.by) == ("overflow", "model")
+    refused, summed_up, again = [exchange.request for exchange in list(app.exchanges)[7:10]]
+    assert size(again) < size(refused) / 2
+    assert "tools" not in summed_up
+    assert "Fix the test." in json.dumps(told(again))
+    assert "I counted in log." in json.dumps(told(again))
+    assert result.usage.total_tokens > 0
 
 
 @wires

@@ -20,6 +20,11 @@ def upgrade() -> None:
     op.add_column("threads", sa.Column("budget_tokens", sa.BigInteger(), nullable=True))
     op.add_column("threads", sa.Column("budget_micros", sa.BigInteger(), nullable=True))
     op.add_column("turns", sa.Column("follows", sa.String(), nullable=True))
+    op.add_column("threads", sa.Column("compact_by", sa.String(), nullable=True))
+    compactions = sa.text("type = 'compaction'")
+    op.create_index(
+        "items_compactions", "items", ["turn"], sqlite_where=compactions, postgresql_where=compactions
+    )
     op.create_table(
         "requests",
         sa.Column("id", sa.String(), nullable=False),
@@ -118,6 +123,8 @@ def downgrade() -> None:
     op.drop_column("inbox", "quiet_kind")
     for table in ("leases", "workers", "grants", "throttles", "charges", "requests"):
         op.drop_table(table)
+    op.drop_index("items_compactions", "items")
+    op.drop_column("threads", "compact_by")
     op.drop_column("turns", "follows")
     for column in ("budget_micros", "budget_tokens", "archived_at", "stopped_by"):
         op.drop_column("threads", column)
