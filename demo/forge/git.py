@@ -222,7 +222,7 @@ class Git:
         entries = _raw_and_numstat(listing.split("\0"))
         if not entries:
             return []
-        patches = _patches(self.text("diff", "-p", *options, before, after, "--"))
+        patches = _patches(self.text("diff", "-p", *options, before, after, "--"), entries)
         return [
             FileChange(
                 path=path,
@@ -363,11 +363,19 @@ def _number(text: str) -> int:
     return 0 if text == "-" else int(text)
 
 
-def _patches(diff: str) -> list[str | None]:
-    """For each file of a diff the part from its first hunk on; None for binary files and pure renames."""
+def _patches(diff: str, entries: Sequence[_RawEntry]) -> list[str | None]:
+    """For each file of a diff the part from its first hunk on; None for binary files and pure renames.
+
+    A file that became a link (or the other way) is told as a deletion and an addition: it has no patch.
+    """
     patches: list[str | None] = []
-    for chunk in re.split(r"^diff --git ", diff, flags=re.MULTILINE)[1:]:
+    chunks = iter(re.split(r"^diff --git ", diff, flags=re.MULTILINE)[1:])
+    for entry in entries:
+        chunk = next(chunks)
         start = re.search(r"^@@ ", chunk, flags=re.MULTILINE)
+        if entry[2] == "changed":
+            next(chunks)
+            start = None
         patches.append(chunk[start.start() :].removesuffix("\n") if start else None)
     return patches
 
