@@ -7,7 +7,7 @@ up is an event of its own, so that whoever asked hears of it.
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection
@@ -17,7 +17,8 @@ from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.perform import Performed, Performer
-from app.store import compacting, deliveries, inbox, messages, outbox, requests, turns
+from app.spending import Payer, Spending
+from app.store import charges, compacting, deliveries, inbox, messages, outbox, requests, turns
 from app.store.database import Database
 from app.store.inbox import Letter
 from app.store.outbox import Pending
@@ -36,14 +37,24 @@ from handlers.effects import (
     OpenPull,
     PostComment,
     PushResult,
+    SetBudget,
     StartTurn,
     SteerTurn,
     StopTurn,
 )
-from handlers.events import EffectFailed, Event, HeldApproved, ResultPushed, ended_of
+from handlers.events import (
+    EffectFailed,
+    Event,
+    HeldApproved,
+    IssueCommented,
+    ResultPushed,
+    ReviewCommented,
+    SubjectOpened,
+    ended_of,
+)
 from handlers.ingest import parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
-from handlers.view import Bot
+from handlers.view import Bot, View
 from harness.protocols import OwnershipLost
 from sandbox.base import SandboxError
 from sandbox.git import GitFailed
@@ -82,6 +93,7 @@ class EventsWorker:
         limits: ForgeLimits,
         *,
         bot: Callable[[], Bot],
+        spending: Spending,
         now: Callable[[], float],
     ) -> None:
         self._limits = limits
@@ -90,6 +102,7 @@ class EventsWorker:
         self._github = github
         self._performer = performer
         self._bot = bot
+        self._spending = spending
         self._now = now
 
     async def drive(self, thread: str) -> None:
@@ -157,7 +170,17 @@ class EventsWorker:
             )
         )
         view = await fetch_view(event, github=self._github, place=place, bot=bot, turns=known, requests=asked)
-        return dispatch(event, view)
+        return dispatch(event, await self._with_budgets(view, event, thread, place))
+
+    async def _with_budgets(self, view: View, event: Event, thread: str, place: RepositoryRef) -> View:
+        """What is spent matters where somebody asks for something."""
+        if not isinstance(event, IssueCommented | ReviewCommented | SubjectOpened):
+            return view
+        payer = Payer(thread=thread, place=place, actor=event.actor.id)
+        allowances = await self._database.read(
+            lambda connection: self._spending.allowances(connection, payer, with_open_ones=True)
+        )
+        return replace(view, allowances=allowances)
 
     async def _event(self, letter: Letter) -> Event:
         if letter.event is not None:
@@ -184,6 +207,8 @@ class EventsWorker:
                     self._take_answer(connection, thread, effect)
                 case CompactThread():
                     self._ask_compaction(connection, thread, effect)
+                case SetBudget():
+                    charges.set_budget(connection, thread, tokens=effect.tokens, micros=effect.micros)
                 case _:
                     pass
         inbox.mark(connection, letter.id, "handled")

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection
 
-from app.store import deliveries, inbox, outbox, turns
+from app.store import charges, deliveries, inbox, outbox, turns
 from app.store.outbox import EffectRow
 
 
@@ -14,6 +14,9 @@ class ExplainedTurn:
     status: str
     outcome: str | None
     seconds: float | None
+    tokens: int = 0
+    micros: int = 0
+    """What it cost, as far as prices were known, in millionths of the currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +70,7 @@ def _turn_of(connection: Connection, effects: list[EffectRow]) -> ExplainedTurn 
     if turn is None:
         return None
     seconds = turn.ended_at - turn.started_at if turn.ended_at and turn.started_at else None
-    return ExplainedTurn(turn.id, turn.status, turn.outcome.status if turn.outcome else None, seconds)
+    outcome, spent = turn.outcome, charges.of_turn(connection, turn.id)
+    return ExplainedTurn(
+        turn.id, turn.status, outcome.status if outcome else None, seconds, spent.tokens, spent.micros
+    )

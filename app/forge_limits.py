@@ -29,6 +29,7 @@ from handlers.effects import (
     PostComment,
     PushResult,
     React,
+    SetBudget,
     StartTurn,
     SteerTurn,
     StopTurn,
@@ -61,7 +62,16 @@ class Weight(Enum):
 
 def weight_of(effect: Effect) -> Weight:
     match effect:
-        case StartTurn() | SteerTurn() | StopTurn() | CompactThread() | AskApproval() | Decide() | Ignore():
+        case (
+            StartTurn()
+            | SteerTurn()
+            | StopTurn()
+            | CompactThread()
+            | AskApproval()
+            | Decide()
+            | SetBudget()
+            | Ignore()
+        ):
             return Weight.NOTHING
         case PushResult():
             return Weight.GIT

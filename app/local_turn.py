@@ -16,11 +16,14 @@ from sqlalchemy import Connection
 
 from app.local_sandbox import Local, local_sandbox
 from app.settings import Settings
+from app.spending import Payer, Purse, Spending
 from app.store import inbox, turns
+from app.store.charges import Account
 from app.store.database import Database
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_parts import driver_of, limits_of, model_of, room_of, rules_of
 from handlers.briefing import told_of_policy
+from harness.budget import Allowance
 from harness.instructions import INSTRUCTIONS, PROJECT_BYTES, PROJECT_FILE
 from harness.items import Item, Life, Stopped, ThreadId, Turn, TurnId, TurnResult, Usage, Waiting
 from harness.loop import run_turn
@@ -83,7 +86,7 @@ class LocalTurn:
         self._settings = settings
         self._watcher = watcher
         self._rules = rules_of(settings)
-        self._session = PlainSession(show=watcher.item)
+        self._session = _LocalSession(show=watcher.item)
         self._stopped = asyncio.Event()
         self._phase: Literal["before", "at work", "after"] = "before"
 
@@ -110,6 +113,9 @@ class LocalTurn:
                 started = await self._start(database)
                 self._phase = "at work"
                 self._watcher.started(started.thread, started.turn)
+                self._session.purse = Purse(
+                    database, self._spending(), Payer(thread=started.thread, turn=started.turn)
+                )
                 result = await self._at_work(started, model, sandbox)
                 self._phase = "after"
                 changes = () if _is_left_out(result) else await local.finish()
@@ -150,7 +156,8 @@ class LocalTurn:
             return bool(earlier) and (earlier[-1].outcome is None or isinstance(earlier[-1].outcome, Stopped))
 
         was_left_out = await database.write(open_turn)
-        journal = SqlJournal(database, turn=turn, thread=thread, owner=owner)
+        account = Account(prices=self._settings.price_table)
+        journal = SqlJournal(database, turn=turn, thread=thread, owner=owner, account=account)
         return _Started(thread, turn, owner, journal, was_left_out=was_left_out)
 
     async def _at_work(self, started: "_Started", model: Model, sandbox: Sandbox) -> TurnResult:
@@ -159,7 +166,7 @@ class LocalTurn:
             thread_id=started.thread,
             instructions=INSTRUCTIONS,
             request=self._request(was_left_out=started.was_left_out),
-            limits=limits_of(self._settings),
+            limits=self._spending().turn_limits(None),
         )
 
         async def ready() -> Sandbox:
@@ -178,6 +185,10 @@ class LocalTurn:
                 if not isinstance(result.outcome, Waiting) or not await self._has_waited(result.outcome):
                     return result
 
+    def _spending(self) -> Spending:
+        ceiling = self._settings.ceiling
+        return Spending(lambda: ceiling, limits_of(self._settings), time.time)
+
     async def _has_waited(self, outcome: Waiting) -> bool:
         """Wait as the endpoint asks, or until someone stops the turn. False when that is too long."""
         if outcome.until - time.time() > PATIENCE_SECONDS:
@@ -195,6 +206,16 @@ class LocalTurn:
             parts.append(LEFT_OUT)
         parts.append(f"# The request\n\n{self._asked.prompt}")
         return "\n\n".join(parts)
+
+
+@dataclass
+class _LocalSession(PlainSession):
+    """Keeps to the budgets of the database that the turn is journaled in."""
+
+    purse: Purse | None = None
+
+    async def allowances(self) -> Sequence[Allowance]:
+        return () if self.purse is None else await self.purse.allowances()
 
 
 @dataclass(frozen=True, slots=True)

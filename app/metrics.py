@@ -4,11 +4,12 @@ import time
 
 from sqlalchemy import Connection, func, select
 
-from app.store import throttles
+from app.store import charges, throttles
 from app.store.schema import deliveries, effects, inbox, turns
+from harness.budget import exact_money
 
 
-def render_metrics(connection: Connection) -> str:
+def render_metrics(connection: Connection, *, currency: str) -> str:
     """https://prometheus.io/docs/instrumenting/exposition_formats/"""
     lines: list[str] = []
     for table, name, text in (
@@ -31,4 +32,34 @@ def render_metrics(connection: Connection) -> str:
         f'darner_limited_seconds{{limit="{held.name}"}} {held.writes_from - now:.0f}'
         for held in throttles.blocked(connection, now=now)
     ]
+    lines += _spent(connection, currency)
     return "\n".join(lines) + "\n"
+
+
+def _spent(connection: Connection, currency: str) -> list[str]:
+    spent = charges.by_model(connection)
+    lines = [
+        "# HELP darner_model_tokens_total Tokens of answered requests; cached input is part of input.",
+        "# TYPE darner_model_tokens_total counter",
+    ]
+    for one in spent:
+        kinds = {"input": one.input_tokens, "cached_input": one.cached_tokens, "output": one.output_tokens}
+        name = _label(one.model)
+        lines += [
+            f'darner_model_tokens_total{{model="{name}",kind="{kind}"}} {count}'
+            for kind, count in kinds.items()
+        ]
+    lines += [
+        "# HELP darner_model_money_total What they cost, where the price was known.",
+        "# TYPE darner_model_money_total counter",
+    ]
+    lines += [
+        f'darner_model_money_total{{model="{_label(one.model)}",currency="{currency}"}} '
+        f"{exact_money(one.micros)}"
+        for one in spent
+    ]
+    return lines
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -28,6 +28,7 @@ from handlers.effects import (
     PostComment,
     PushResult,
     React,
+    SetBudget,
     StartTurn,
     SteerTurn,
     StopTurn,
@@ -94,7 +95,14 @@ class Performer:
             case WriteCheckRun():
                 return await self._write_check_run(effect, place)
             case (
-                StartTurn() | SteerTurn() | StopTurn() | CompactThread() | AskApproval() | Decide() | Ignore()
+                StartTurn()
+                | SteerTurn()
+                | StopTurn()
+                | CompactThread()
+                | AskApproval()
+                | Decide()
+                | SetBudget()
+                | Ignore()
             ):
                 # Done with the decision, in its transaction.
                 return Performed()

@@ -16,12 +16,14 @@ from sqlalchemy import Connection
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.perform import Performer
+from app.spending import Purse
 from app.store import messages, outbox, requests
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import TurnRow
 from handlers import comments
 from handlers.effects import StartTurn
+from harness.budget import Allowance
 from harness.items import Item, Life, PlanStep, PlanUpdate
 from harness.protocols import Decision, Steering
 
@@ -58,10 +60,10 @@ class Progress:
 
     @asynccontextmanager
     async def follow(
-        self, row: TurnRow, start: StartTurn, place: RepositoryRef, *, snapshot: Keeper
+        self, row: TurnRow, start: StartTurn, place: RepositoryRef, *, snapshot: Keeper, purse: Purse
     ) -> AsyncIterator["TurnSession"]:
         """The session of one turn; its comment is edited until the context ends."""
-        session = TurnSession(row.id, self._database, self._watcher, snapshot)
+        session = TurnSession(row.id, self._database, self._watcher, snapshot, purse)
         editing = asyncio.create_task(self._keep_edited(session, start, place))
         try:
             yield session
@@ -78,7 +80,7 @@ class Progress:
             posted = await self._database.read(
                 lambda connection: outbox.result_of(connection, start.progress_key)
             )
-            # What changes by itself (the clock) is no reason to edit.
+            # What changes by itself (the clock, what was spent) is no reason to edit.
             state = comments.progress(comments.Progress(phase="working", start=start, plan=session.plan))
             if "comment" not in posted or state == shown:
                 continue
@@ -87,7 +89,13 @@ class Progress:
                 continue
             seconds = time.monotonic() - begun
             body = comments.progress(
-                comments.Progress(phase="working", start=start, plan=session.plan, seconds=seconds)
+                comments.Progress(
+                    phase="working",
+                    start=start,
+                    plan=session.plan,
+                    seconds=seconds,
+                    allowances=await session.purse.standing(),
+                )
             )
             try:
                 await self._performer.edit_progress(place, start, posted, body)
@@ -100,13 +108,16 @@ class Progress:
 class TurnSession:
     """`harness.protocols.Session` of a turn that a comment asked for."""
 
-    def __init__(self, turn: str, database: Database, watcher: Watcher | None, keeper: Keeper) -> None:
+    def __init__(
+        self, turn: str, database: Database, watcher: Watcher | None, keeper: Keeper, purse: Purse
+    ) -> None:
         self._turn = turn
         self._database = database
         self._asked_at = -STOP_SECONDS
         self._stopped_by: str | None = None
         self._watcher = watcher
         self._keeper = keeper
+        self.purse: Final = purse
         self.plan: tuple[PlanStep, ...] = ()
 
     def now(self) -> float:
@@ -138,6 +149,9 @@ class TurnSession:
             return requests.decision_of(connection, request, is_due=is_due, now=self.now())
 
         return await (self._database.write(look) if is_due else self._database.read(look))
+
+    async def allowances(self) -> Sequence[Allowance]:
+        return await self.purse.allowances()
 
     async def snapshot(self) -> str | None:
         return await self._keeper()

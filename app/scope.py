@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
+from app.budget_settings import ScopedBudgets
 from handlers.wishes import Wishes
 from handlers.written import WrittenHost, WrittenLimits, WrittenPath
 from harness.approvals import Approvals
@@ -56,6 +57,7 @@ class Scope(BaseModel):
     protected_paths: tuple[WrittenPath, ...] = ()
     approvals: Approvals | None = None
     approvable_hosts: tuple[WrittenHost, ...] | None = None
+    budget: ScopedBudgets = ScopedBudgets()
 
     @property
     def wishes(self) -> Wishes:
@@ -68,4 +70,5 @@ class Scope(BaseModel):
             image=self.sandbox_image,
             approvals=self.approvals,
             approvable_hosts=self.approvable_hosts,
+            budgets=self.budget.budgets,
         )

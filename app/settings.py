@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 import tomllib
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from app.budget_settings import ModelName, ScopedBudgets, WrittenAmounts, WrittenBudgets, WrittenPrice
 from app.scope import (
     CacheName,
     OperatorsHost,
@@ -33,12 +35,14 @@ from app.scope import (
 from handlers.wishes import Ceiling
 from handlers.written import WrittenLimits, WrittenPath
 from harness.approvals import Approvals
+from harness.budget import Prices
 from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
 from sandbox.images import is_image
 
 GITHUB = "https://github.com"
 FULL_ACCESS = SandboxMode.FULL_ACCESS.value
 _NAMED = {
+    "currency": "must be three capital letters, such as EUR",
     "caches": "must be one name below ~/.cache, such as pip",
     "environment": "must be the name of a variable, such as NODE_ENV",
     "repository_environment": "must be the name of a variable, such as NODE_ENV, or of several: RAILS_*",
@@ -154,6 +158,12 @@ class Settings(BaseSettings):
     turn_steps: int = Field(default=200, ge=1)
     turn_tokens: int = Field(default=4_000_000, ge=1)
     turn_seconds: float = Field(default=3600.0, gt=0)
+    budget: WrittenBudgets = WrittenBudgets()
+    """What a turn, a conversation, and in a day a repository, a person and the whole server may spend."""
+    prices: dict[ModelName, WrittenPrice] = Field(default_factory=dict)
+    """Of a million tokens, by the model's name, or by its beginning with a `*`."""
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    """Of all prices and amounts of money: a label."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8484, ge=0, le=65535)
@@ -256,6 +266,22 @@ class Settings(BaseSettings):
                     raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _money_can_be_counted(self) -> "Settings":
+        """A budget in money that no price counts against would be none."""
+        scopes = (*self.organisation.values(), *self.repository.values())
+        counts_money = self.budget.budgets.counts_money or any(
+            scope.budget.budgets.counts_money for scope in scopes
+        )
+        if counts_money and self.model and self.price_table.price_of(self.model) is None:
+            msg = (
+                f"a budget is in money, and there is no price of {self.model}; add "
+                f'[prices."{self.model}"] with '
+                "input and output (for a million tokens) to darner.toml, or say the budget in tokens"
+            )
+            raise ValueError(msg)
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -299,7 +325,13 @@ class Settings(BaseSettings):
             approvable_hosts=self.approvable_hosts,
             approval_seconds=self.approval_hours * 3600,
             scopes={name: scope.wishes for name, scope in scopes.items()},
+            budgets=self.budget.budgets,
+            currency=self.currency if self.price_table.price_of(self.model) is not None else "",
         )
+
+    @property
+    def price_table(self) -> Prices:
+        return Prices({name: written.price for name, written in self.prices.items()}, self.currency)
 
     @property
     def sql_url(self) -> str:
@@ -407,8 +439,7 @@ def load_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings
 def _told(location: tuple[int | str, ...], kind: str, message: str) -> str:
     said = message.removeprefix("Value error, ").replace("Input should be", "must be")
     if kind == "extra_forbidden":
-        known = WrittenLimits if "sandbox_limits" in location else Scope
-        said = f"is not known here. Known are {', '.join(known.model_fields)}."
+        said = f"is not known here. Known are {', '.join(_known_at(location))}."
     if kind == "string_pattern_mismatch":
         said = _NAMED.get(str(location[0]), said)
     if not location:
@@ -416,3 +447,16 @@ def _told(location: tuple[int | str, ...], kind: str, message: str) -> str:
     name = str(location[0])
     setting = name.upper() if name.lower().startswith("openai") else f"DARNER_{name.upper()}"
     return f"{'.'.join((setting, *map(str, location[1:])))}: {said}"
+
+
+def _known_at(location: tuple[int | str, ...]) -> Collection[str]:
+    """The words that may stand where a word was that may not."""
+    if "sandbox_limits" in location:
+        return WrittenLimits.model_fields
+    if "prices" in location:
+        return WrittenPrice.model_fields
+    if "budget" not in location:
+        return Scope.model_fields
+    if len(location) - location.index("budget") > 2:
+        return WrittenAmounts.model_fields
+    return WrittenBudgets.model_fields if location[0] == "budget" else ScopedBudgets.model_fields

@@ -20,7 +20,9 @@ from app.forge_error import ForgeError
 from app.github import GitHub
 from app.mirrors import Mirrors
 from app.progress import Progress
+from app.spending import Payer, Purse, Spending
 from app.store import inbox, messages, requests, turns
+from app.store.charges import Account
 from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
@@ -34,6 +36,7 @@ from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
 from harness.approvals import Askable
+from harness.budget import Allowance, Prices, exhausted_by
 from harness.compaction import Room
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
@@ -45,7 +48,6 @@ from harness.items import (
     ThreadId,
     Turn,
     TurnId,
-    TurnLimits,
     TurnResult,
     Usage,
     UserMessage,
@@ -84,7 +86,8 @@ class Runtime:
     mirrors: Mirrors
     workspaces: Workspaces
     model: Model
-    limits: TurnLimits
+    spending: Spending
+    prices: Prices
     room: Room
     rules: Rules
     bot: Callable[[], Bot]
@@ -211,7 +214,16 @@ class TurnsWorker:
     async def _run(self, row: TurnRow, start: StartTurn, owner: str) -> bool:
         """One turn, from its pin to its stored outcome. False when it was spoken to meanwhile."""
         place = await self._runtime.database.read(lambda connection: inbox.place_of(connection, row.thread))
-        journal = SqlJournal(self._runtime.database, turn=row.id, thread=row.thread, owner=owner)
+        if spent := await self._is_refused(row, start, place):
+            result = TurnResult(exhausted_by(spent, ""), Usage(), 0, 0.0)
+            return await self._end(row, start, owner, result, _Left(), ())
+        journal = SqlJournal(
+            self._runtime.database,
+            turn=row.id,
+            thread=row.thread,
+            owner=owner,
+            account=Account(place.id, start.requester.id, self._runtime.prices),
+        )
         log.info(
             "turn.started",
             extra={
@@ -245,6 +257,15 @@ class TurnsWorker:
                 left = replace(left, approved_paths=resolved.approved_paths)
         return await self._end(row, start, owner, result, left, await journal.load())
 
+    async def _is_refused(self, row: TurnRow, start: StartTurn, place: RepositoryRef) -> Allowance | None:
+        """The budget that was spent before the turn has begun: nothing is made ready for it."""
+        if row.request:
+            return None
+        allowances = await self._runtime.database.read(
+            lambda connection: self._runtime.spending.allowances(connection, _payer(row, start, place))
+        )
+        return next((allowance for allowance in allowances if allowance.is_spent), None)
+
     async def _compose(
         self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror, policy: Policy
     ) -> str:
@@ -274,13 +295,14 @@ class TurnsWorker:
             thread_id=ThreadId(row.thread),
             instructions=INSTRUCTIONS,
             request=request,
-            limits=self._runtime.limits,
+            limits=self._runtime.spending.turn_limits(place),
             approval_seconds=self._runtime.bot().ceiling.approval_seconds,
         )
         names = (*WORK_TOOLS, *ASKING_TOOLS) if askable.may_ask else WORK_TOOLS
         context = ToolContext(sandbox=workspace.sandbox, rules=self._runtime.rules, askable=askable)
+        purse = Purse(self._runtime.database, self._runtime.spending, _payer(row, start, place))
         async with (
-            self._progress.follow(row, start, place, snapshot=workspace.snapshot) as session,
+            self._progress.follow(row, start, place, snapshot=workspace.snapshot, purse=purse) as session,
             open_tools(context, names) as tools,
         ):
             return await run_turn(
@@ -341,6 +363,11 @@ class TurnsWorker:
 
         False, and nothing stored, when a turn that is done has been told something it has not heard.
         """
+        allowances = await self._runtime.database.read(
+            lambda connection: self._runtime.spending.standing(
+                connection, _payer(row, start, inbox.place_of(connection, row.thread))
+            )
+        )
         ended = TurnEnded(
             start=start,
             outcome=result.outcome,
@@ -355,6 +382,7 @@ class TurnsWorker:
             asked=open_request(entries) if isinstance(result.outcome, Waiting) else None,
             protected=left.protected,
             approved_paths=left.approved_paths,
+            allowances=allowances,
         )
         now = self._runtime.now()
 
@@ -399,6 +427,10 @@ def _heard(entries: Sequence[Entry]) -> int:
         entry.item.heard for entry in entries if isinstance(entry.item, UserMessage | Notice | Compaction)
     )
     return max(heard, default=0)
+
+
+def _payer(row: TurnRow, start: StartTurn, place: RepositoryRef) -> Payer:
+    return Payer(thread=row.thread, turn=row.id, place=place, actor=start.requester.id)
 
 
 def _start_of(row: TurnRow) -> StartTurn:

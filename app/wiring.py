@@ -30,6 +30,7 @@ from app.progress import Progress, Watcher
 from app.role import Role
 from app.seat import seat_in
 from app.settings import Settings, SettingsRefused
+from app.spending import Spending
 from app.store import backlog
 from app.store.database import Database
 from app.store.keys import key
@@ -162,13 +163,15 @@ class Server:
             marker_key=marker_key,
             secrets=self.secrets,
         )
+        spending = Spending(lambda: self.bot.ceiling, limits_of(self._settings), time.time)
         runtime = Runtime(
             database=self.database,
             github=self.github,
             mirrors=mirrors,
             workspaces=workspaces,
             model=model,
-            limits=limits_of(self._settings),
+            spending=spending,
+            prices=self._settings.price_table,
             room=room_of(self._settings),
             rules=self._rules,
             bot=bot,
@@ -177,7 +180,14 @@ class Server:
         )
         progress = Progress(self.database, performer, self.limits, watcher=self._watcher)
         events = EventsWorker(
-            self.database, self.wake_ups, self.github, performer, self.limits, bot=bot, now=time.time
+            self.database,
+            self.wake_ups,
+            self.github,
+            performer,
+            self.limits,
+            bot=bot,
+            spending=spending,
+            now=time.time,
         )
         return (
             events,
@@ -236,7 +246,8 @@ class Server:
         return probes
 
     async def metrics(self) -> str:
-        return await self.database.read(render_metrics)
+        currency = self._settings.currency
+        return await self.database.read(lambda connection: render_metrics(connection, currency=currency))
 
     async def _probe_database(self) -> Part:
         try:

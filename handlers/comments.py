@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, assert_never
 from urllib.parse import urlsplit
 
+from handlers import comments_budget
 from handlers.broker import Judgement, approval_hash
 from handlers.effects import StartTurn
 from handlers.events import TurnEnded
@@ -18,6 +19,7 @@ from handlers.grammar import CommandWord
 from handlers.markdown import fence_for, open_fence
 from handlers.scan import clean, clean_line
 from handlers.view import TurnBrief
+from harness.budget import Allowance
 from harness.items import (
     Completed,
     Declined,
@@ -53,6 +55,8 @@ def help_text(mention: str) -> str:
         f"| `@{mention} approve 1a2b3c4d` | do what I have asked leave for; `deny 1a2b3c4d` and why: not |\n"
         f"| `@{mention} status` | tell what is at work here, and how the last turns ended |\n"
         f"| `@{mention} compact` | put a summary in the place of the older part of a long conversation |\n"
+        f"| `@{mention} budget` | tell what is spent and what is left; `budget 200k` (tokens) or `budget 5` "
+        "(money) sets what all turns here may cost together |\n"
         f"| `@{mention} help` | say this again |\n\n"
         "Write access to this repository is needed to ask."
     )
@@ -132,6 +136,8 @@ class Progress:
     plan: tuple[PlanStep, ...] = ()
     note: str = ""
     """Ours, never the model's: what is waited for, or how it ended."""
+    allowances: tuple[Allowance, ...] = ()
+    """What is spent, and what is left."""
 
 
 def progress(state: Progress) -> str:
@@ -152,7 +158,13 @@ def progress(state: Progress) -> str:
     if state.plan:
         blocks.append(checklist(state.plan, is_over=state.phase == "ended"))
     blocks += _not_granted(start)
-    blocks.append(f"<sub>Turn `{start.turn_id}` · asked by {start.requester.login}</sub>")
+    footer = [
+        f"Turn `{start.turn_id}`",
+        f"asked by {start.requester.login}",
+        *comments_budget.spent_tokens(state.allowances),
+        *comments_budget.spent_parts(state.allowances),
+    ]
+    blocks.append(f"<sub>{' · '.join(footer)}</sub>")
     return "\n\n".join(blocks)
 
 
@@ -386,20 +398,14 @@ def _words(ended: TurnEnded) -> str:
             if not ended.changes:
                 return ""
             return "Nothing was published." + (" What was done so far is below." if ended.patch else "")
-        case Exhausted(limit=limit, allowed=allowed, message=message):
+        case Exhausted(message=message):
             said = _folded(message, hosts)
-            return f"The turn reached its limit of {_limit(limit, allowed)}.\n\n{said}".strip()
+            return f"{comments_budget.exhausted(ended.outcome)}\n\n{said}".strip()
         case Failed(cause=cause, reference=reference):
             at = f" (reference `{clean_line(reference, limit=60)}`)" if reference else ""
             return f"{clean(cause, limit=2000)}{at}"
         case _:
             assert_never(ended.outcome)
-
-
-def _limit(limit: Literal["steps", "tokens", "wall_time"], allowed: float) -> str:
-    if limit == "wall_time":
-        return duration(allowed)
-    return f"{round(allowed):,} {limit}"
 
 
 def _tests(ended: TurnEnded) -> str:
@@ -489,6 +495,8 @@ def _held(ended: TurnEnded, held: Sequence[str], take_held: str = "") -> str:
 
 
 def _next_step(ended: TurnEnded, publication: Publication, mention: str) -> str:
+    if isinstance(ended.outcome, Exhausted) and not isinstance(publication, Unpublished):
+        return comments_budget.after_exhausted(ended.outcome, mention=mention)
     if isinstance(ended.outcome, Failed | Exhausted | Stopped) or isinstance(publication, Unpublished):
         return f"To try again, write `@{mention}` and the request once more."
     if isinstance(publication, Published) and publication.pull_number is not None:
@@ -504,6 +512,7 @@ def _footer(ended: TurnEnded) -> str:
         _POLICIES[ended.start.mode],
         _counted(ended.steps, "step"),
         tokens,
+        *comments_budget.spent_parts(ended.allowances),
     ]
     return f"<sub>{' · '.join(part for part in parts if part)}</sub>"
 

@@ -178,6 +178,17 @@ class CompactThread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetBudget:
+    """What all turns of the thread may cost together, from now on; a unit that is None stays as it is."""
+
+    key: str
+    tokens: int | None
+    micros: int | None
+    author: str
+    type: Literal["set_budget"] = "set_budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
     """Commit the allowed files of the turn on `parent` and push, only if the branch is at `expected`."""
 
@@ -238,6 +249,7 @@ Effect = (
     | AskApproval
     | Decide
     | CompactThread
+    | SetBudget
     | PushResult
     | OpenPull
     | WriteCheckRun

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, assert_never
 from pydantic import Field, TypeAdapter
 
 from handlers.effects import OpenPull, PostComment, PushResult, Requester, StartTurn
+from harness.budget import Allowance
 from harness.items import ApprovalRequest, Outcome, PlanStep, Usage
 
 
@@ -163,6 +164,8 @@ class TurnEnded:
     """The paths that `protected_patch` is about."""
     approved_paths: tuple[str, ...] = ()
     """Protected paths that people have opened to this turn."""
+    allowances: tuple[Allowance, ...] = ()
+    """How much of each budget is used now, the turn's own limits among them."""
     type: Literal["turn_ended"] = "turn_ended"
 
 

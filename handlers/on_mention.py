@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from typing import Literal, assert_never
 
-from handlers import comments, comments_requests, on_answer, reasons
+from handlers import comments, comments_budget, comments_requests, on_answer, reasons
 from handlers.effects import (
     CompactThread,
     Effect,
@@ -43,6 +43,7 @@ from handlers.grammar import (
     parse_command,
 )
 from handlers.ingest import act_of, ignored, request_of, triage
+from handlers.on_budget import budgeted
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
 from handlers.view import View
@@ -78,6 +79,8 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return _decided(event, view, command)
         case Compact():
             return _compacted(event, view)
+        case Budget():
+            return _budgeted(event, view, command)
         case Status():
             return answered(event, comments.thread_status(view.turns, mention=mention), "+1")
         case Help():
@@ -88,18 +91,7 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return answered(
                 event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused"
             )
-        case (
-            Review()
-            | Pause()
-            | Resume()
-            | Retry()
-            | Fork()
-            | Undo()
-            | Budget()
-            | Why()
-            | ShowPolicy()
-            | Forget()
-        ):
+        case Review() | Pause() | Resume() | Retry() | Fork() | Undo() | Why() | ShowPolicy() | Forget():
             return answered(event, comments.not_yet(mention, type(command).__name__), "confused")
         case _:
             assert_never(command)
@@ -143,6 +135,21 @@ def _compacted(event: Mentioning, view: View) -> list[Effect]:
     turn = view.running_turn
     effect = CompactThread(key=f"{act_of(event)}:compact", turn_id=turn, author=event.actor.login)
     return [effect, *answered(event, comments.compacting(turn), "+1")]
+
+
+def _budgeted(event: Mentioning, view: View, command: Budget) -> list[Effect]:
+    if not _may_direct(view):
+        return _refused(event, view)
+    setting, said = budgeted(
+        command,
+        view,
+        repository=event.repository.full_name,
+        act=act_of(event),
+        author=event.actor.login,
+    )
+    is_understood = setting is not None or command == Budget()
+    effects: list[Effect] = [setting] if setting is not None else []
+    return effects + answered(event, said, "+1" if is_understood else "confused")
 
 
 def _may_direct(view: View) -> bool:
@@ -200,6 +207,9 @@ def _start(event: Mentioning, view: View, *, request: str, resolved: Resolved) -
         return answered(event, comments.pull_unreadable(), "confused")
     if view.default_branch is None:
         return answered(event, comments.nothing_to_work_on(), "confused")
+    if spent := next((allowance for allowance in view.allowances if allowance.is_spent), None):
+        refusal = comments_budget.not_started(spent, mention=view.bot.mention)
+        return [ignored(event, reasons.BUDGET_SPENT), *answered(event, refusal, "confused")]
     start = _turn(event, view, request=request, resolved=resolved)
     note = "" if view.running_turn is None else comments.queued_behind(view.running_turn)
     progress = comments.progress(comments.Progress(phase="queued", start=start, note=note))

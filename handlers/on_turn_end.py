@@ -69,7 +69,12 @@ def _parked(event: TurnEnded) -> EditComment:
     start = event.start
     words = event.outcome.reason if isinstance(event.outcome, Waiting) else ""
     state = comments.Progress(
-        phase="waiting", start=start, seconds=event.seconds, plan=event.plan, note=comments.waiting(words)
+        phase="waiting",
+        start=start,
+        seconds=event.seconds,
+        plan=event.plan,
+        note=comments.waiting(words),
+        allowances=event.allowances,
     )
     return EditComment(
         key=f"{start.turn_id}:progress:waiting:{event.steps}",

@@ -27,7 +27,14 @@ def last_words(
     """Close the progress comment, tell the result in one new comment, complete the check run."""
     start = ended.start
     word = comments.outcome_word(ended, publication, judgement=judgement)
-    closed = comments.Progress(phase="ended", start=start, seconds=ended.seconds, plan=ended.plan, note=word)
+    closed = comments.Progress(
+        phase="ended",
+        start=start,
+        seconds=ended.seconds,
+        plan=ended.plan,
+        note=word,
+        allowances=ended.allowances,
+    )
     asked = ask_for_held(ended, view, publication, judgement)
     take_held = ""
     if asked is not None:

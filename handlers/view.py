@@ -5,6 +5,7 @@ from typing import Literal
 
 from handlers.permissions import Permission
 from handlers.wishes import Ceiling, Wishes
+from harness.budget import Allowance
 from harness.items import Outcome
 
 
@@ -120,6 +121,8 @@ class View:
     thread: ThreadFacts = field(default_factory=ThreadFacts)
     requests: tuple[AskedRequest, ...] = ()
     """The thread's, oldest first."""
+    allowances: tuple[Allowance, ...] = ()
+    """What is spent by whoever asks, here and now: of each budget, and where there is no limit."""
 
     @property
     def running_turn(self) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from handlers.budgets import Budgets
 from harness.approvals import Approvals
 from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
 
@@ -30,6 +31,8 @@ class Wishes:
     approvals: Approvals | None = None
     approvable_hosts: tuple[str, ...] | None = None
     """Of those that the operator lets people approve; `()` is none."""
+    budgets: Budgets = field(default_factory=Budgets)
+    """Only the operator's words about an owner or a repository have an opinion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +62,15 @@ class Ceiling:
     """How long a request waits for its answer."""
     scopes: Mapping[str, Wishes] = field(default_factory=lambda: MappingProxyType({}))
     """The operator's words about one `owner` or one `owner/name`, in lower case."""
+    budgets: Budgets = field(default_factory=Budgets)
+    currency: str = ""
+    """Of the model's price; empty: no price is known, money cannot be counted."""
+
+    def budgets_of(self, repository: str) -> Budgets:
+        """What holds in `owner/name`, or, for a local directory, in none."""
+        name = repository.lower()
+        budgets = self.budgets
+        for scope in (name.partition("/")[0], name):
+            if (wishes := self.scopes.get(scope)) is not None:
+                budgets = budgets.narrowed(wishes.budgets)
+        return budgets

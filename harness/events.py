@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict
 from typing import Any, assert_never
 
+from harness.budget import named
 from harness.items import (
     AgentMessage,
     Answer,
@@ -86,12 +87,15 @@ def told(outcome: Outcome) -> str:
             return f"Waiting: {reason}"
         case Stopped(by=by):
             return f"Stopped by {by}."
-        case Exhausted(limit="steps", allowed=allowed):
+        case Exhausted(limit="steps", allowed=allowed, scope="turn"):
             return f"The limit of {allowed:.0f} steps is reached."
-        case Exhausted(limit="tokens", allowed=allowed):
+        case Exhausted(limit="tokens", allowed=allowed, scope="turn"):
             return f"The limit of {allowed:,.0f} tokens is reached."
-        case Exhausted(allowed=allowed):
+        case Exhausted(limit="wall_time", allowed=allowed, scope="turn"):
             return f"The time limit of {allowed:.0f} seconds is reached."
+        case Exhausted():
+            budget = named(outcome.scope, outcome.limit, outcome.allowed, outcome.currency)
+            return f"{budget[0].upper()}{budget[1:]} is spent."
         case Failed(cause=cause, reference=reference):
             return f"{cause} (reference {reference})"
         case _:

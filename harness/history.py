@@ -107,6 +107,8 @@ class History:
         """Set while the last answer was neither a whole message nor a call."""
         self.shortfalls = 0
         """How many answers in a row fell short."""
+        self.was_warned = False
+        """Whether the agent was asked to wrap up, because a budget is nearly spent."""
         self.heard = 0
         """The number of the last steering message that is in the journal."""
         self.overflows = 0
@@ -145,8 +147,9 @@ class History:
                 self.has_request = True
                 self.heard = max(self.heard, heard)
                 self._tell(text)
-            case Notice(text=text, to_model=to_model, heard=heard):
+            case Notice(text=text, to_model=to_model, heard=heard, about=about):
                 self.heard = max(self.heard, heard)
+                self.was_warned = self.was_warned or about == "budget"
                 if to_model:
                     self._tell(text)
             case Reasoning() | AgentMessage():

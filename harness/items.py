@@ -219,6 +219,8 @@ class Notice:
     to_model: bool = False
     heard: int = 0
     """The message (`Steering.number`) that this answers; 0: none."""
+    about: Literal["", "budget"] = ""
+    """`budget`: the agent was asked to wrap up, which is said once a turn."""
     type: Literal["notice"] = "notice"
 
 
@@ -410,12 +412,25 @@ class Stopped:
     status: Literal["stopped"] = "stopped"
 
 
+BudgetScope = Literal["turn", "thread", "repository", "actor", "day"]
+"""What a budget is for: the first two as a whole, the others for a day (in UTC); `day`: the whole server."""
+BudgetUnit = Literal["steps", "tokens", "money", "wall_time"]
+
+
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    limit: Literal["steps", "tokens", "wall_time"]
+    limit: BudgetUnit
     allowed: float
+    """Money in micros, time in seconds."""
     message: str
     """The last thing the agent said, perhaps empty."""
+    scope: BudgetScope = "turn"
+    currency: str = ""
+    """Of money."""
+    frees_at: float | None = None
+    """When it is counted anew, in seconds since the epoch; None: never."""
+    is_raisable: bool = False
+    """Whether people may raise it themselves, with `budget`."""
     status: Literal["exhausted"] = "exhausted"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, assert_never
 
 from harness.approvals import request_id, told_of
+from harness.budget import Allowance, exhausted_by, strictest, turn_allowances, wrap_up
 from harness.compaction import (
     LEVELS,
     OVERFLOWS,
@@ -201,8 +202,8 @@ class _RunningTurn:
                 await self.listen()
                 if self.history.final_answer is not None:
                     return Completed(self.history.final_answer)
-                self.check_limits()
                 await self.make_room()
+                await self.ask_to_wrap_up(await self.check_limits())
                 answered = await self.ask()
                 await self.carry_out(await self.journal_answer(answered))
         except _TurnEnded as end:
@@ -247,13 +248,22 @@ class _RunningTurn:
         told = TOLD[self.history.shortfall]
         await self.record((Life.COMPLETED, Notice(id=self.history.next_id(), text=told, to_model=True)))
 
-    def check_limits(self) -> None:
-        limits = self.turn.limits
-        if self.history.steps >= limits.steps:
-            raise _TurnEnded(Exhausted("steps", limits.steps, self.history.last_message))
-        if self.history.usage.total_tokens >= limits.tokens:
-            raise _TurnEnded(Exhausted("tokens", limits.tokens, self.history.last_message))
-        self.check_time()
+    async def check_limits(self) -> Sequence[Allowance]:
+        """Before each request: ends the turn when any budget is spent; tells how much of each is used."""
+        own = turn_allowances(self.turn.limits, self.history.steps, self.history.usage, self.elapsed())
+        allowances = (*own, *await self.session.allowances())
+        for allowance in allowances:
+            if allowance.is_spent:
+                raise _TurnEnded(exhausted_by(allowance, self.history.last_message))
+        return allowances
+
+    async def ask_to_wrap_up(self, allowances: Sequence[Allowance]) -> None:
+        """Once a turn, when a budget is nearly spent."""
+        nearest = strictest(allowances)
+        if nearest is None or not nearest.is_nearly_spent or self.history.was_warned:
+            return
+        notice = Notice(id=self.history.next_id(), text=wrap_up(nearest), to_model=True, about="budget")
+        await self.record((Life.COMPLETED, notice))
 
     def check_time(self) -> None:
         allowed = self.turn.limits.wall_seconds
@@ -313,7 +323,7 @@ class _RunningTurn:
         """Whether the same question may be asked again, over a shorter history."""
         if self.history.overflows >= OVERFLOWS or not await self.compact("overflow"):
             return False
-        self.check_limits()
+        await self.check_limits()
         return True
 
     async def compact(self, reason: Reason, *, heard: int = 0) -> bool:
@@ -381,7 +391,7 @@ class _RunningTurn:
         attempt = 0
         while True:
             attempt += 1
-            self.check_limits()
+            await self.check_limits()
             asked = self.session.now()
             try:
                 response = await self.watched(self.model.respond(request, on_text=_to_nobody))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from harness.budget import Allowance
 from harness.items import Item, Life
 from harness.protocols import Decision, Entry, Steering
 
@@ -66,6 +67,9 @@ class PlainSession:
         """There is nobody to answer by comment."""
         del request
         return Decision("expired") if is_due else None
+
+    async def allowances(self) -> Sequence[Allowance]:
+        return ()
 
     async def snapshot(self) -> str | None:
         return None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from harness.budget import Allowance
 from harness.items import (
     AgentMessage,
     AskKind,
@@ -225,6 +226,10 @@ class Session(Protocol):
 
         `is_due`: its time is up. Then there is an answer in any case: nobody's later word counts.
         """
+        ...
+
+    async def allowances(self) -> Sequence[Allowance]:
+        """The budgets that hold now besides the turn's own limits; asked for before each model call."""
         ...
 
     async def snapshot(self) -> str | None:

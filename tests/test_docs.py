@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings
+from app.settings import Settings, load_settings
+from handlers.budgets import Amounts
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)")
@@ -67,3 +68,21 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     files = [path for path in FILE.findall(text) if not (ROOT / path).exists()]
 
     assert (links, files) == ([], [])
+
+
+def test_the_budgets_in_the_manual_can_be_used_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example loads, prices the models that it names, and narrows where it says so."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    example = page.partition("## Budgets and prices")[2].partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "darner.toml").write_text(f'model = "gpt-5-mini"\n{example}')
+    monkeypatch.chdir(tmp_path)
+
+    ceiling = load_settings().ceiling
+
+    assert ceiling.currency == "USD"
+    assert ceiling.budgets_of("other/site").turn == Amounts(micros=2_500_000)
+    assert ceiling.budgets_of("other/site").actor == Amounts(micros=20_000_000, seconds=14_400.0)
+    assert ceiling.budgets_of("acme/site").actor.micros == 5_000_000
+    assert ceiling.budgets_of("beta/site").repository == Amounts(tokens=5_000_000, micros=50_000_000)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -96,7 +96,13 @@ async def _checks(settings: "Settings") -> Sequence["Check"]:
     from app.confinement import confinement_checks
     from sandbox.git import check_git
 
-    checks = [_home_check(settings.home), _model_check(settings), _rules_check(settings), await check_git()]
+    checks = [
+        _home_check(settings.home),
+        _model_check(settings),
+        _rules_check(settings),
+        _budget_check(settings),
+        await check_git(),
+    ]
     return [*checks, *await confinement_checks(settings)]
 
 
@@ -138,6 +144,46 @@ def _rules_check(settings: "Settings") -> "Check":
     except SettingsRefused as error:
         return Check("rules", "failed", str(error), "`darner rules check` tries a file of rules out.")
     return Check("rules", "ok", f"{len(rules)} on commands, all examples as they say")
+
+
+def _budget_check(settings: "Settings") -> "Check":
+    """The limits that are in force, in one line."""
+    import time
+
+    from app.spending import Spending
+    from app.turn_parts import limits_of
+    from handlers.budgets import Budgets
+    from harness.budget import amount
+    from sandbox.base import Check
+
+    ceiling = settings.ceiling
+    limits = Spending(lambda: ceiling, limits_of(settings), time.time).turn_limits(None)
+    budgets = ceiling.budgets
+    narrowed = replace(budgets.turn, tokens=limits.tokens, seconds=limits.wall_seconds)
+    scopes = {
+        "a turn": narrowed,
+        "a conversation": budgets.thread,
+        "a repository a day": budgets.repository,
+        "a person a day": budgets.actor,
+        "this server a day": budgets.day,
+    }
+    said = []
+    for name, amounts in scopes.items():
+        parts = [amount("steps", limits.steps)] if amounts is narrowed else []
+        if amounts.tokens is not None:
+            parts.append(amount("tokens", amounts.tokens))
+        if amounts.micros is not None:
+            parts.append(amount("money", amounts.micros, settings.currency))
+        if amounts.seconds is not None:
+            parts.append(amount("wall_time", amounts.seconds))
+        if parts:
+            said.append(f"{name}: {', '.join(parts)}")
+    if settings.model and not ceiling.currency:
+        said.append(f"no price of {settings.model}, so money is not counted")
+    narrower = sum(wishes.budgets != Budgets() for wishes in ceiling.scopes.values())
+    if narrower:
+        said.append(f"less in {narrower} of the operator's tables")
+    return Check("budgets", "ok", "; ".join(said))
 
 
 def _print_tables(settings: dict[str, str], checks: Sequence["Check"], *, is_ready: bool) -> None:

@@ -28,3 +28,10 @@ def reading() -> Iterator["Connection"]:
             yield connection
     finally:
         engine.dispose()
+
+
+def cost_line(tokens: int, micros: int, currency: str) -> str:
+    """What was spent, for a person; money only where a price was known."""
+    from harness.budget import money
+
+    return f"{tokens:,} tokens" + (f", {money(micros, currency)}" if micros else "")

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from app.cli.complaint import complain
 from app.cli.options import AsJson
-from app.cli.reading import reading
+from app.cli.reading import cost_line, reading
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -55,6 +55,8 @@ def list_threads(
 def show(thread: ThreadArgument, as_json: AsJson = False) -> None:
     """Show what was asked, said and done in a conversation, turn by turn."""
     from app.cli.transcript import Transcript
+    from app.settings import load_settings
+    from app.store import charges
     from app.store.turns import entries_of, of_thread
     from harness.events import item_event, line
     from harness.items import Life, UserMessage
@@ -63,13 +65,16 @@ def show(thread: ThreadArgument, as_json: AsJson = False) -> None:
     with reading() as connection:
         rows = of_thread(connection, thread)
         entries = {row.id: entries_of(connection, row.id) for row in rows}
+        spent = {row.id: charges.of_turn(connection, row.id) for row in rows}
     if not rows:
         raise complain(f"There is no thread {thread}; `darner threads list` shows those there are.", status=1)
+    currency = load_settings().currency
     console = Console(highlight=False, soft_wrap=True)
     transcript = Transcript(console)
     for row in rows:
         if not as_json:
-            transcript.heading(f"Turn {row.id}: {row.state}")
+            cost = cost_line(spent[row.id].tokens, spent[row.id].micros, currency)
+            transcript.heading(f"Turn {row.id}: {row.state}, {cost}")
         for entry in entries[row.id]:
             if as_json:
                 typer.echo(line({**item_event(entry.life, entry.item), "turn": row.id}))

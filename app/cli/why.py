@@ -12,7 +12,7 @@ from rich.table import Table
 
 from app.cli.complaint import complain
 from app.cli.options import AsJson
-from app.cli.reading import reading
+from app.cli.reading import cost_line, reading
 
 if TYPE_CHECKING:
     from app.explain import Explanation
@@ -24,6 +24,7 @@ def why(
 ) -> None:
     """Tell what came of a delivery: who, what, the decision and its reason, the effects and the turn."""
     from app.explain import explain
+    from app.settings import load_settings
 
     with reading() as connection:
         found = explain(connection, guid)
@@ -33,11 +34,11 @@ def why(
     if as_json:
         typer.echo(json.dumps(found.as_json()))
         return
-    show(found)
+    show(found, currency=load_settings().currency)
 
 
-def show(found: "Explanation") -> None:
-    """Print it for a person."""
+def show(found: "Explanation", *, currency: str = "") -> None:
+    """Print it for a person; `currency` is of the price table."""
     from harness.output import readable
 
     facts = Table.grid(padding=(0, 2))
@@ -53,7 +54,7 @@ def show(found: "Explanation") -> None:
         ("command", found.command.lower() or "-"),
         ("decision", found.decision),
         ("reason", found.reason or "-"),
-        ("turn", _turn(found)),
+        ("turn", _turn(found, currency)),
     ):
         # Strangers wrote some of it: no control sequence of theirs reaches the operator's terminal.
         facts.add_row(f"[bold]{name}[/]", escape(readable(value)))
@@ -75,8 +76,10 @@ def _result(result: Mapping[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.items())
 
 
-def _turn(found: "Explanation") -> str:
+def _turn(found: "Explanation", currency: str) -> str:
     if found.turn is None:
         return "-"
-    seconds = f" in {found.turn.seconds:.1f} s" if found.turn.seconds is not None else ""
-    return f"{found.turn.id}: {found.turn.outcome or found.turn.status}{seconds}"
+    turn = found.turn
+    seconds = f" in {turn.seconds:.1f} s" if turn.seconds is not None else ""
+    cost = f", {cost_line(turn.tokens, turn.micros, currency)}" if turn.tokens else ""
+    return f"{turn.id}: {turn.outcome or turn.status}{seconds}{cost}"

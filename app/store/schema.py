@@ -207,17 +207,18 @@ requests = Table(
 charges = Table(
     "charges",
     metadata,
-    # One answered model request, counted with its journal entry: the same entry is never counted twice.
+    # One answered model request, or one command, whose time counts: written with its journal entry, and so
+    # never twice.
     Column("turn", String, primary_key=True),
     Column("item", String, primary_key=True),
     Column("thread", String, nullable=False),
     Column("repository_id", BigInteger),
     Column("actor_id", BigInteger),
-    Column("model", String, nullable=False),
+    Column("model", String, nullable=False),  # empty for a command
     Column("input_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
-    Column("micros", BigInteger, nullable=False),  # by the price table of that day
+    Column("micros", BigInteger),  # by the price table as it was then; null: it had no price for the model
     Column("seconds", Double, nullable=False),
     Column("at", Double, nullable=False),
     Index("charges_thread", "thread"),

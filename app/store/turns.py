@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Double, Integer, Row, String, bindparam, func, insert, select, update
 
+from app.store.charges import Account, charge
 from app.store.database import Database
 from app.store.past import earlier_entries, entry_of
 from app.store.schema import items, turns
@@ -253,8 +254,11 @@ _APPEND: Final = (
 class SqlJournal:
     """`harness.protocols.Journal` in the database."""
 
-    def __init__(self, database: Database, *, turn: str, thread: str, owner: str) -> None:
+    def __init__(
+        self, database: Database, *, turn: str, thread: str, owner: str, account: Account | None = None
+    ) -> None:
         self._database = database
+        self._account: Final = account or Account()
         self._turn: Final = turn
         self._thread: Final = thread
         self._owner: Final = owner
@@ -271,6 +275,7 @@ class SqlJournal:
         )
 
     async def append(self, life: Life, item: Item) -> None:
+        now = time.time()
         row = {
             "to_turn": self._turn,
             "by_owner": self._owner,
@@ -279,13 +284,24 @@ class SqlJournal:
             "new_item": str(item.id),
             "new_type": item.type,
             "new_body": ItemAdapter.dump_json(item).decode(),
-            "new_at": time.time(),
+            "new_at": now,
         }
         self._next += 1
 
         def write(connection: Connection) -> bool:
             # Not by the count of rows: psycopg does not tell it here.
-            return connection.execute(_APPEND, row).one_or_none() is not None
+            if connection.execute(_APPEND, row).one_or_none() is None:
+                return False
+            charge(
+                connection,
+                life,
+                item,
+                turn=self._turn,
+                thread=self._thread,
+                account=self._account,
+                now=now,
+            )
+            return True
 
         if not await self._database.write(write):
             raise OwnershipLost

@@ -15,6 +15,7 @@ from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.mirrors import Mirrors
 from app.perform import Performer
+from app.spending import Spending
 from app.store import inbox, outbox, throttles
 from app.store.database import Database
 from app.store.outbox import EffectRow
@@ -28,6 +29,7 @@ from demo.forge.person import Person, signed_in
 from demo.forge.rest.api import Request, Response
 from handlers.effects import Effect, PostComment, React, ReactionTarget
 from handlers.view import Bot
+from harness.items import TurnLimits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -109,7 +111,10 @@ async def deployment(forge: Forge, tmp_path: Path) -> AsyncIterator[Deployment]:
         )
         wake_ups = WakeUps(database, max_turns=1)
         await wake_ups.start(dict.fromkeys(Queue, _nobody))
-        worker = EventsWorker(database, wake_ups, github, performer, limits, bot=lambda: BOT, now=clock)
+        spending = Spending(lambda: BOT.ceiling, TurnLimits(), clock)
+        worker = EventsWorker(
+            database, wake_ups, github, performer, limits, bot=lambda: BOT, spending=spending, now=clock
+        )
 
         def note(request: Request, response: Response) -> None:
             del response

@@ -74,6 +74,9 @@ async def test_a_killed_server_goes_on_where_it_was(house: House) -> None:
     assert "interrupted" in str(commands[1])
     assert commands[2]["exit_code"] == 0
     assert len(await house.bot_comments(issue)) == 2
+    charged = house.rows("SELECT item FROM charges WHERE turn = ? AND model != ''", before)
+    calls = [item["id"] for item in house.journal(before) if item["type"] == "model_call"]
+    assert sorted(charged) == sorted((call,) for call in calls)
 
 
 async def test_a_database_of_the_version_before_goes_on(house: House) -> None:

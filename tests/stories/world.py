@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import uvicorn
 from sqlalchemy import Connection, Engine, func, select
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.budget_settings import WrittenPrice
 from app.explain import Explanation, explain
 from app.settings import Settings
 from app.store import schema
@@ -37,6 +39,7 @@ from tests.stories.sessions import SESSIONS
 BOT: Final = "darner[bot]"
 OTHER_BOT: Final = "renovate[bot]"
 WEBHOOK_SECRET: Final = "the secret of the story's webhook"
+PRICE: Final = WrittenPrice(input=Decimal(2), output=Decimal(10))
 API_KEY: Final = "sk-the-story-key-0123456789abcdef"
 PATIENCE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.02
@@ -269,6 +272,16 @@ class World:
         with self._reader() as connection:
             return [orjson.loads(body) for body in connection.execute(query).scalars()]
 
+    async def charged(self, turn: str) -> dict[str, int]:
+        """What each answered request of a turn cost: its journal entry, and micros."""
+        return await asyncio.to_thread(self._charged, turn)
+
+    def _charged(self, turn: str) -> dict[str, int]:
+        charges = schema.charges
+        query = select(charges.c.item, charges.c.micros).where(charges.c.turn == turn, charges.c.model != "")
+        with self._reader() as connection:
+            return {row.item: row.micros for row in connection.execute(query)}
+
     async def clone(self, person: Person, repository: str, branch: str = "main") -> "Clone":
         """A person's own clone of a branch, made with real git."""
         directory = self.scratch / f"clone-{repository.replace('/', '-')}-{len(list(self.scratch.iterdir()))}"
@@ -343,6 +356,7 @@ async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
             openai_api_key=API_KEY,
             rules=_rules_in(home),
             approvable_hosts=("wool.example",),
+            prices={scripted.BY_CONTENT: PRICE},
             port=free_port(),
         )
         server_url = await stack.enter_async_context(_served(settings))

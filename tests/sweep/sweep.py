@@ -128,6 +128,13 @@ class Sweep:
             faults.append(f"usage: {usage} stored, {counted} in the journal")
         if len(calls) != len(TALLY.turns):
             faults.append(f"model calls in the journal: {len(calls)}")
+        charged = self._house.rows(
+            "SELECT item, input_tokens, output_tokens FROM charges WHERE turn = ? AND model != ''", turn
+        )
+        if sorted(charged) != sorted(
+            (call["id"], *tokens) for call, tokens in zip(calls, spent, strict=True)
+        ):
+            faults.append(f"charges: {charged}, not those of the journal's model calls")
         started = [item for item, life, kind, _ in items if (life, kind) == ("started", "command_execution")]
         commands = _completed(items, "command_execution")
         if sorted(started) != sorted(command["id"] for command in commands):

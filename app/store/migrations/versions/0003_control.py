@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("cached_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("micros", sa.BigInteger(), nullable=False),
+        sa.Column("micros", sa.BigInteger(), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("turn", "item"),
