@@ -5,7 +5,18 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from bench import checkout, fingerprints, first_request, memory, sandbox, sessions, snapshot, steps, webhooks
+from bench import (
+    checkout,
+    ci_logs,
+    fingerprints,
+    first_request,
+    memory,
+    sandbox,
+    sessions,
+    snapshot,
+    steps,
+    webhooks,
+)
 from bench.figure import Figure
 
 PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
@@ -17,6 +28,7 @@ PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "memory": memory.measure,
     "first_request": first_request.measure,
     "webhooks": webhooks.measure,
+    "ci_logs": ci_logs.measure,
     "fingerprints": fingerprints.measure,
 }
 

@@ -31,6 +31,8 @@ class Cargo(Parser):
         self._line: str | None = None
         self._column: str | None = None
         self._details = Excerpt()
+        self._lines = 0
+        """Of the error at hand."""
 
     def line(self, text: str) -> bool:
         case = _CASE.match(text)
@@ -60,6 +62,7 @@ class Cargo(Parser):
         self._is_telling = False
         self._file = self._line = self._column = None
         self._details = Excerpt()
+        self._lines = 0
 
     def _report(self, kind: str, message: str, test: str | None) -> None:
         self.found(
@@ -100,7 +103,9 @@ class Cargo(Parser):
         return True
 
     def _in_error(self, text: str) -> bool:
-        if not text.strip():
+        self._lines += 1
+        is_lost = self._file is None and self._lines > _ARROW_WITHIN
+        if not text.strip() or is_lost or self._lines > _LONGEST_ERROR:
             self.end()
             return False
         arrow = _ARROW.match(text)
@@ -111,3 +116,5 @@ class Cargo(Parser):
 
 
 _MOST_LINES: Final = 12
+_ARROW_WITHIN: Final = 3
+_LONGEST_ERROR: Final = 200

@@ -10,6 +10,29 @@ from handlers.ci.logs.framing import LONGEST_LINE
 
 Found = Callable[[Failure], None]
 
+
+class Block:
+    """Whole lines of a log, looked through for many words: what two parsers look for is looked for once."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self._lacks = tuple(gate for gate in _GATES if gate not in text)
+        self._first: dict[bytes, int] = {}
+
+    def find(self, word: bytes, start: int) -> int:
+        """Where `word` stands next; beyond every block where it does not."""
+        if start:
+            found = self.text.find(word, start)
+            return _NEVER if found < 0 else found
+        if word not in self._first:
+            found = -1 if any(gate in word for gate in self._lacks) else self.text.find(word)
+            self._first[word] = _NEVER if found < 0 else found
+        return self._first[word]
+
+
+_GATES: Final = (b"rror: ", b"FAIL", b" ----", b"ERROR", b"rror ")
+"""Parts of many openers: where one is not in a block, none of those is."""
+
 _RUNNER: Final = re.compile(r"^##\[(?:error|warning|notice|debug)\]")
 _NEVER: Final = 1 << 62
 
@@ -37,15 +60,16 @@ class Parser(ABC):
     def end(self) -> None:  # noqa: B027 - most parsers hold nothing back
         """The log is over: report what was still held back."""
 
-    def scan(self, block: bytes, at: Callable[[int], None]) -> None:
-        """Go over a block of whole lines. `at` is told where in it each line that is read begins."""
+    def scan(self, words: Block, at: Callable[[int], None]) -> None:
+        """Go over a block. `at` is told where in it each line that is read begins."""
         position = 0
-        hits = [_find(block, opener, 0) for opener in self.openers]
+        block = words.text
+        hits = [words.find(opener, 0) for opener in self.openers]
         while position < len(block):
             if not self._is_reading:
                 for index, opener in enumerate(self.openers):
                     if hits[index] < position:
-                        hits[index] = _find(block, opener, position)
+                        hits[index] = words.find(opener, position)
                 hit = min(hits)
                 if hit == _NEVER:
                     return
@@ -58,11 +82,6 @@ class Parser(ABC):
             at(position)
             self._is_reading = self.line(_text(block, position, end))
             position = end + 1
-
-
-def _find(block: bytes, opener: bytes, start: int) -> int:
-    found = block.find(opener, start)
-    return _NEVER if found < 0 else found
 
 
 def _text(block: bytes, start: int, end: int) -> str:

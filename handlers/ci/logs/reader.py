@@ -5,6 +5,7 @@ from typing import Final
 
 from handlers.ci.failures import MOST_FAILURES, Failure, JobLog
 from handlers.ci.logs.framing import LONGEST_LINE, Framing
+from handlers.ci.logs.parsing import Block
 from handlers.ci.logs.registry import PARSERS
 
 LIMIT: Final = 200 * 1024 * 1024
@@ -72,9 +73,10 @@ class LogReader:
 
     def _scan(self, block: bytes) -> None:
         self._block = block
+        words = Block(block)
         for parser, told in self._parsers.items():
             self._told = told
-            parser.scan(block, self._at)
+            parser.scan(words, self._at)
             self._parsers[parser] = self._told
         # Nobody reads so many, and whoever wrote them may go on for ever.
         self._parsers = {parser: told for parser, told in self._parsers.items() if told <= _MOST_TOLD}
