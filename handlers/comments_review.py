@@ -3,8 +3,10 @@
 The model's words stand only where `clean` or `clean_line` has made them inert; code owns all else.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from html import unescape
 from typing import Final, Literal, assert_never
 from urllib.parse import quote, urlsplit
 
@@ -36,7 +38,7 @@ def inline_comment(posted: Inline, *, own_hosts: Collection[str] = ()) -> str:
         ""
         if posted.anchored.is_exact
         else f"<sub>About {_lines(finding.start_line, finding.end_line)}.</sub>",
-        clean(finding.why, own_hosts=own_hosts, limit=_LONGEST_WHY),
+        _said(finding.why, own_hosts=own_hosts, limit=_LONGEST_WHY),
         posted.suggestion or _proposed(finding),
         _also(posted.also, finding.path),
         f"<sub>Finding `{posted.candidate.id}` · {_HOW_TO_ANSWER}</sub>",
@@ -58,7 +60,7 @@ def _proposed(finding: Finding) -> str:
         return ""
     shown = finding.replacement.rstrip("\n")
     fence = fence_for(shown)
-    return clean(f"A way to mend it:\n\n{fence}\n{shown}\n{fence}", limit=_LONGEST_WHY)
+    return _said(f"A way to mend it:\n\n{fence}\n{shown}\n{fence}", limit=_LONGEST_WHY)
 
 
 def _also(places: Sequence[Place], path: str) -> str:
@@ -200,7 +202,7 @@ def _told_here(each: Summarised, url: str, own_hosts: Collection[str]) -> str:
     finding = each.candidate.finding
     where = _code(f"{finding.path}:{finding.start_line}")
     linked = f"[{where}]({url})" if url else where
-    why = clean(finding.why, own_hosts=own_hosts, limit=600)
+    why = _said(finding.why, own_hosts=own_hosts, limit=600)
     also = _also(each.also, finding.path)
     return (
         f"{_MARKS[finding.severity]} **{finding.severity}** · **{_title(finding.title)}** · {linked}\n\n{why}"
@@ -329,7 +331,21 @@ _LEVELS: Final[dict[Severity, Literal["notice", "warning", "failure"]]] = {
 
 
 def _sentence(why: str) -> str:
-    return clean(why, limit=1_500)
+    return _said(why, limit=1_500)
+
+
+def _said(text: str, *, own_hosts: Collection[str] = (), limit: int) -> str:
+    """The model's words. What is in them was never applied, so nothing of it becomes a button."""
+    return _FENCE.sub(_without_button, clean(text, own_hosts=own_hosts, limit=limit))
+
+
+_FENCE: Final = re.compile(r"([`~]{3,}[ \t]*)([^\n`~]*)")
+
+
+def _without_button(fence: re.Match[str]) -> str:
+    # Entities count in a fence's info: https://spec.commonmark.org/0.31.2/#info-string
+    is_button = unescape(fence[2]).strip().casefold().startswith("suggestion")
+    return f"{fence[1]}text" if is_button else fence.group()
 
 
 def _lines(start: int, end: int, *, short: bool = False) -> str:

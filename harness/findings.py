@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pydantic import TypeAdapter
+
 Side = Literal["LEFT", "RIGHT"]
 """LEFT is the file before the change, RIGHT the file after it."""
 Severity = Literal["P0", "P1", "P2", "P3"]
@@ -35,6 +37,9 @@ class Finding:
     """A short name of the kind of problem, the same for all of its places."""
     replacement: str | None = None
     """The text to stand instead of the lines; empty: they go. None: nothing is proposed."""
+
+
+FindingAdapter: Final[TypeAdapter[Finding]] = TypeAdapter(Finding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,10 +127,13 @@ def select(
         also = tuple(place_of(each.finding) for each in rest)
         merged = tuple(each.id for each in rest)
         placed = reviewed.anchor(first.finding)
-        if first.finding.severity in limits.quiet and first.finding.side == "RIGHT":
+        is_quiet = first.finding.severity in limits.quiet
+        if is_quiet and first.finding.side == "RIGHT":
             quiet.append(Quiet(candidate=first, also=also, merged=merged))
             continue
         reason = placed.reason if isinstance(placed, OutOfDiff) else ""
+        if is_quiet and not reason:
+            reason = "a check run cannot show remarks on removed lines"
         if not reason and len(inline) >= limits.inline:
             reason = f"a review has at most {limits.inline} comments on lines"
         if reason or isinstance(placed, OutOfDiff):

@@ -17,7 +17,7 @@ from handlers.review.fingerprints import (
     place_of,
     words_of,
 )
-from harness.findings import Finding, FindingJudged, Side
+from harness.findings import CheckJudgement, Finding, FindingJudged, Refused, Side
 
 LEAST_ALIKE_ELSEWHERE: Final = 0.5
 """How alike the surroundings of lines must be that are found in another file."""
@@ -118,6 +118,28 @@ def match(
     review (`patch_ids.changed_since`): only there can lines have come from another file. None: all.
     """
     return _Matching(reviewed, judged, renames or {}, changed).matched(known, found)
+
+
+def judgement_checker(known: Sequence[Known], *, disputed: Collection[str] = ()) -> CheckJudgement:
+    """The check for `judge_finding` in a turn that was told of `known`.
+
+    `disputed` are the ids on which somebody disagrees and the agent has not had its second word yet: only
+    there can it hold a finding with new evidence, once.
+    """
+    states = {each.id: each.state for each in known}
+
+    def check(judged: FindingJudged) -> Refused | None:
+        state = states.get(judged.id)
+        if state is None:
+            ids = ", ".join(name for name, each in states.items() if each == "open") or "none"
+            return Refused(f"There is no finding {judged.id!r}. Open ones are: {ids}.")
+        if state != "open":
+            return Refused(f"The finding is {state} already; report it again if it is back.")
+        if judged.verdict == "new_evidence" and judged.id not in disputed:
+            return Refused("Nobody waits for new evidence on it: say still_there.")
+        return None
+
+    return check
 
 
 class _Matching:

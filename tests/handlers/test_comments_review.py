@@ -1,8 +1,11 @@
 """What a review says: short, in a fixed shape, and never with the model's words in charge."""
 
 from dataclasses import replace
+from html import unescape
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from handlers import comments_review as said
 from handlers.comments_review import Annotation, Row, Summary
@@ -10,6 +13,7 @@ from handlers.review.anchors import Anchored
 from handlers.review.fingerprints import Place
 from handlers.review.plan import Unread
 from handlers.review.selection import Candidate, Inline, Quiet, Summarised
+from handlers.review.suggestions import applied
 from handlers.scan import scan
 from harness.findings import Finding
 from tests.handlers.people import HEAD_SHA, HOST, NEW_SHA
@@ -160,6 +164,26 @@ def test_the_models_words_command_nobody(body: str) -> None:
     assert "<img" not in body
     assert body.count("<details>") == body.count("</details>")
     assert body.count("```") % 2 == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    opening=st.sampled_from(["```suggestion", "~~~ Suggestion", "```&#115;uggestion", "```sug\u200bgestion"]),
+    why=st.text(st.sampled_from("a `~>-\n1.#|<!/@[]()") | st.characters(), max_size=60),
+)
+def test_a_suggestion_stands_whatever_the_words_around_it_are(opening: str, why: str) -> None:
+    """The button does what was tried, and there is no other button."""
+    posted = replace(
+        INLINE,
+        candidate=Candidate("1", replace(FINDING, why=f"{opening}\nrm -rf\n\n{why}")),
+        anchored=Anchored(path="calc.py", side="RIGHT", line=2),
+        suggestion="```suggestion\n    return 0\n```",
+    )
+
+    body = left(said.inline_comment(posted))
+
+    assert applied("a\nb\nc\n", posted.anchored, body) == "a\n    return 0\nc\n"
+    assert unescape(body).casefold().count("suggestion") == 1
 
 
 def test_hundreds_of_findings_fit_a_comment() -> None:

@@ -85,6 +85,18 @@ def test_the_repository_chooses_how_much_is_said(reviewed: Reviewed) -> None:
     assert ids(select(found, reviewed, limits=limits)) == (["a.py-1"], ["a.py-2"], ["a.py-3"], [])
 
 
+def test_a_remark_on_a_removed_line_goes_to_the_summary(repository: Repository) -> None:
+    """Annotations are on lines of the head."""
+    reviewed = repository.reviewed(Change({"a.py": text("x", "y")}, {"a.py": text("y")}))
+    given = candidate(1, severity="P3")
+
+    selection = select([Candidate("gone", replace(given.finding, side="LEFT"))], reviewed)
+
+    assert [each.reason for each in selection.summarised] == [
+        "a check run cannot show remarks on removed lines"
+    ]
+
+
 def test_the_same_claim_at_several_lines_is_told_once(reviewed: Reviewed) -> None:
     title = "`value` is never used"
     found = [

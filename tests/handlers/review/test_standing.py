@@ -17,9 +17,10 @@ from handlers.review.standing import (
     StillOpen,
     Unchanged,
     Withdrawn,
+    judgement_checker,
     match,
 )
-from harness.findings import Finding, FindingJudged, Side
+from harness.findings import Finding, FindingJudged, JudgementVerdict, Refused, Side
 from tests.handlers.review.changes import Change, Repository, Tree, text
 
 BASE: Tree = {"calc.py": text("import math", "", "# the end")}
@@ -240,6 +241,24 @@ def test_two_rules_on_one_line_are_two_findings(pull: Pull) -> None:
 
     assert match([zero], [other], first).new == (other,)
     assert match([zero], [same], first).new == ()
+
+
+def test_only_open_findings_are_judged_and_new_evidence_is_for_a_dispute(pull: Pull) -> None:
+    first = pull.push({"calc.py": FIRST})
+    zero, slow = known(finding(5), first, "zero"), known(finding(10), first, "slow")
+    check = judgement_checker([zero, replace(slow, state="dismissed")], disputed=())
+
+    def judged(name: str, verdict: JudgementVerdict) -> Refused | None:
+        return check(FindingJudged(id=name, verdict=verdict, why="So it is."))
+
+    assert judged("zero", "still_there") is None
+    assert judged("nil", "fixed") == Refused("There is no finding 'nil'. Open ones are: zero.")
+    assert judged("slow", "fixed") == Refused(
+        "The finding is dismissed already; report it again if it is back."
+    )
+    assert judged("zero", "new_evidence") == Refused("Nobody waits for new evidence on it: say still_there.")
+    again = judgement_checker([zero], disputed=["zero"])
+    assert again(FindingJudged(id="zero", verdict="new_evidence", why="`main` calls it.")) is None
 
 
 def test_a_binary_file_keeps_its_finding_until_it_goes(repository: Repository) -> None:
