@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.permissions import Permission, Refusal, TriggerKind
-from handlers.policy import Layer, Resolved, Situation, matches, protected_paths, resolve
+from handlers.policy import Approved, Layer, Resolved, Situation, matches, protected_paths, resolve
 from handlers.wishes import Ceiling, Wishes
+from harness.approvals import Approvals
 from sandbox.base import PROTECTED_PATHS, Cache, Limits, Policy, SandboxMode
 from sandbox.egress.rules import parse_host
 from sandbox.images import is_allowed
@@ -62,6 +63,50 @@ def test_who_may_ask_for_what(
 
     assert _mode(resolve(situation)) == strict
     assert _mode(resolve(replace(situation, ceiling=Ceiling(admits_readers=True)))) == admitting
+
+
+def test_people_may_be_asked_only_for_what_the_operator_lets_them_grant() -> None:
+    """Lower layers only narrow: two that narrow in different ways leave what both leave."""
+    ceiling = replace(GENEROUS, approvable_hosts=("*.acme.example",))
+    asking = replace(WRITER, ceiling=ceiling)
+    never, untrusted = Wishes(approvals=Approvals.NEVER), Wishes(approvals=Approvals.UNTRUSTED)
+    wider = Wishes(approvals=Approvals.ON_REQUEST, approvable_hosts=("pypi.org",))
+
+    assert resolved(asking).approvals == "on-request"
+    assert resolved(asking).askable.hosts == ("*.acme.example",)
+    assert ".git" not in resolved(asking).askable.paths
+    assert resolved(replace(asking, file=untrusted)).approvals == "untrusted"
+    assert resolved(replace(asking, file=never)).approvals == "never"
+    both = replace(asking, ceiling=replace(ceiling, scopes={"acme": untrusted}), file=never)
+    assert resolved(both).approvals == "never, and only what a rule allows"
+    assert resolved(replace(both, file=wider)).approvals == "untrusted"
+    assert resolved(replace(asking, file=wider)).askable.hosts == ()
+    assert resolved(replace(asking, is_fork=True)).askable.hosts == ()
+    looking = resolved(replace(asking, asked=Wishes(mode=READ))).askable
+    assert (looking.may_ask, looking.hosts, looking.paths) == (True, (), ())
+
+
+def test_what_a_person_approves_widens_that_turn_and_nothing_beyond_the_operators_word() -> None:
+    """By whom is told; what the operator does not let people grant is not granted, whoever approved it."""
+    ceiling = replace(GENEROUS, approvable_hosts=("*.acme.example",))
+    hosts = ("www.acme.example", "steel.example")
+    yes = Approved(by="maya", hosts=hosts, paths=("CODEOWNERS", ".git", "src"))
+    situation = replace(WRITER, ceiling=ceiling, approved=(yes,))
+
+    found = resolved(situation)
+
+    assert set(found.policy.allowed_hosts) - set(GENEROUS.allowed_hosts) == {"www.acme.example"}
+    assert set(PROTECTED_PATHS) - set(found.policy.protected_paths) == {"CODEOWNERS"}
+    assert found.approved_by == {"www.acme.example": "maya", "CODEOWNERS": "maya"}
+    assert found.decided["allowed_hosts"] is found.decided["protected_paths"] is Layer.APPROVED
+    plain = resolved(replace(situation, approved=())).policy
+    for narrower in (
+        replace(situation, ceiling=replace(ceiling, approvals=Approvals.NEVER)),
+        replace(situation, file=Wishes(mode=READ)),
+    ):
+        assert resolved(narrower).approved_by == {}
+        assert ".git" in resolved(narrower).policy.protected_paths
+    assert resolved(replace(situation, ceiling=GENEROUS)).policy.allowed_hosts == plain.allowed_hosts
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import AsyncIterator
 
@@ -22,7 +23,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with opened(tmp_path_factory.mktemp("house")) as made:
+    home = tmp_path_factory.mktemp("house")
+    rules = home / "rules.toml"
+    rules.write_text('[[prefix]]\npattern = ["shred"]\ndecision = "ask"\nmatch = ["shred x"]\n')
+    async with opened(home, extra={"DARNER_RULES": str(rules)}) as made:
         yield made
 
 
@@ -77,6 +81,30 @@ async def test_a_killed_server_goes_on_where_it_was(house: House) -> None:
     charged = house.rows("SELECT item FROM charges WHERE turn = ? AND model != ''", before)
     calls = [item["id"] for item in house.journal(before) if item["type"] == "model_call"]
     assert sorted(charged) == sorted((call,) for call in calls)
+
+
+async def test_a_parked_turn_outlives_the_server_and_its_command_runs_once(house: House) -> None:
+    """Killed while it waits: the next server hears the answer, and goes on where it was."""
+    shred = "shred -u README.md && echo once >> tally.txt"
+    house.model.teach(session("shred by hand", runs(shred), says("Shredded.")))
+    issue = await house.opens_issue("Shredding", "@darner shred by hand")
+    asked = await house.final_comment(issue)
+    found = re.search(r"approve ([0-9a-f]{8})", asked)
+    assert found, asked
+    [(before,)] = house.rows("SELECT id FROM turns WHERE status = 'parked'")
+    await house.stop(signal.SIGKILL)
+
+    await house.serve()
+    await house.maya.says(REPOSITORY, issue, f"@darner approve {found[1]}")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(said := await house.bot_comments(issue)) < 4:
+            await asyncio.sleep(POLL_SECONDS * 5)
+
+    assert said[-1].body.startswith("✅ **Done**")
+    assert f"Turn `{before}`" in said[-1].body
+    [pull] = await house.pulls_for(issue)
+    assert await house.maya.file(REPOSITORY, "tally.txt", ref=pull.head_ref) == "once\n"
+    assert [item["type"] for item in house.journal(before)].count("command_execution") == 1
 
 
 async def test_a_database_of_the_version_before_goes_on(house: House) -> None:
