@@ -17,6 +17,8 @@ class ExplainedTurn:
     tokens: int = 0
     micros: int = 0
     """What it cost, as far as prices were known, in millionths of the currency."""
+    unpriced_tokens: int = 0
+    """Those whose price was not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +74,11 @@ def _turn_of(connection: Connection, effects: list[EffectRow]) -> ExplainedTurn 
     seconds = turn.ended_at - turn.started_at if turn.ended_at and turn.started_at else None
     outcome, spent = turn.outcome, charges.of_turn(connection, turn.id)
     return ExplainedTurn(
-        turn.id, turn.status, outcome.status if outcome else None, seconds, spent.tokens, spent.micros
+        turn.id,
+        turn.status,
+        outcome.status if outcome else None,
+        seconds,
+        spent.tokens,
+        spent.micros,
+        spent.unpriced_tokens,
     )

@@ -36,7 +36,7 @@ from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
 from handlers.view import Bot
 from harness.approvals import Askable
-from harness.budget import Allowance, Prices, exhausted_by
+from harness.budget import Allowance, Prices, exhausted_by, longest_spent
 from harness.compaction import Room
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
@@ -264,7 +264,7 @@ class TurnsWorker:
         allowances = await self._runtime.database.read(
             lambda connection: self._runtime.spending.allowances(connection, _payer(row, start, place))
         )
-        return next((allowance for allowance in allowances if allowance.is_spent), None)
+        return longest_spent(allowances)
 
     async def _compose(
         self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror, policy: Policy

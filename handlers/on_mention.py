@@ -47,6 +47,7 @@ from handlers.on_budget import budgeted
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
 from handlers.view import View
+from harness.budget import longest_spent
 
 Mentioning = IssueCommented | ReviewCommented | SubjectOpened
 
@@ -207,7 +208,7 @@ def _start(event: Mentioning, view: View, *, request: str, resolved: Resolved) -
         return answered(event, comments.pull_unreadable(), "confused")
     if view.default_branch is None:
         return answered(event, comments.nothing_to_work_on(), "confused")
-    if spent := next((allowance for allowance in view.allowances if allowance.is_spent), None):
+    if spent := longest_spent(view.allowances):
         refusal = comments_budget.not_started(spent, mention=view.bot.mention)
         return [ignored(event, reasons.BUDGET_SPENT), *answered(event, refusal, "confused")]
     start = _turn(event, view, request=request, resolved=resolved)

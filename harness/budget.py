@@ -113,6 +113,12 @@ def exhausted_by(spent: Allowance, message: str) -> Exhausted:
     )
 
 
+def longest_spent(allowances: Sequence[Allowance]) -> Allowance | None:
+    """Of those that are spent the one that stays so for longest: to wait for another would be in vain."""
+    spent = [allowance for allowance in allowances if allowance.is_spent]
+    return max(spent, key=lambda one: float("inf") if one.frees_at is None else one.frees_at, default=None)
+
+
 def strictest(allowances: Sequence[Allowance]) -> Allowance | None:
     """Of those that have an end, the one of which the greatest share is used."""
     ending = [allowance for allowance in allowances if allowance.allowed is not None]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, assert_never
 
 from harness.approvals import request_id, told_of
-from harness.budget import Allowance, exhausted_by, strictest, turn_allowances, wrap_up
+from harness.budget import Allowance, exhausted_by, longest_spent, strictest, turn_allowances, wrap_up
 from harness.compaction import (
     LEVELS,
     OVERFLOWS,
@@ -252,9 +252,8 @@ class _RunningTurn:
         """Before each request: ends the turn when any budget is spent; tells how much of each is used."""
         own = turn_allowances(self.turn.limits, self.history.steps, self.history.usage, self.elapsed())
         allowances = (*own, *await self.session.allowances())
-        for allowance in allowances:
-            if allowance.is_spent:
-                raise _TurnEnded(exhausted_by(allowance, self.history.last_message))
+        if (spent := longest_spent(allowances)) is not None:
+            raise _TurnEnded(exhausted_by(spent, self.history.last_message))
         return allowances
 
     async def ask_to_wrap_up(self, allowances: Sequence[Allowance]) -> None:

@@ -30,8 +30,11 @@ def reading() -> Iterator["Connection"]:
         engine.dispose()
 
 
-def cost_line(tokens: int, micros: int, currency: str) -> str:
-    """What was spent, for a person; money only where a price was known."""
+def cost_line(tokens: int, micros: int, unpriced_tokens: int, currency: str) -> str:
+    """What was spent, for a person; money only where a price was known, and of how much it was not."""
     from harness.budget import money
 
-    return f"{tokens:,} tokens" + (f", {money(micros, currency)}" if micros else "")
+    cost = f", {money(micros, currency)}" if micros else ""
+    return f"{tokens:,} tokens{cost}" + (
+        f", {unpriced_tokens:,} of them without a price" if unpriced_tokens else ""
+    )

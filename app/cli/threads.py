@@ -73,7 +73,8 @@ def show(thread: ThreadArgument, as_json: AsJson = False) -> None:
     transcript = Transcript(console)
     for row in rows:
         if not as_json:
-            cost = cost_line(spent[row.id].tokens, spent[row.id].micros, currency)
+            charged = spent[row.id]
+            cost = cost_line(charged.tokens, charged.micros, charged.unpriced_tokens, currency)
             transcript.heading(f"Turn {row.id}: {row.state}, {cost}")
         for entry in entries[row.id]:
             if as_json:

@@ -81,5 +81,5 @@ def _turn(found: "Explanation", currency: str) -> str:
         return "-"
     turn = found.turn
     seconds = f" in {turn.seconds:.1f} s" if turn.seconds is not None else ""
-    cost = f", {cost_line(turn.tokens, turn.micros, currency)}" if turn.tokens else ""
+    cost = f", {cost_line(turn.tokens, turn.micros, turn.unpriced_tokens, currency)}" if turn.tokens else ""
     return f"{turn.id}: {turn.outcome or turn.status}{seconds}{cost}"

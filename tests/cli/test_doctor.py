@@ -56,11 +56,14 @@ async def test_the_policy_itself_is_tried(home: Path, tmp_path: Path) -> None:
     desk.mkdir()
     (desk / "darner.toml").write_text(
         'allowed_hosts = ["pypi.org"]\n[sandbox_limits]\nmemory = "1GiB"\n[organisation.acme]\ncaches = []\n'
+        "[budget.turn]\nseconds = 600\n[budget.actor]\ntokens = 9000\n"
     )
     found = await report(home, cwd=desk)
 
     [policy] = [check for check in found["checks"] if check["name"] == "policy"]
     assert (policy["result"], "1 allowed hosts" in policy["detail"]) == ("ok", True)
+    [budgets] = [check["detail"] for check in found["checks"] if check["name"] == "budgets"]
+    assert budgets.startswith("a turn: 200 steps, 4,000,000 tokens, 10 min; a person a day: 9,000 tokens")
     assert json.loads(found["settings"]["DARNER_SANDBOX_LIMITS"]) == {"memory": 2**30}
     assert json.loads(found["settings"]["DARNER_ORGANISATION"]) == {"acme": {"caches": []}}
 

@@ -217,6 +217,17 @@ async def test_the_step_limit_ends_the_turn_with_what_it_has(home: Path, repo: P
     assert "hello" in (repo / "greet.py").read_text()
 
 
+async def test_a_budget_ends_the_turn_and_the_ones_after_it(home: Path, repo: Path) -> None:
+    """Exit status 4; the next turn of the thread asks the model for nothing."""
+    async with endpoint(*MENDING, home=home) as (app, settings):
+        settings["DARNER_BUDGET"] = '{"thread": {"tokens": 1}}'
+        first = await run_darner("exec", "--json", "--repo", str(repo), "x", settings=settings)
+        thread = events(first)[0]["thread_id"]
+        again = await run_darner("exec", "--resume", thread, "y", settings=settings, cwd=repo)
+    assert (first.exit_status, again.exit_status, len(app.exchanges)) == (4, 4, 1)
+    assert "This conversation's budget of 1 token is spent." in again.stderr
+
+
 async def test_a_limit_of_the_endpoint_that_is_too_far_off_is_not_waited_for(home: Path, repo: Path) -> None:
     """`Retry-After` of an hour: exit status 4 at once, with the reason."""
     limited = Turn(text="Late.", fault=rate_limited(3600))

@@ -1,12 +1,24 @@
 """Prices are exact, and amounts are said so that a person can compare them."""
 
+from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.budget import Allowance, Price, Prices, amount, exact_money, money, named, strictest, tightest
+from harness.budget import (
+    Allowance,
+    Price,
+    Prices,
+    amount,
+    exact_money,
+    longest_spent,
+    money,
+    named,
+    strictest,
+    tightest,
+)
 from harness.items import BudgetScope, Usage
 
 TOKENS = st.integers(min_value=0, max_value=10**12)
@@ -103,3 +115,13 @@ def test_the_strictest_is_that_of_which_most_is_used() -> None:
     assert nothing.is_spent
     assert not open_one.is_nearly_spent
     assert strictest([open_one]) is None
+
+
+def test_of_spent_budgets_the_one_is_told_that_waiting_does_not_help() -> None:
+    """Nobody waits for midnight to find the conversation's own budget spent as well."""
+    today = replace(allowance("actor", 5, 5), frees_at=86_400.0)
+    forever, not_yet = allowance("thread", 7, 7), allowance("day", 1, 7)
+
+    assert longest_spent([not_yet, today, forever]) == forever
+    assert longest_spent([not_yet, today]) == today
+    assert longest_spent([not_yet]) is None

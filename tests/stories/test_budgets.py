@@ -13,7 +13,7 @@ async def test_a_budget_set_by_comment_ends_the_turn_at_work(world: World) -> No
     repository = world.repository()
     issue = await world.issue(repository)
     async with world.gate.closed():
-        await world.cole.says(repository, issue, "@darner mend spread")
+        first = await world.cole.says(repository, issue, "@darner mend spread")
         await world.gate.someone_waits()
         stranger = await world.oskar.says(repository, issue, "@darner budget 900k")
         await world.maya.says(repository, issue, "@darner budget 1 token")
@@ -29,6 +29,10 @@ async def test_a_budget_set_by_comment_ends_the_turn_at_work(world: World) -> No
     assert "USD · left: 0 tokens" in final
     assert await world.maya.reactions(repository, stranger) == ["confused"]
     assert "may cost 1 token. It holds for" in (await world.bot_comments(repository, issue))[1].body
+
+    told = (await world.why_comment(first)).turn
+    assert told is not None
+    assert (told.tokens > 1, told.micros > 1, told.unpriced_tokens) == (True, True, 0)
 
     again = await world.cole.says(repository, issue, "@darner mend spread")
     await world.settled(repository)

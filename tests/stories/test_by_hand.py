@@ -154,17 +154,17 @@ async def test_the_operator_directs_a_turn_from_the_command_line(house: House) -
     [thread] = [row["thread"] for row in json.loads(listed.stdout) if row["number"] == issue]
 
     steered = await run_darner("threads", "steer", thread, "wind it twice", settings=house.settings)
+    shown = ""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (
-            "wind it twice"
-            not in (await run_darner("threads", "show", thread, settings=house.settings)).stdout
-        ):
+        while "wind it twice" not in shown:
+            shown = (await run_darner("threads", "show", thread, settings=house.settings)).stdout
             await asyncio.sleep(POLL_SECONDS)
     stopped = await run_darner("threads", "stop", thread, settings=house.settings)
     final = await house.final_comment(issue)
 
     assert "reads it before its next step" in steered.stdout
     assert "ends within seconds" in stopped.stdout
+    assert re.search(r"Turn \w+: running, [\d,]+ tokens, [\d,]+ of them without a price", shown)
     assert final.startswith("🛑 **Stopped by the operator**")
     again = await run_darner("threads", "stop", thread, settings=house.settings)
     assert (again.exit_status, "Nothing is at work" in again.stderr) == (1, True)
