@@ -139,8 +139,9 @@ class _Reader:
                 self._start_anew(item)
             case UserMessage(heard=heard):
                 self._put("steering" if heard else "request")
-            case Notice():
-                self._put("notice")
+            case Notice(about=about):
+                # That a budget is nearly spent is said once: it stays, as people's words do.
+                self._put("steering" if about == "budget" else "notice")
             case ModelCall():
                 self._put("step")
             case _:

@@ -18,6 +18,7 @@ from harness.items import (
     Completed,
     Failed,
     FileChange,
+    ItemAdapter,
     ItemId,
     Life,
     ModelCall,
@@ -195,6 +196,7 @@ async def test_what_stays_is_stated_in_the_journal() -> None:
     result = await run(model, journal, session=Listening())
 
     [item] = compactions(journal)
+    assert ItemAdapter.validate_json(ItemAdapter.dump_json(item)) == item
     assert [(block.kind, len(block.entries)) for block in item.pinned] == [("request", 1), ("steering", 1)]
     assert (item.by, item.reason, item.files) == ("model", "share", ("src/purl.py",))
     assert [step.step for step in item.plan] == ["Look", "Mend"]
