@@ -29,6 +29,8 @@ MARGIN: Final = 0.05
 TELLING_LENGTH: Final = 20
 """Characters from which on lines that both texts hold once need no surroundings."""
 _SCOPES: Final = 3
+_SAME: Final = 1 - 1e-9
+"""How alike the same surroundings are, rounding aside: they leave no doubt, unless they are there twice."""
 _SCOPE_SHARE: Final = 0.4
 
 
@@ -135,9 +137,11 @@ class Page:
         """Line numbers, from 1; all other lists are parallel to this one."""
         self.digests: list[str] = []
         self.lengths: list[int] = []
-        self._indents: list[int] = []
+        self._parents: list[int | None] = []
+        """Index of the nearest line above that has words and is indented less."""
         self._tells: list[bool] = []
         self._found: dict[str, list[int]] = {}
+        open_scopes: list[tuple[int, int]] = []  # indentation and index, outermost first
         for number, line in enumerate(text.split("\n"), start=1):
             dense = "".join(line.split())
             if not dense:
@@ -147,8 +151,16 @@ class Page:
             self.numbers.append(number)
             self.digests.append(digest)
             self.lengths.append(len(dense))
-            self._indents.append(_indentation(line))
-            self._tells.append(_WORDY.search(dense) is not None)
+            indent = _indentation(line)
+            tells = _WORDY.search(dense) is not None
+            # A brace on a line of its own ends no scope: in C it begins one.
+            while tells and open_scopes and open_scopes[-1][0] >= indent:
+                open_scopes.pop()
+            parents = (index for outer, index in reversed(open_scopes) if outer < indent)
+            self._parents.append(next(parents, None))
+            self._tells.append(tells)
+            if tells:
+                open_scopes.append((indent, len(self.numbers) - 1))
 
     def span(self, start_line: int, end_line: int) -> tuple[int, int]:
         """Index of the first line with content in these lines (else behind, else above), and how many."""
@@ -183,13 +195,10 @@ class Page:
 
     def _scopes(self, first: int) -> list[str]:
         scopes: list[str] = []
-        indent = self._indents[first]
-        at = first - 1
-        while at >= 0 and indent > 0 and len(scopes) < _SCOPES:
-            if self._indents[at] < indent and self._tells[at]:
-                indent = self._indents[at]
-                scopes.append(self.digests[at])
-            at -= 1
+        parent = self._parents[first]
+        while parent is not None and len(scopes) < _SCOPES:
+            scopes.append(self.digests[parent])
+            parent = self._parents[parent]
         return scopes
 
 
@@ -207,6 +216,7 @@ def find_in(page: Page, known: Fingerprint) -> int | None:
     if not places:
         return None
     seen = {place: page.around(place, count, reach=2 * AROUND) for place in places}
+    is_cut = max(len(places), len(known.twins) + 1) > MOST_TWINS
     if len(places) > MOST_TWINS:
         best = sorted(places, key=lambda place: -likeness(known.around, seen[place]))[: MOST_TWINS + 1]
         places = sorted(best)
@@ -221,7 +231,7 @@ def find_in(page: Page, known: Fingerprint) -> int | None:
         for old, around in enumerate(rivals)
         for new, place in enumerate(places)
     }
-    found = _own_place(scores, known.rank, same_count=len(rivals) == len(places))
+    found = _own_place(scores, known.rank, same_count=len(rivals) == len(places) and not is_cut)
     if found is None or scores[known.rank, found] < LEAST_ALIKE:
         return None
     return places[found]
@@ -240,8 +250,9 @@ def _own_place(scores: Mapping[tuple[int, int], float], own: int, *, same_count:
         if old not in rivals or new not in free:
             continue
         if old == own:
+            margin = MARGIN if score < _SAME else 1 - _SAME
             is_doubtful = any(
-                abs(other - score) < MARGIN
+                abs(other - score) <= margin
                 and (rival == own) != (place == new)
                 and rival in rivals
                 and place in free

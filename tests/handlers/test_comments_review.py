@@ -166,7 +166,7 @@ def test_the_models_words_command_nobody(body: str) -> None:
     assert body.count("```") % 2 == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     opening=st.sampled_from(["```suggestion", "~~~ Suggestion", "```&#115;uggestion", "```sug\u200bgestion"]),
     why=st.text(st.sampled_from("a `~>-\n1.#|<!/@[]()") | st.characters(), max_size=60),

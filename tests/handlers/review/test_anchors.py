@@ -12,7 +12,7 @@ from handlers.review.diff import by_path, parse_diff
 from harness.findings import Side
 from tests.handlers.review.changes import Change, Repository, changes, text
 
-DICE = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+DICE = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIDES: tuple[Side, ...] = ("LEFT", "RIGHT")
 MOST = 50
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from handlers.review.diff import DiffUnreadable, FileDiff, decoded, numbered, parse_diff
 from tests.handlers.review.changes import Change, Repository, changes, text
 
-DICE = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+DICE = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def patched(old: str, file: FileDiff) -> str:

@@ -9,7 +9,7 @@ from handlers.review.diff import parse_diff
 from handlers.review.patch_ids import changed_since, patch_ids
 from tests.handlers.review.changes import Change, Repository, contents, text
 
-DICE = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+DICE = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def by_git(repository: Repository, diff: bytes) -> dict[str, bytes]:

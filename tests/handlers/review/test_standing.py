@@ -180,6 +180,55 @@ def test_reindented_code_is_the_same_code(pull: Pull) -> None:
     assert match([zero], [], inside).standings == (Moved(known=zero, place=at(3, 4)),)
 
 
+def test_code_in_braces_has_scopes_too(pull: Pull) -> None:
+    """The same lines in two functions of C, which change places."""
+    functions = [
+        [
+            "int first(int *list)",
+            "{",
+            "    if (!list)",
+            "    {",
+            "        return -1;",
+            "    }",
+            "    return *list;",
+            "}",
+        ],
+        [
+            "int last(int *list)",
+            "{",
+            "    if (!list)",
+            "    {",
+            "        return -1;",
+            "    }",
+            "    return *list;",
+            "}",
+        ],
+    ]
+    before = pull.push({"list.c": text(*functions[0], *functions[1])})
+    after = pull.push({"list.c": text(*functions[1], "", *functions[0], "", "int more;")})
+    both = [known(finding(line, path="list.c"), before, str(line)) for line in (5, 13)]
+
+    assert places(match(both, [], after).standings) == [at(14, path="list.c"), at(5, path="list.c")]
+
+
+def test_thousands_of_equal_lines_take_no_time(pull: Pull) -> None:
+    """And nothing is claimed of a line that cannot be told from the others."""
+    one = known(finding(9_000), pull.push({"calc.py": b"    return None\n" * 20_000}))
+    matched = match([one], [], pull.push({"calc.py": b"    return None\n" * 20_001}))
+
+    assert matched.standings == (Fixed(known=one, by_judgement=False),)
+
+
+def test_one_of_hundreds_of_equal_lines_is_found_where_nothing_changed(pull: Pull) -> None:
+    lines = [line for number in range(300) for line in (f"def part{number}():", "    return None")]
+    first = pull.push({"calc.py": text(*lines)})
+    one = known(finding(402), first)
+
+    assert match([one], [], first).standings == (StillOpen(known=one, place=at(402)),)
+    later = pull.push({"calc.py": text("import os", *lines[:-2])})
+    assert match([one], [], later).standings == (Moved(known=one, place=at(403)),)
+
+
 def test_a_finding_on_a_deleted_line(repository: Repository) -> None:
     """Open as long as the change takes the line away."""
     base = {"calc.py": FIRST}
