@@ -6,7 +6,7 @@ ENGINE := .venv-engine
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test containment container-test check bench sweep real-engine lock clean
+.PHONY: help install demo serve test containment container-test check bench sweep fleet real-engine lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ bench: install ## Measure; prints one JSON line a figure
 sweep: install ## Kill the server before each step of a turn, on both databases; prints a table
 	@tools/system-packages git bwrap rg initdb
 	$(BIN)/python -m tests.sweep $(ARGS)
+
+fleet: install ## Kill one of three workers and freeze another under 100 threads on PostgreSQL; prints a table
+	@tools/system-packages git bwrap rg initdb
+	$(BIN)/python -m tests.fleet $(ARGS)
 
 real-engine: install $(ENGINE)/installed ## Run turns against a real engine on this machine (fetches 127 MB once)
 	@tools/system-packages git bwrap rg

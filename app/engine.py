@@ -27,6 +27,7 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.leases import Lease, Leases, name_of_process
 from app.store import leases as lease_rows
@@ -229,10 +230,19 @@ class WakeUps:
             self._spawn(self._drive(queue, thread, after=after))
 
     async def is_first_in(self, name: str, seconds: float) -> bool:
-        """Whether this process is the first of all to ask within `seconds`: for what one of them is to do."""
-        return not self._is_one_of_many or await self._database.alone(
-            lambda connection: lease_rows.is_first_in(connection, name, worker=self.worker, seconds=seconds)
-        )
+        """Whether this process is the first of all to ask within `seconds`: for what one of them is to do.
+
+        Nobody is while the database cannot be asked.
+        """
+        try:
+            return not self._is_one_of_many or await self._database.alone(
+                lambda connection: lease_rows.is_first_in(
+                    connection, name, worker=self.worker, seconds=seconds
+                )
+            )
+        except SQLAlchemyError as error:
+            log.warning("engine.not_asked", extra={"fields": {"round": name, "error": type(error).__name__}})
+            return False
 
     def _heard(self, words: str) -> None:
         """Another process has made work, or a place free. One's own was nudged already."""

@@ -17,6 +17,7 @@ from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.perform import Performed, Performer
+from app.results import StoreAway
 from app.spending import Payer, Spending
 from app.store import charges, compacting, deliveries, inbox, messages, outbox, requests, turns
 from app.store.database import Database
@@ -334,7 +335,7 @@ class EventsWorker:
             await self._put_off(thread, pending, fault)
         except SandboxError as error:
             # Any other refusal than git's is about the result itself, and stays.
-            attempts = GIT_ATTEMPTS if isinstance(error, GitFailed) else 1
+            attempts = GIT_ATTEMPTS if isinstance(error, GitFailed | StoreAway) else 1
             await self._put_off(thread, pending, _Fault(str(error), attempts))
         except OwnershipLost:
             raise

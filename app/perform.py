@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from app.forge_error import ForgeError
 from app.github import MAX_BODY, Client, GitHub, PostedComment
 from app.mirrors import Mirrors
+from app.results import Results
 from app.store import inbox, outbox, turns
 from app.store.database import Database
 from app.store.outbox import Pending
@@ -66,6 +67,7 @@ class Performer:
         database: Database,
         github: GitHub,
         mirrors: Mirrors,
+        results: Results,
         *,
         bot: Callable[[], Bot],
         marker_key: bytes,
@@ -74,6 +76,7 @@ class Performer:
         self._database = database
         self._github = github
         self._mirrors = mirrors
+        self._results = results
         self._bot = bot
         self._marker_key = marker_key
         self._secrets = secrets
@@ -188,7 +191,8 @@ class Performer:
         if turn is None or turn.snapshot is None:
             msg = f"the result of turn {effect.turn_id} is not in the store"
             raise ForgeError("invalid", msg, status=0)
-        mirror = self._mirrors.of(place)
+        base = ended.start.base_sha
+        mirror = await self._results.mirror_with(place, turn, base, effect.parent)
         sha = await mirror.commit(
             parent=effect.parent,
             changes=await _delivered(mirror, turn.snapshot, ended, effect.paths),

@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """Where data lives: the database, the mirrors, the checkouts."""
     database_url: str = ""
     """SQLAlchemy URL; empty: `darner.db` in `home`."""
+    store_url: str = ""
+    """An fsspec URL where files of turns go from machine to machine; empty: `blobs` in `home`."""
 
     github_url: str = GITHUB
     """The forge's web root."""
@@ -181,6 +183,14 @@ class Settings(BaseSettings):
         if value and urlsplit(value).scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
             # Not shown: it may hold a password.
             msg = "write it as sqlite:////PATH or postgresql://USER:PASSWORD@HOST/NAME"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _open_store(cls, value: str) -> str:
+        if value and (not urlsplit(value).scheme or "@" in urlsplit(value).netloc):
+            msg = "write it as file:///PATH or s3://BUCKET/PATH; credentials have places of their own"
             raise ValueError(msg)
         return value
 

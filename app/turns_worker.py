@@ -20,6 +20,7 @@ from app.forge_error import ForgeError
 from app.github import GitHub
 from app.mirrors import Mirrors
 from app.progress import Progress
+from app.results import Results, StoreAway
 from app.spending import Payer, Purse, Spending
 from app.store import inbox, messages, requests, turns
 from app.store.charges import Account
@@ -27,7 +28,7 @@ from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_policy import TurnRefused, policy_of
-from app.turn_report import last_plan, last_state, open_request, tests_run
+from app.turn_report import TreeState, last_plan, last_state, open_request, tests_run
 from app.workspaces import PendingWorkspace, Workspaces
 from handlers.briefing import compose
 from handlers.broker import protected_among
@@ -60,7 +61,7 @@ from harness.tools import ASKING_TOOLS, WORK_TOOLS, open_tools
 from harness.tools.context import ToolContext
 from sandbox.base import Policy, SandboxError
 from sandbox.git import GitFailed
-from sandbox.git.mirror import Identity, Mirror
+from sandbox.git.mirror import Mirror
 from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Runtime:
     database: Database
     github: GitHub
     mirrors: Mirrors
+    results: Results
     workspaces: Workspaces
     model: Model
     spending: Spending
@@ -121,6 +123,14 @@ class TurnsWorker:
         for turn in self._runtime.workspaces.kept():
             if not await self._is_unfinished(turn):
                 await self._runtime.workspaces.remove(turn)
+        try:
+            kept = await self._runtime.results.turns_with_steps()
+        except OSError as error:
+            log.warning("blobs.not_listed", extra={"fields": {"error": str(error)}})
+            return
+        for turn in kept:
+            if not await self._is_unfinished(turn):
+                await self._runtime.results.forget_steps(turn)
 
     async def _is_unfinished(self, turn: str) -> bool:
         row = await self._runtime.database.read(lambda connection: turns.find(connection, turn))
@@ -173,7 +183,7 @@ class TurnsWorker:
                 return
             delay = min(max(error.retry_after or min(age / 2, LONGEST_FORGE_PAUSE), 1.0), 3600.0)
             await self._let_go(row, owner, delay=delay, is_fault=False, why=str(error))
-        except GitFailed as error:
+        except (GitFailed, StoreAway) as error:
             await self._put_off(row, start, owner, str(error))
         except (SandboxError, ConfigRefused, TurnRefused) as error:
             await self._give_up(row, start, owner, str(error))
@@ -248,8 +258,14 @@ class TurnsWorker:
         policy = resolved.policy
         request = row.request or await self._compose(row, start, place, mirror, policy)
         state = last_state(await journal.load())
-        opening = self._runtime.workspaces.opened(row.id, start.base_sha, mirror, policy, state)
+        elsewhere = self._runtime.results.snapshots_of(row.id)
+        opening = self._runtime.workspaces.opened(
+            row.id, start.base_sha, mirror, policy, state, elsewhere=elsewhere
+        )
         async with opening as workspace:
+            if elsewhere is not None and state != TreeState(None):
+                # Before anything is asked on the strength of files that may be lost.
+                await workspace.checkout()
             result = await self._turn(row, start, place, request, journal, workspace, resolved.askable)
             if not isinstance(result.outcome, Waiting):
                 is_stopped = isinstance(result.outcome, Stopped)
@@ -331,13 +347,7 @@ class TurnsWorker:
         sound = [change for change in changed if change.problem is None]
         if not sound:
             return _Left(proposed)
-        snapshot = await mirror.commit(
-            parent=start.base_sha,
-            changes=sound,
-            message=f"What turn {row.id} left",
-            author=Identity("Darner", "darner@localhost"),
-            date=int(row.created_at),
-        )
+        snapshot = await self._runtime.results.keep(row, mirror, start.base_sha, sound)
         to_hold = protected_among(proposed, policy.protected_paths)
         held = [change for change in sound if change.path in to_hold]
         # Where nothing is pushed, the work is offered as a patch.
@@ -414,6 +424,7 @@ class TurnsWorker:
         )
         if not isinstance(result.outcome, Waiting):
             await self._runtime.workspaces.remove(row.id)
+            await self._runtime.results.forget_steps(row.id)
         return True
 
 

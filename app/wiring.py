@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
+from app.blobs import blobs_of
 from app.confinement import mode_check, usable
 from app.engine import Drive, Queue, TurnPlaces, WakeUps
 from app.events_worker import EventsWorker
@@ -27,6 +29,7 @@ from app.missed import Missed
 from app.model_limits import SharedModel
 from app.perform import Performer
 from app.progress import Progress, Watcher
+from app.results import Results, forget_old
 from app.role import Role
 from app.seat import seat_in
 from app.settings import Settings, SettingsRefused
@@ -46,6 +49,10 @@ log = logging.getLogger(__name__)
 
 GOOD_LOOK_SECONDS: Final = 60.0
 """How long a sandbox that was built and found sound counts as sound: building one takes a while."""
+PRUNE_SECONDS: Final = 24 * 3600.0
+"""Between two looks for results that nobody asks for any more."""
+TIDY_SECONDS: Final = 300.0
+"""Between two looks for checkouts of turns that have ended elsewhere."""
 LONGEST_INTRODUCTION_PAUSE: Final = 10.0
 """Seconds between two tries to learn who we are; the first come sooner: no turn goes on before."""
 
@@ -99,6 +106,7 @@ class Server:
         self._tokens = tokens_of(settings)
         self._driver = driver_of(settings)
         self._rules = rules_of(settings)
+        self._blobs = blobs_of(settings)
         self.database = Database(settings.sql_url)
         places = TurnPlaces(settings.max_turns, settings.max_turns_total, settings.max_turns_repository)
         self.wake_ups = WakeUps(self.database, max_turns=places, works=role.works)
@@ -132,6 +140,8 @@ class Server:
             await self.wake_ups.start(drives, backlog=self._backlog)
             watching = asyncio.create_task(self._watch_for_missed())
             stack.push_async_callback(_end, watching)
+            pruning = asyncio.create_task(self._forget_old_results())
+            stack.push_async_callback(_end, pruning)
             log.info("server.started", extra={"fields": {"bot": self.bot.login, "mention": self.bot.mention}})
             yield
 
@@ -145,12 +155,16 @@ class Server:
         model = SharedModel(endpoint, self.database, base_url=self._settings.openai_base_url)
         workspaces = Workspaces(seat, self._driver)
         stack.push_async_callback(workspaces.close)
-        events, turns = self._workers(model, marker_key, mirrors, workspaces)
+        results = Results(mirrors, self._blobs)
+        events, turns = self._workers(model, marker_key, mirrors, results, workspaces)
         await turns.remove_abandoned()
+        if not self.database.is_sqlite:
+            tidying = asyncio.create_task(_tidied(turns))
+            stack.push_async_callback(_end, tidying)
         return {Queue.EVENTS: self._once_known(events.drive), Queue.TURNS: self._once_known(turns.drive)}
 
     def _workers(
-        self, model: Model, marker_key: bytes, mirrors: Mirrors, workspaces: Workspaces
+        self, model: Model, marker_key: bytes, mirrors: Mirrors, results: Results, workspaces: Workspaces
     ) -> tuple[EventsWorker, TurnsWorker]:
         def bot() -> Bot:
             return self.bot
@@ -159,6 +173,7 @@ class Server:
             self.database,
             self.github,
             mirrors,
+            results,
             bot=bot,
             marker_key=marker_key,
             secrets=self.secrets,
@@ -168,6 +183,7 @@ class Server:
             database=self.database,
             github=self.github,
             mirrors=mirrors,
+            results=results,
             workspaces=workspaces,
             model=model,
             spending=spending,
@@ -234,6 +250,18 @@ class Server:
     async def _watch_for_missed(self) -> None:
         await self._known.wait()
         await Missed(self.database, self._tokens, is_my_turn=self.wake_ups.is_first_in).watch()
+
+    async def _forget_old_results(self) -> None:
+        """Once a day, by one of all processes."""
+        if self._blobs is None or not self._role.works:
+            return
+        while True:
+            if await self.wake_ups.is_first_in("darner-results", PRUNE_SECONDS / 2):
+                try:
+                    await forget_old(self._blobs, datetime.now(UTC).date())
+                except OSError as error:
+                    log.warning("blobs.not_pruned", extra={"fields": {"error": str(error)}})
+            await asyncio.sleep(PRUNE_SECONDS)
 
     def secrets(self) -> Sequence[str]:
         """Every live secret: what no text may hold."""
@@ -308,6 +336,16 @@ def _unknown_bot(settings: Settings) -> Bot:
         allowed_bots=settings.allowed_bots,
         ceiling=settings.ceiling,
     )
+
+
+async def _tidied(turns: TurnsWorker) -> None:
+    """Other processes end turns that were begun here, when this one died before."""
+    while True:
+        await asyncio.sleep(TIDY_SECONDS)
+        try:
+            await turns.remove_abandoned()
+        except SQLAlchemyError as error:
+            log.warning("checkouts.not_tidied", extra={"fields": {"error": type(error).__name__}})
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -15,7 +15,7 @@ from sandbox.checkout import Checkout, check_out, reopen
 from sandbox.checkout.layer_shelf import shelves_in
 from sandbox.checkout.layers import LayerStore
 from sandbox.checkout.removal import is_aside, left_aside, remove_tree, set_aside
-from sandbox.checkout.snapshots import Snapshots
+from sandbox.checkout.snapshots import Elsewhere, Snapshots, SnapshotUnknown
 from sandbox.git.mirror import Mirror
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,16 @@ class PendingWorkspace:
         return await asyncio.shield(self._task)
 
 
+class FilesLost(SandboxError):
+    """Whoever had the turn is gone, and its files with it."""
+
+    def __init__(self, turn: str) -> None:
+        super().__init__(
+            f"the files of turn {turn} were on a machine that is gone, and the store does not have them. "
+            "Do all processes have the same DARNER_STORE_URL, or the same DARNER_HOME?"
+        )
+
+
 class Workspaces:
     """One directory a turn, named after it."""
 
@@ -71,11 +81,19 @@ class Workspaces:
 
     @asynccontextmanager
     async def opened(
-        self, turn: str, sha: str, mirror: Mirror, policy: Policy, state: TreeState | None = None
+        self,
+        turn: str,
+        sha: str,
+        mirror: Mirror,
+        policy: Policy,
+        state: TreeState | None = None,
+        *,
+        elsewhere: Elsewhere | None = None,
     ) -> AsyncIterator[PendingWorkspace]:
         """The turn's checkout and sandbox, being made ready. The sandbox ends here; the checkout stays.
 
         `state` is what the files of a checkout that is there already are brought to; None: as they are.
+        With `elsewhere` a checkout that another machine had is made anew; `FilesLost` where that cannot be.
         """
         stack = AsyncExitStack()
         wanted = asyncio.Event()
@@ -88,8 +106,10 @@ class Workspaces:
             sandbox = await stack.enter_async_context(self._driver.open(checkout.workspace, policy))
             if policy.mode is SandboxMode.READ_ONLY:
                 return _Made(checkout, sandbox, None)
-            snapshots = Snapshots(checkout, self._driver.owner_uid)
-            if is_kept and state is not None:
+            snapshots = Snapshots(checkout, self._driver.owner_uid, elsewhere)
+            if elsewhere is not None and not is_kept and state is None:
+                raise FilesLost(turn)
+            if state is not None and (is_kept or (elsewhere is not None and state.snapshot is not None)):
                 await _bring_back(snapshots, state, sandbox, turn)
             return _Made(checkout, sandbox, snapshots)
 
@@ -163,6 +183,11 @@ async def _bring_back(snapshots: Snapshots, state: TreeState, sandbox: Sandbox, 
     """What the turn's steps had made of its files; half of a step that was cut off is gone."""
     try:
         await snapshots.restore(state.snapshot, sandbox.tree)
+    except SnapshotUnknown:
+        if snapshots.elsewhere is not None:
+            # What is here may be of a time before another machine went on with the turn.
+            raise FilesLost(turn) from None
+        log.warning("snapshot.not_restored", extra={"fields": {"turn": turn, "error": "it is not there"}})
     except (SandboxError, OSError) as error:
         # The files are as they were found: better than none, and the model is told to look.
         log.warning("snapshot.not_restored", extra={"fields": {"turn": turn, "error": str(error)}})

@@ -15,6 +15,7 @@ HOMES = {
     "sqlalchemy": {"app"},
     "alembic": {"app"},
     "psycopg": {"app"},
+    "fsspec": {"app"},
     "dbos": {"app"},
     "fastapi": {"app"},
     "starlette": {"app"},

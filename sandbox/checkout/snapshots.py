@@ -5,6 +5,9 @@ host's, outside of every sandbox. Left out, and left alone when one is brought b
 (what builds leave behind), what git could not hold anyway (devices, `.git` look-alikes), and the modes of
 directories that the commit has. A file larger than `MAX_FILE_BYTES`, or that would make the store larger than
 `MAX_STORE_BYTES`, is noted but not kept; bringing back leaves it as it is then.
+
+Where there is an `Elsewhere`, whatever a snapshot needs is there, too, when it has its name: another machine
+can bring it back. Only what is new goes there at each step.
 """
 
 import asyncio
@@ -19,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, Protocol, cast, get_args
 
 from sandbox.base import SandboxError
 from sandbox.checkout import Checkout
@@ -30,7 +33,21 @@ from sandbox.result import GITLINK, LINK, MAX_FILE_BYTES, Known, Stamp, director
 MAX_STORE_BYTES: Final = 1_000_000_000
 _CLOCK_REALTIME_COARSE: Final = 5
 """https://man7.org/linux/man-pages/man2/clock_gettime.2.html; Python has no name for it."""
+_NAME_LENGTH: Final = 20
 _STAGED: Final = ".darner-restored-"
+
+
+class Elsewhere(Protocol):
+    """A store of one turn's snapshots that other machines reach. Names are relative, with slashes."""
+
+    async def put(self, files: Mapping[str, Path]) -> None:
+        """Have all of these there when it returns. Raises `OSError`."""
+        ...
+
+    async def get(self, name: str) -> bytes | None:
+        """None when it is not there. Raises `OSError`."""
+        ...
+
 
 Kind = Literal["file", "link", "directory", "gone", "other"]
 
@@ -72,6 +89,8 @@ class Snapshots:
     checkout: Checkout
     owner_uid: int | None
     """Who files that come back are given to, as for `check_out`."""
+    elsewhere: Elsewhere | None = None
+    _is_elsewhere: set[str] = field(default_factory=set)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _seen: dict[bytes, tuple[Stamp, _State]] = field(default_factory=dict)
     """What was found at a path that has not been touched since."""
@@ -85,7 +104,10 @@ class Snapshots:
         async with self._lock:
             with opened(tree) as root:
                 found = await self.checkout.differences(root)
-                return await asyncio.to_thread(self._take, root, found)
+                name, states = await asyncio.to_thread(self._take, root, found)
+            if self.elsewhere is not None:
+                await self._send(self.elsewhere, name, states)
+            return name
 
     async def restore(self, name: str | None, tree: int) -> None:
         """Make `tree` what it was at that snapshot; None: what the commit holds.
@@ -93,6 +115,8 @@ class Snapshots:
         Nothing may run in it meanwhile. Raises `SnapshotUnknown` with nothing done, and `NotRestored`.
         """
         async with self._lock:
+            if name is not None and self.elsewhere is not None:
+                await self._bring(self.elsewhere, name)
             states = {} if name is None else await asyncio.to_thread(self._read, name)
             with opened(tree) as root:
                 found = await self.checkout.differences(root)
@@ -123,7 +147,31 @@ class Snapshots:
     def _content(self, state: _State) -> Path:
         return self._directory / "content" / state.content
 
-    def _take(self, root: int, found: Differences) -> str:
+    async def _send(self, elsewhere: Elsewhere, name: str, states: Mapping[bytes, _State]) -> None:
+        """The contents before the list that names them."""
+        contents = {f"content/{state.content}" for state in states.values() if state.content}
+        for names in (contents - self._is_elsewhere, {name} - self._is_elsewhere):
+            if names:
+                await elsewhere.put({each: self._directory / each for each in sorted(names)})
+                self._is_elsewhere |= names
+
+    async def _bring(self, elsewhere: Elsewhere, name: str) -> None:
+        """Have what the snapshot needs here. Raises `SnapshotUnknown`."""
+        (self._directory / "content").mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (self._directory / name).exists():
+            text = await elsewhere.get(name)
+            if text is None or _name_of(text)[:_NAME_LENGTH] != name:
+                raise SnapshotUnknown(name)
+            await asyncio.to_thread(_write_whole, self._directory / name, text)
+        for state in (await asyncio.to_thread(self._listed, name)).values():
+            if not state.content or self._content(state).exists():
+                continue
+            data = await elsewhere.get(f"content/{state.content}")
+            if data is None or _name_of(data) != state.content:
+                raise SnapshotUnknown(name)
+            await asyncio.to_thread(_write_whole, self._content(state), data)
+
+    def _take(self, root: int, found: Differences) -> tuple[str, Mapping[bytes, _State]]:
         (self._directory / "content").mkdir(parents=True, exist_ok=True, mode=0o700)
         # The clock that stamps files: what changes from now on has this time or a later one.
         begun = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
@@ -137,10 +185,10 @@ class Snapshots:
             f"{state.kind} {state.mode:o} {state.content or '-'} ".encode() + path + b"\0"
             for path, state in sorted(states.items())
         )
-        name = hashlib.sha256(text).hexdigest()[:20]
+        name = _name_of(text)[:_NAME_LENGTH]
         if not (self._directory / name).exists():
             _write_whole(self._directory / name, text)
-        return name
+        return name, states
 
     def _state_of(self, root: int, path: bytes, found: Differences, begun: int) -> _State:
         stamp = found.stamps.get(path)
@@ -166,6 +214,12 @@ class Snapshots:
         return content
 
     def _read(self, name: str) -> dict[bytes, _State]:
+        states = self._listed(name)
+        if any(state.content and not self._content(state).exists() for state in states.values()):
+            raise SnapshotUnknown(name)
+        return states
+
+    def _listed(self, name: str) -> dict[bytes, _State]:
         try:
             text = (self._directory / name).read_bytes()
         except FileNotFoundError:
@@ -173,10 +227,7 @@ class Snapshots:
         states: dict[bytes, _State] = {}
         for line in text.split(b"\0")[:-1]:
             kind, mode, content, path = line.split(b" ", 3)
-            state = _State(_kind(kind.decode()), int(mode, 8), content.decode().removeprefix("-"))
-            if state.content and not self._content(state).exists():
-                raise SnapshotUnknown(name)
-            states[path] = state
+            states[path] = _State(_kind(kind.decode()), int(mode, 8), content.decode().removeprefix("-"))
         return states
 
 

@@ -15,6 +15,7 @@ from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.mirrors import Mirrors
 from app.perform import Performer
+from app.results import Results
 from app.spending import Spending
 from app.store import inbox, outbox, throttles
 from app.store.database import Database
@@ -107,7 +108,13 @@ async def deployment(forge: Forge, tmp_path: Path) -> AsyncIterator[Deployment]:
         github = GitHub(api_url=forge.api_url, web_url=forge.url, tokens=tokens, limits=limits)
         mirrors = Mirrors(tmp_path, web_url=forge.url, tokens=tokens)
         performer = Performer(
-            database, github, mirrors, bot=lambda: BOT, marker_key=b"key", secrets=lambda: ()
+            database,
+            github,
+            mirrors,
+            Results(mirrors, None),
+            bot=lambda: BOT,
+            marker_key=b"key",
+            secrets=lambda: (),
         )
         wake_ups = WakeUps(database, max_turns=1)
         await wake_ups.start(dict.fromkeys(Queue, _nobody))

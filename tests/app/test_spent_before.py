@@ -10,6 +10,7 @@ from app.github import GitHub
 from app.mirrors import Mirrors
 from app.perform import Performer
 from app.progress import Progress
+from app.results import Results
 from app.spending import Spending
 from app.store import inbox, turns
 from app.store.places import RepositoryRef
@@ -41,11 +42,15 @@ def worker(house: House, home: Path, model: ScriptedModel, budgets: Budgets) -> 
     tokens = PersonalToken(SecretStr("ghp_nobodys"), api_url=NOWHERE)
     github = GitHub(api_url=NOWHERE, web_url=NOWHERE, tokens=tokens)
     mirrors = Mirrors(home, web_url=NOWHERE, tokens=tokens)
-    performer = Performer(house.database, github, mirrors, bot=lambda: BOT, marker_key=b"k", secrets=tuple)
+    results = Results(mirrors, None)
+    performer = Performer(
+        house.database, github, mirrors, results, bot=lambda: BOT, marker_key=b"k", secrets=tuple
+    )
     runtime = Runtime(
         database=house.database,
         github=github,
         mirrors=mirrors,
+        results=results,
         workspaces=Workspaces(home, choose("bubblewrap", Setup(state=home / "sandbox"))),
         model=model,
         spending=Spending(lambda: Ceiling(budgets=budgets, currency="USD"), TurnLimits(), time.time),

@@ -65,7 +65,10 @@ class Sweep:
         if house.has_died:
             died_before = steps[-1]
             await house.serve()
-        return Ran(point, died_before, steps, tuple([fault async for fault in self.faults(issue)]))
+        faults = [fault async for fault in self.faults(issue)]
+        if left := self.left_behind():
+            faults.append(f"checkouts left behind: {left}")
+        return Ran(point, died_before, steps, tuple(faults))
 
     async def _not_taken(self, point: int, issue: int, seen: str) -> Ran:
         """The webhook was never acknowledged: it is the forge's to send again, and nothing was done."""
@@ -106,8 +109,6 @@ class Sweep:
             tally = await house.maya.file(REPOSITORY, "tally.txt", ref=pulls[0].head_ref)
             for fault in self._faults_of_journal(issue, tally):
                 yield fault
-        if left := self.left_behind():
-            yield f"checkouts left behind: {left}"
 
     def left_behind(self) -> list[str]:
         """The checkouts that are still there."""

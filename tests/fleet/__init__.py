@@ -1,0 +1,1 @@
+"""Several processes on one PostgreSQL: what happens when they die, freeze and wake up."""
