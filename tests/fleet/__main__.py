@@ -1,4 +1,4 @@
-"""`python -m tests.fleet [threads]`: of three workers one is killed and one frozen under many threads; a table.
+"""`python -m tests.fleet [threads]`: kills one of three workers and freezes one under many threads; a table.
 
 Exits with 1 when anything was lost, doubled, out of order or over a limit.
 """
