@@ -192,8 +192,9 @@ def wrap_up(allowance: Allowance) -> str:
     """What the agent is told when a budget is nearly spent."""
     allowed, left = allowance.allowed or 0, allowance.left or 0
     return (
-        f"Wrap up: {amount(allowance.unit, left, allowance.currency)} are left of "
+        f"Wrap up in time: {amount(allowance.unit, left, allowance.currency)} are left of "
         f"{named(allowance.scope, allowance.unit, allowed, allowance.currency)}. When it is spent, this turn "
-        "ends with what it has. Bring your changes into a state that is sound as it is, begin nothing new, "
-        "and end with a final message that says what is done and what is not."
+        "ends at once, with what it has. Do what matters most, begin nothing that does not fit, keep your "
+        "changes in a state that is sound as it is, and end with a final message that says what is done and "
+        "what is not."
     )
