@@ -1,5 +1,8 @@
 """People set what a conversation may cost, also while it is being spent."""
 
+import re
+
+import httpx2
 import pytest
 
 from handlers import reasons
@@ -49,6 +52,11 @@ async def test_a_budget_set_by_comment_ends_the_turn_at_work(world: World) -> No
     assert "No stitch is lost any more." in final
     assert "| this conversation | " in await _standing(world, repository, issue)
     await _counted_once(world, repository)
+    async with httpx2.AsyncClient(base_url=world.server_url) as client:
+        metrics = (await client.get("/metrics")).text
+    assert re.search(
+        r'^darner_model_money_total\{model="[^"]+",currency="USD"\} 0\.\d{6}$', metrics, re.MULTILINE
+    )
 
 
 async def _standing(world: World, repository: str, issue: int) -> str:
