@@ -123,6 +123,7 @@ def _home_check(home: Path) -> "Check":
 
 
 def _model_check(settings: "Settings") -> "Check":
+    from app.turn_parts import room_of
     from sandbox.base import Check
 
     if not settings.model:
@@ -131,7 +132,10 @@ def _model_check(settings: "Settings") -> "Check":
         return Check(
             "model", "warning", "api.openai.com wants a key", "Set OPENAI_API_KEY, or OPENAI_BASE_URL."
         )
-    return Check("model", "ok", f"{settings.model} at {_without_password(settings.openai_base_url)}")
+    window = room_of(settings).window
+    holds = f"requests of up to {window:,} tokens" if window else "how much a request may hold is not known"
+    place = _without_password(settings.openai_base_url)
+    return Check("model", "ok", f"{settings.model} at {place}; {holds}")
 
 
 def _rules_check(settings: "Settings") -> "Check":

@@ -277,6 +277,23 @@ async def test_an_endpoint_that_overflows_again_and_again_is_left() -> None:
     assert 2 <= len(sizes) <= 5
 
 
+async def test_a_request_that_is_longer_than_the_window_is_cut_in_its_middle() -> None:
+    """Head and tail of it reach the model; there is nothing else to leave out, and no summary to ask for."""
+    model = Worker([OVERFLOW, uncounted(said("Done."))])
+    request = "Mend this: " + "x" * 40_000 + " End of the log."
+
+    result = await run(model, MemoryJournal(), room=Room(), request=request)
+
+    assert result.outcome == Completed("Done.")
+    assert model.asked_to_sum_up == []
+    note, told = (entry["user"] for entry in model.history())
+    assert "cut in its middle" in note
+    assert told.startswith("Mend this: ")
+    assert "left out here" in told
+    assert told.endswith("End of the log.")
+    assert len(told) < 20_000
+
+
 async def test_a_limited_endpoint_is_waited_for_while_it_sums_up() -> None:
     """What passes by itself costs no summary."""
     session = StillSession()
