@@ -50,6 +50,7 @@ from handlers.events import (
     IssueCommented,
     ResultPushed,
     ReviewCommented,
+    SubjectFound,
     SubjectOpened,
     ended_of,
 )
@@ -242,7 +243,9 @@ class EventsWorker:
         request = decided.request
         if request.kind != "held":
             self._wake(connection, thread, request.turn, wake=f"answer-{request.id}")
-        elif request.state == "approved" and (asking := inbox.event_of(connection, decided.cause)):
+            return
+        asking = inbox.event_of(connection, decided.cause)
+        if request.state == "approved" and asking is not None and not isinstance(asking, SubjectFound):
             approved = HeldApproved(
                 ended=ended_of(asking),
                 request_id=request.id,
@@ -416,7 +419,9 @@ def _failure(connection: Connection, pending: Pending, fault: _Fault) -> EffectF
     """What the handlers must know of an effect that was given up: whether a turn's result hangs on it."""
     effect = pending.effect
     cause = inbox.event_of(connection, pending.cause)
-    if cause is None or not isinstance(effect, PushResult | OpenPull | PostComment):
+    if cause is None or isinstance(cause, SubjectFound):
+        return None
+    if not isinstance(effect, PushResult | OpenPull | PostComment):
         return None
     pushed = cause if isinstance(cause, ResultPushed) else None
     return EffectFailed(ended=ended_of(cause), effect=effect, detail=fault.text, pushed=pushed)

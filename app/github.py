@@ -65,6 +65,24 @@ class SubjectText:
 
 
 @dataclass(frozen=True, slots=True)
+class SubjectState:
+    """Whether a conversation goes on."""
+
+    is_open: bool
+    is_merged: bool
+    closed_by: str
+    """Empty where the forge does not tell."""
+    closed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    full_name: str
+    id: int
+    is_archived: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedPull:
     number: int
     url: str
@@ -152,6 +170,29 @@ class Client:
             association=raw.get("author_association", "NONE"),
             created_at=raw["created_at"],
         )
+
+    def subject_state(self, number: int) -> SubjectState:
+        raw = self._get(self._issue_path(number))
+        is_merged = bool((raw.get("pull_request") or {}).get("merged_at"))
+        return SubjectState(
+            is_open=raw["state"] == "open",
+            is_merged=is_merged,
+            closed_by=(raw.get("closed_by") or {}).get("login", ""),
+            closed_at=raw.get("closed_at") or "",
+        )
+
+    def standing(self) -> Standing:
+        """The repository as it is called today, and whether it takes writes."""
+        raw = self._get(self._path)
+        return Standing(raw["full_name"], raw["id"], is_archived=bool(raw.get("archived")))
+
+    def has_comment(self, comment: int, *, in_review: bool) -> bool:
+        area = "pulls" if in_review else "issues"
+        try:
+            self._get(f"{self._path}/{area}/comments/{comment}")
+        except UnknownObjectException:
+            return False
+        return True
 
     def comments(self, number: int) -> list[PostedComment]:
         """The conversation, oldest first; of a very long one the end."""

@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
 from app.engine import Queue, WakeUps
-from app.store import deliveries, inbox
+from app.store import backlog, deliveries, inbox
 from app.store.database import Database
 from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
 from handlers import reasons
-from handlers.events import ExternalEvent, Pinged, Unhandled
+from handlers.events import CommentDeleted, ExternalEvent, Pinged, SubjectClosed, Unhandled
 from handlers.grammar import parse_command
 from handlers.ingest import (
     BadPayload,
@@ -93,7 +93,11 @@ class Intake:
             known = await self._database.write(lambda connection: deliveries.insert(connection, row)) is None
             return Reply(200, "Known already.") if known else Reply(400, f"{error}")
         row = _row(guid, name, body, event, self._bot(), now=now)
-        accepted = await self._database.write(lambda connection: self._store(connection, row))
+        # What is over matters only where something goes on: most that is closed was never ours.
+        needs_work = isinstance(event, SubjectClosed | CommentDeleted)
+        accepted = await self._database.write(
+            lambda connection: self._store(connection, row, needs_work=needs_work)
+        )
         if accepted is None:
             return Reply(200, "Known already.")
         if accepted.state == "pending" and accepted.thread is not None:
@@ -103,8 +107,10 @@ class Intake:
             log.info("delivery.accepted", extra={"fields": fields})
         return Reply(200, "pong") if isinstance(event, Pinged) else Reply(202, "Accepted.")
 
-    def _store(self, connection: Connection, row: DeliveryRow) -> DeliveryRow | None:
+    def _store(self, connection: Connection, row: DeliveryRow, *, needs_work: bool) -> DeliveryRow | None:
         """The row as stored, with its letter and wake-up; None when the GUID was known."""
+        if needs_work and row.state == "pending" and not backlog.is_at_work(connection, row.thread or ""):
+            row = replace(row, semantic_key=None, state="ignored", reason=reasons.NO_TURN_WAITS)
         if row.semantic_key and (first := deliveries.first_of_act(connection, row.semantic_key)):
             if first == row.guid:
                 return None

@@ -35,7 +35,15 @@ from handlers.effects import (
     StopTurn,
     WriteCheckRun,
 )
-from handlers.events import InternalEvent, PullReady, PushRefused, ResultPushed, TurnEnded, ended_of
+from handlers.events import (
+    InternalEvent,
+    PullReady,
+    PushRefused,
+    ResultPushed,
+    SubjectFound,
+    TurnEnded,
+    ended_of,
+)
 from handlers.markers import make_marker, verify_marker
 from handlers.scan import scan
 from handlers.view import Bot
@@ -224,7 +232,7 @@ class Performer:
     async def _ended(self, cause: int) -> TurnEnded:
         """The end of the turn whose result an effect is about."""
         event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
-        if event is None:
+        if event is None or isinstance(event, SubjectFound):
             msg = "the effect was caused by no turn"
             raise ForgeError("invalid", msg, status=0)
         return ended_of(event)

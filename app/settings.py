@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     """Numeric user ids of bots that may ask for turns."""
     write_spacing_seconds: float | None = Field(default=None, ge=0)
     """Between two writes to the forge, which then also has GitHub's limits on content; 0: it counts none."""
+    reconcile_minutes: float = Field(default=30.0, gt=0)
+    """Between two looks whether the conversations that Darner is busy with still go on."""
     admit_readers: bool = False
     """Let people without write permission start read-only turns."""
 

@@ -10,11 +10,14 @@ from handlers.config import PLACE, ConfigRefused, parse_config
 from handlers.effects import Requester
 from handlers.events import (
     Actor,
+    CommentDeleted,
     Event,
     HeldApproved,
     IssueCommented,
     Pinged,
     ReviewCommented,
+    SubjectClosed,
+    SubjectFound,
     SubjectOpened,
     Unhandled,
     ended_of,
@@ -44,6 +47,9 @@ async def _view(
     match event:
         case Pinged() | Unhandled():
             return View(bot=bot)
+        case SubjectClosed() | CommentDeleted() | SubjectFound():
+            # Whoever may close or delete has decided already; it costs no look at the forge.
+            return View(bot=bot, turns=tuple(turns))
         case IssueCommented() | SubjectOpened() | ReviewCommented():
             number = event.subject.number if event.subject.is_pull else None
             who = event.actor

@@ -29,6 +29,7 @@ from app.missed import Missed
 from app.model_limits import SharedModel
 from app.perform import Performer
 from app.progress import Progress, Watcher
+from app.reconcile import Reconciler
 from app.results import Results, forget_old
 from app.role import Role
 from app.seat import seat_in
@@ -249,7 +250,16 @@ class Server:
 
     async def _watch_for_missed(self) -> None:
         await self._known.wait()
-        await Missed(self.database, self._tokens, is_my_turn=self.wake_ups.is_first_in).watch()
+        missed = Missed(self.database, self._tokens, is_my_turn=self.wake_ups.is_first_in)
+        reconciler = Reconciler(
+            self.database,
+            self.wake_ups,
+            self.github,
+            self.limits,
+            every=60 * self._settings.reconcile_minutes,
+            is_my_turn=self.wake_ups.is_first_in,
+        )
+        await asyncio.gather(missed.watch(), reconciler.watch())
 
     async def _forget_old_results(self) -> None:
         """Once a day, by one of all processes."""

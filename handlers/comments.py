@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from handlers import comments_budget
 from handlers.broker import Judgement, approval_hash
 from handlers.effects import StartTurn
-from handlers.events import TurnEnded
+from handlers.events import Leaving, TurnEnded
 from handlers.grammar import CommandWord
 from handlers.markdown import fence_for, open_fence
 from handlers.scan import clean, clean_line
@@ -204,6 +204,24 @@ def compacting(turn_id: str | None) -> str:
 
 def nothing_to_compact(mention: str) -> str:
     return f"I have not worked in this conversation yet: there is no history. `@{mention} help` tells more."
+
+
+SOMEBODY: Final = "somebody"
+"""Where the forge does not tell who."""
+
+
+def subject_gone(way: Leaving, by: str) -> str:
+    """What the model is told when what it works on is over."""
+    what = {
+        "closed": "closed this conversation",
+        "merged": "merged this pull request",
+        "deleted": "deleted this issue",
+        "transferred": "moved this issue to another repository",
+    }[way]
+    return (
+        f"{by} {what} while you work. Finish what is nearly done if it is still of use, and begin nothing "
+        "new; else end now and say what you have."
+    )
 
 
 def nothing_runs(mention: str) -> str:

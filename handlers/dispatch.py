@@ -8,6 +8,7 @@ from typing import assert_never
 from handlers import reasons
 from handlers.effects import Effect
 from handlers.events import (
+    CommentDeleted,
     EffectFailed,
     Event,
     HeldApproved,
@@ -17,6 +18,8 @@ from handlers.events import (
     PushRefused,
     ResultPushed,
     ReviewCommented,
+    SubjectClosed,
+    SubjectFound,
     SubjectOpened,
     TurnEnded,
     Unhandled,
@@ -28,6 +31,7 @@ from handlers.on_mention import on_mention
 from handlers.on_pull_ready import on_pull_ready
 from handlers.on_push_refused import on_push_refused
 from handlers.on_result_pushed import on_result_pushed
+from handlers.on_subject_gone import on_subject_gone
 from handlers.on_turn_end import on_turn_end
 from handlers.view import View
 
@@ -49,6 +53,8 @@ def dispatch(event: Event, view: View) -> list[Effect]:
             return on_held_approved(event, view)
         case EffectFailed():
             return on_effect_failed(event, view)
+        case SubjectClosed() | SubjectFound() | CommentDeleted():
+            return on_subject_gone(event, view)
         case Pinged():
             return [ignored(event, reasons.PINGED)]
         case Unhandled():

@@ -101,6 +101,37 @@ class ReviewCommented:
     type: Literal["review_commented"] = "review_commented"
 
 
+Leaving = Literal["closed", "merged", "deleted", "transferred"]
+"""How a subject ceased to be open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectClosed:
+    """An issue or pull request is not open any more, or not here."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    subject: Subject
+    way: Leaving
+    at: str
+    """When, as GitHub writes it; empty where it does not tell."""
+    type: Literal["subject_closed"] = "subject_closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentDeleted:
+    """Somebody took a comment back, or away."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    subject: Subject
+    comment: Comment
+    is_in_review: bool
+    type: Literal["comment_deleted"] = "comment_deleted"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinged:
     """GitHub tries the webhook."""
@@ -122,7 +153,9 @@ class Unhandled:
     type: Literal["unhandled"] = "unhandled"
 
 
-ExternalEvent = IssueCommented | SubjectOpened | ReviewCommented | Pinged | Unhandled
+ExternalEvent = (
+    IssueCommented | SubjectOpened | ReviewCommented | SubjectClosed | CommentDeleted | Pinged | Unhandled
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,14 +263,30 @@ class HeldApproved:
     type: Literal["held_approved"] = "held_approved"
 
 
-InternalEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectFound:
+    """A regular look at the forge found what no webhook had told: the conversation is over."""
+
+    way: Leaving | None
+    """None: it is open; only what was `withdrawn` is news."""
+    by: str = ""
+    """Login of who closed it, where the forge tells."""
+    at: str = ""
+    withdrawn: tuple[str, ...] = ()
+    """Ids of turns whose trigger is gone."""
+    type: Literal["subject_found"] = "subject_found"
+
+
+TurnEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved
+"""What became of a turn."""
+InternalEvent = TurnEvent | SubjectFound
 Event = ExternalEvent | InternalEvent
 InternalEventAdapter: Final[TypeAdapter[InternalEvent]] = TypeAdapter(
     Annotated[InternalEvent, Field(discriminator="type")]
 )
 
 
-def ended_of(event: InternalEvent) -> TurnEnded:
+def ended_of(event: TurnEvent) -> TurnEnded:
     """The end of the turn that the event goes back to."""
     match event:
         case TurnEnded():

@@ -5,7 +5,8 @@ Payload models take only what is used and tolerate the rest: deleted accounts, d
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -16,13 +17,16 @@ from handlers.effects import Ignore
 from handlers.events import (
     Actor,
     Comment,
+    CommentDeleted,
     Event,
     ExternalEvent,
     IssueCommented,
+    Leaving,
     Pinged,
     Repository,
     ReviewCommented,
     Subject,
+    SubjectClosed,
     SubjectOpened,
     Unhandled,
 )
@@ -82,6 +86,11 @@ def semantic_key(event: ExternalEvent) -> str | None:
             return _key_of(event, "review_comment", event.comment.id, event.comment.updated_at)
         case SubjectOpened():
             return _key_of(event, "subject", event.subject.number, event.updated_at)
+        case SubjectClosed():
+            return f"{event.repository.id}/{event.subject.number}/{event.way}/{event.at}"
+        case CommentDeleted():
+            kind = "review_comment" if event.is_in_review else "issue_comment"
+            return f"{event.repository.id}/{event.subject.number}/{kind}/{event.comment.id}/deleted"
         case Pinged() | Unhandled():
             return None
         case _:
@@ -91,7 +100,7 @@ def semantic_key(event: ExternalEvent) -> str | None:
 def thread_of(event: ExternalEvent) -> tuple[int, int] | None:
     """Repository id and number of the conversation that the event belongs to."""
     match event:
-        case IssueCommented() | ReviewCommented() | SubjectOpened():
+        case IssueCommented() | ReviewCommented() | SubjectOpened() | SubjectClosed() | CommentDeleted():
             return event.repository.id, event.subject.number
         case Unhandled():
             if event.repository is None or event.number is None:
@@ -130,7 +139,7 @@ def text_of(event: ExternalEvent) -> str:
             return event.comment.body
         case SubjectOpened():
             return event.subject.body
-        case Pinged() | Unhandled():
+        case Pinged() | Unhandled() | SubjectClosed() | CommentDeleted():
             return ""
         case _:
             assert_never(event)
@@ -143,6 +152,10 @@ def action_of(event: ExternalEvent) -> str | None:
             return "created" if event.edited_from is None else "edited"
         case SubjectOpened():
             return "opened" if event.edited_from is None else "edited"
+        case SubjectClosed():
+            return "closed" if event.way == "merged" else event.way
+        case CommentDeleted():
+            return "deleted"
         case Unhandled():
             return event.action
         case Pinged():
@@ -163,6 +176,8 @@ def reason_to_ignore(event: ExternalEvent, bot: Bot) -> str | None:
             return reasons.PINGED
         case Unhandled():
             return reasons.UNHANDLED
+        case SubjectClosed() | CommentDeleted():
+            return reasons.OWN_EVENT if _is_self(event.actor, bot) else None
         case IssueCommented() | ReviewCommented() | SubjectOpened():
             if _is_self(event.actor, bot):
                 return reasons.OWN_EVENT
@@ -282,6 +297,8 @@ class _Subject(_Lenient):
     html_url: str = ""
     state: str = "open"
     updated_at: _Text = ""
+    closed_at: _Text = ""
+    merged: bool | None = None
     pull_request: dict[str, Any] | None = None
 
     def fact(self, *, is_pull: bool) -> Subject:
@@ -351,6 +368,9 @@ class _OtherPayload(_Envelope):
 
 _WRITTEN: Final = ("created", "edited")
 _OPENED: Final = ("opened", "edited")
+_LEFT: Final[Mapping[str, Leaving]] = MappingProxyType(
+    {"closed": "closed", "deleted": "deleted", "transferred": "transferred"}
+)
 
 
 def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
@@ -368,7 +388,48 @@ def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
     if event_name == "pull_request" and action in _OPENED:
         pull = _PullRequestPayload.model_validate(raw)
         return _subject_opened(pull, pull.pull_request, pull.changes, is_pull=True)
+    if event_name in {"issues", "pull_request"} and (way := _LEFT.get(str(action))):
+        return _subject_closed(event_name, raw, way)
+    if event_name == "issue_comment" and action == "deleted":
+        gone = _IssueCommentPayload.model_validate(raw)
+        is_pull = gone.issue.pull_request is not None
+        return _comment_deleted(gone, gone.issue.fact(is_pull=is_pull), gone.comment, is_in_review=False)
+    if event_name == "pull_request_review_comment" and action == "deleted":
+        lost = _ReviewCommentPayload.model_validate(raw)
+        return _comment_deleted(lost, lost.pull_request.fact(is_pull=True), lost.comment, is_in_review=True)
     return _unhandled(event_name, _OtherPayload.model_validate(raw))
+
+
+def _subject_closed(event_name: str, raw: dict[str, Any], way: Leaving) -> SubjectClosed:
+    payload: _IssuesPayload | _PullRequestPayload
+    if event_name == "issues":
+        payload = _IssuesPayload.model_validate(raw)
+        subject = payload.issue
+    else:
+        payload = _PullRequestPayload.model_validate(raw)
+        subject = payload.pull_request
+    return SubjectClosed(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        subject=subject.fact(is_pull=event_name == "pull_request"),
+        way="merged" if subject.merged else way,
+        # What was closed long ago may be deleted now.
+        at=subject.closed_at if way == "closed" else "",
+    )
+
+
+def _comment_deleted(
+    payload: _ConversationEnvelope, subject: Subject, comment: _Comment, *, is_in_review: bool
+) -> CommentDeleted:
+    return CommentDeleted(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        subject=subject,
+        comment=comment.fact(),
+        is_in_review=is_in_review,
+    )
 
 
 def _issue_commented(payload: _IssueCommentPayload) -> IssueCommented:

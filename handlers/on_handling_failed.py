@@ -3,10 +3,13 @@
 from handlers import comments
 from handlers.effects import Effect, Ignore
 from handlers.events import (
+    CommentDeleted,
     Event,
     IssueCommented,
     Pinged,
     ReviewCommented,
+    SubjectClosed,
+    SubjectFound,
     SubjectOpened,
     Unhandled,
     ended_of,
@@ -18,7 +21,10 @@ from handlers.publish import final_comment
 
 def on_handling_failed(event: Event, *, fault: str) -> list[Effect]:
     """`fault` is for people: what was in the way, or the reference under which the log tells."""
-    if isinstance(event, Pinged | Unhandled):
+    if isinstance(event, SubjectFound):
+        # Nobody asked: the next look finds it again.
+        return []
+    if isinstance(event, Pinged | Unhandled | SubjectClosed | CommentDeleted):
         return [Ignore(key=f"{act_of(event)}:failed", reason=fault)]
     text = comments.not_decided(fault)
     if isinstance(event, IssueCommented | ReviewCommented | SubjectOpened):

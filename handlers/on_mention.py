@@ -256,7 +256,7 @@ def _turn(event: Mentioning, view: View, *, request: str, resolved: Resolved) ->
     review = event if isinstance(event, ReviewCommented) else None
     return StartTurn(
         key=f"{act}:turn",
-        turn_id=hashlib.sha256(act.encode()).hexdigest()[:12],
+        turn_id=turn_id_of(act),
         repository_id=event.repository.id,
         repository=event.repository.full_name,
         installation_id=event.installation_id,
@@ -281,6 +281,11 @@ def _turn(event: Mentioning, view: View, *, request: str, resolved: Resolved) ->
         is_fork=is_fork,
         subject_body=event.subject.body,
     )
+
+
+def turn_id_of(act: str) -> str:
+    """The id of the turn that an act asks for."""
+    return hashlib.sha256(act.encode()).hexdigest()[:12]
 
 
 def _trigger(event: Mentioning) -> Trigger:

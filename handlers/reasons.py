@@ -12,6 +12,7 @@ NO_MENTION: Final = (
 MENTION_NOT_NEW: Final = "The text was edited, but the mention was already there before the edit."
 DISABLED: Final = "The repository's `.github/darner.yml` says `enabled: false`."
 DUPLICATE: Final = "Another delivery told of the same act; it was handled there."
+NO_TURN_WAITS: Final = "No turn is at work or waits there: it changes nothing."
 SUPERSEDED: Final = "A newer one of its kind came before it was quiet; that one was handled."
 NOT_SAID: Final = "The forge did not take the answer, and there is no other place to say it."
 NEEDS_WRITE: Final = "Starting a turn needs write access, and the actor has none by GitHub's permission API."

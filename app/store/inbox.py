@@ -152,6 +152,19 @@ def postpone(connection: Connection, letter: int, *, until: float) -> None:
     )
 
 
+def give_up(connection: Connection, thread: str, *, reason: str) -> None:
+    """Handle nothing of what waits in the thread any more."""
+    statement = (
+        update(inbox)
+        .where(inbox.c.thread == thread, inbox.c.state == "pending")
+        .values(state="failed")
+        .returning(inbox.c.delivery)
+    )
+    for delivery in connection.execute(statement).scalars().all():
+        if delivery is not None:
+            deliveries.decide(connection, delivery, state="failed", reason=reason)
+
+
 def event_of(connection: Connection, letter: int) -> InternalEvent | None:
     """The internal event of a letter, handled or not."""
     text = connection.execute(select(inbox.c.event).where(inbox.c.id == letter)).scalar_one()

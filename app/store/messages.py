@@ -54,5 +54,10 @@ def stopped_by(connection: Connection, turn: str) -> str | None:
     return author
 
 
+def is_known(connection: Connection, key: str) -> bool:
+    """Whether this was said to its turn already."""
+    return connection.execute(select(messages.c.id).where(messages.c.key == key)).one_or_none() is not None
+
+
 def _put(connection: Connection, **values: object) -> None:
     connection.execute(insert_new(connection.dialect.name, messages, "key"), values)

@@ -111,6 +111,17 @@ def fail(connection: Connection, effect: int, *, error: str, now: float) -> None
     )
 
 
+def give_up(connection: Connection, thread: str, *, error: str, now: float) -> int:
+    """Give up on all that the thread still has to do outside; how much that was."""
+    statement = (
+        update(effects)
+        .where(effects.c.thread == thread, effects.c.state == "pending")
+        .values(state="failed", error=error, done_at=now)
+        .returning(effects.c.id)
+    )
+    return len(connection.execute(statement).all())
+
+
 def result_of(connection: Connection, key: str) -> dict[str, Any]:
     """What doing the effect gave (`{"comment": 7}`); empty while it is not done."""
     text = connection.execute(select(effects.c.result).where(effects.c.key == key)).scalar_one_or_none()

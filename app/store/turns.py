@@ -188,6 +188,17 @@ def end(
         raise OwnershipLost
 
 
+def abandon(connection: Connection, thread: str, outcome: Outcome, *, now: float) -> list[str]:
+    """End the thread's turns that nobody runs now, with nobody told; their ids."""
+    statement = (
+        update(turns)
+        .where(turns.c.thread == thread, turns.c.status.in_(("queued", "parked")))
+        .values(status="ended", outcome=OutcomeAdapter.dump_json(outcome).decode(), ended_at=now)
+        .returning(turns.c.id)
+    )
+    return list(connection.execute(statement).scalars())
+
+
 def park(connection: Connection, turn: str, *, until: float, owner: str, is_fault: bool = False) -> None:
     """Let go of the turn until then: no process and no container is held. Raises `OwnershipLost`.
 

@@ -58,6 +58,9 @@ class Person:
     async def edits(self, repository: str, comment: int, body: str) -> None:
         await self._call("PATCH", f"{repository}/issues/comments/{comment}", {"body": body})
 
+    async def closes_issue(self, repository: str, number: int) -> None:
+        await self._call("PATCH", f"{repository}/issues/{number}", {"state": "closed"})
+
     async def opens_pull(self, repository: str, *, head: str, base: str, title: str, body: str = "") -> int:
         fields = {"head": head, "base": base, "title": title, "body": body}
         return int((await self._post(f"{repository}/pulls", fields))["number"])

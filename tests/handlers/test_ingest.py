@@ -15,12 +15,14 @@ from handlers import reasons
 from handlers.events import (
     Actor,
     Comment,
+    CommentDeleted,
     ExternalEvent,
     IssueCommented,
     Pinged,
     Repository,
     ReviewCommented,
     Subject,
+    SubjectClosed,
     SubjectOpened,
     Unhandled,
 )
@@ -97,6 +99,10 @@ def test_every_payload_that_github_published_is_understood(entry: dict[str, Any]
         ("issues", "edited"): SubjectOpened,
         ("pull_request", "opened"): SubjectOpened,
         ("pull_request", "edited"): SubjectOpened,
+        ("issues", "deleted"): SubjectClosed,
+        ("issues", "transferred"): SubjectClosed,
+        ("pull_request", "closed"): SubjectClosed,
+        ("issue_comment", "deleted"): CommentDeleted,
         ("ping", None): Pinged,
     }
     expected = written.get((entry["event"], entry["action"]), Unhandled)
@@ -229,6 +235,23 @@ def test_different_acts_have_different_keys() -> None:
     ]
 
     assert len({semantic_key(act) for act in acts}) == len(acts)
+
+
+def test_what_is_over_is_known_by_who_ended_it_and_when() -> None:
+    """Real payloads of issues that were deleted and moved, of a pull request and a comment."""
+    deleted, moved, closed = event_of(13), event_of(14), event_of(17)
+    taken_back = event_of(4)
+
+    assert isinstance(deleted, SubjectClosed)
+    assert (deleted.way, deleted.at, deleted.actor.login) == ("deleted", "", "Codertocat")
+    assert isinstance(moved, SubjectClosed)
+    assert moved.way == "transferred"
+    assert isinstance(closed, SubjectClosed)
+    assert (closed.way, closed.at, closed.subject.is_pull) == ("closed", "2019-05-15T15:21:18Z", True)
+    assert isinstance(taken_back, CommentDeleted)
+    assert thread_of(taken_back) == (taken_back.repository.id, 1)
+    assert semantic_key(taken_back) != semantic_key(closed)
+    assert [triage(event, DARNER) for event in (deleted, moved, closed, taken_back)] == [None] * 4
 
 
 def test_a_thread_is_a_repository_and_a_number() -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from handlers import reasons
 from tests.stories.sessions import MEND, runs, says, session
 from tests.stories.world import PATIENCE_SECONDS, POLL_SECONDS, World
 
@@ -87,6 +88,40 @@ async def test_stop_ends_a_turn_and_shows_its_work(world: World) -> None:
     assert await world.maya.pulls(repository) == []
     assert await world.maya.reactions(repository, stop) == ["+1"]
     assert "| 🛑 stopped |" in await _status(world, repository, issue)
+
+
+async def test_a_turn_at_work_hears_that_its_issue_was_closed(world: World) -> None:
+    """It is told once, decides itself what is still of use, and says what it has."""
+    repository = world.repository()
+    issue = await world.issue(repository)
+    async with world.gate.closed():
+        await world.cole.says(repository, issue, "@darner mend spread")
+        await world.gate.someone_waits()
+        await world.maya.closes_issue(repository, issue)
+        await world.forge.webhooks_settled()
+        closing = world.deliveries("issues")[-1]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await world.why(closing)).decision == "pending":
+                await asyncio.sleep(POLL_SECONDS)
+
+    final = await world.final_comment(repository, issue)
+
+    [turn] = await world.turns(repository)
+    told = [item["text"] for item in await world.journal(turn) if item["type"] == "user_message"]
+    assert [text.split(".")[0] for text in told[1:]] == ["maya closed this conversation while you work"]
+    assert final.startswith("✅ **Done**")
+
+
+async def test_a_closing_that_concerns_nobody_is_set_aside(world: World) -> None:
+    """No thread is opened for it, and the ledger says why."""
+    repository = world.repository()
+    issue = await world.issue(repository)
+    await world.maya.closes_issue(repository, issue)
+    await world.forge.webhooks_settled()
+
+    why = await world.why(world.deliveries("issues")[-1])
+
+    assert (why.decision, why.reason) == ("ignored", reasons.NO_TURN_WAITS)
 
 
 async def test_a_stranger_cannot_stop_a_turn(world: World) -> None:
