@@ -38,7 +38,7 @@ async def measure() -> list[Figure]:
 
 def _figure(name: str, log: bytes) -> Figure:
     read, split = [], []
-    failures = 0
+    failures = lines = 0
     for _ in range(ROUNDS):
         begun = time.thread_time()
         failures = len(read_log(_chunks(log)).failures)

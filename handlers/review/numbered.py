@@ -14,7 +14,7 @@ _LONGEST_LINE: Final = 500
 def shown(file: FileDiff, reading: Reading | None = None) -> str:
     """Head and hunks of `file`; as many lines as `reading` says, with a line that tells what is left out.
 
-    The columns are: line of the old file (side LEFT), of the new file (side RIGHT), the diff's mark, the text.
+    The columns: line of the old file (side LEFT), of the new file (side RIGHT), the diff's mark, the text.
     """
     most = reading.lines if reading is not None else sum(len(hunk.lines) for hunk in file.hunks)
     out = [_head(file)]
