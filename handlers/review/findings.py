@@ -184,7 +184,7 @@ def _replacement_meant(finding: Finding, reviewed: Reviewed, notes: list[str]) -
         return finding
     replaced = lines_of(text)[finding.start_line - 1 : finding.end_line]
     missing = _common_indentation(replaced)
-    if not missing or _common_indentation(finding.replacement.split("\n")):
+    if not missing or finding.replacement.lstrip("\n")[:1] in ("", " ", "\t"):
         return finding
     lines = [f"{missing}{line}" if line.strip() else line for line in finding.replacement.split("\n")]
     notes.append("The replacement was indented like the lines that it replaces.")

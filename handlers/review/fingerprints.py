@@ -86,6 +86,15 @@ def place_of(finding: Finding) -> Place:
     return Place(finding.path, finding.side, finding.start_line, finding.end_line)
 
 
+def overlap(one: Place, other: Place) -> bool:
+    """Whether both have a line in common."""
+    return (
+        (one.path, one.side) == (other.path, other.side)
+        and one.start_line <= other.end_line
+        and other.start_line <= one.end_line
+    )
+
+
 def fingerprint(finding: Finding, text: str | None) -> Fingerprint:
     """The finding's identity in `text`, the side of the file that its lines count in.
 

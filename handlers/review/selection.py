@@ -7,7 +7,7 @@ from typing import Final
 
 from handlers.review.anchors import Anchored, OutOfDiff
 from handlers.review.findings import Reviewed
-from handlers.review.fingerprints import Place, place_of
+from handlers.review.fingerprints import Place, overlap, place_of
 from handlers.review.suggestions import Suggestion, suggest
 from harness.findings import Finding, Severity
 
@@ -109,11 +109,11 @@ def select(
     foreign: Sequence[ForeignComment] = (),
     limits: Limits | None = None,
 ) -> Selection:
-    """What becomes of each candidate."""
+    """What becomes of each candidate. Equal ids are one finding, reported twice (`fingerprints.name_of`)."""
     limits = limits or Limits()
     dropped: list[Dropped] = []
     kept: list[Candidate] = []
-    for candidate in sorted(candidates, key=_order):
+    for candidate in sorted({each.id: each for each in candidates}.values(), key=_order):
         reason = _reason_to_drop(candidate, reviewed, foreign, limits)
         if reason:
             dropped.append(Dropped(candidate=candidate, reason=reason))
@@ -124,7 +124,8 @@ def select(
     summarised: list[Summarised] = []
     for same in _merged(kept):
         first, *rest = same
-        also = tuple(place_of(each.finding) for each in rest)
+        places = dict.fromkeys(place_of(each.finding) for each in same)
+        also = tuple(place for place in places if not overlap(place, place_of(first.finding)))
         merged = tuple(each.id for each in rest)
         placed = reviewed.anchor(first.finding)
         is_quiet = first.finding.severity in limits.quiet
@@ -172,19 +173,24 @@ def _reason_to_drop(
 
 
 def _is_there(place: Place, finding: Finding, placed: Anchored | OutOfDiff) -> bool:
-    if (place.path, place.side) != (finding.path, finding.side):
-        return False
-    first, last = finding.start_line, finding.end_line
     if isinstance(placed, Anchored):
-        first, last = placed.first_line, placed.line
-    return place.start_line <= last and first <= place.end_line
+        return overlap(place, Place(placed.path, placed.side, placed.first_line, placed.line))
+    return overlap(place, place_of(finding))
 
 
 def _merged(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
-    """Candidates that say the same, the weightiest of each first."""
+    """Candidates that say the same, or break one rule on the same lines; the weightiest of each first."""
     same: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
-        same.setdefault(_claim_of(candidate.finding), []).append(candidate)
+        finding = candidate.finding
+        there = (
+            claim
+            for claim, (first, *_) in same.items()
+            if finding.rule
+            and claim[0] == finding.rule.casefold()
+            and overlap(place_of(first.finding), place_of(finding))
+        )
+        same.setdefault(next(there, _claim_of(finding)), []).append(candidate)
     return list(same.values())
 
 

@@ -14,6 +14,7 @@ from handlers.review.fingerprints import (
     Place,
     find_in,
     likeness,
+    overlap,
     place_of,
     words_of,
 )
@@ -260,7 +261,7 @@ class _Matching:
         alike, is_same_rule = _words_alike(mark, finding)
         if place is not None:
             is_other = bool(mark.rule) and bool(finding.rule) and not is_same_rule and alike < OTHER_PROBLEM
-            return None if is_other or not _overlap(place, place_of(finding)) else alike + is_same_rule
+            return None if is_other or not overlap(place, place_of(finding)) else alike + is_same_rule
         path = self._renames.get(mark.path, mark.path)
         if (finding.path, finding.side) != (path, mark.side) or not (is_same_rule or alike >= SAME_PROBLEM):
             return None
@@ -296,11 +297,3 @@ def _trimmed(known: Known) -> Place:
 def _place_at(page: Page, at: int, mark: Fingerprint, path: str) -> Place:
     last = page.numbers[at + len(mark.lines) - 1]
     return Place(path, mark.side, page.numbers[at], last)
-
-
-def _overlap(one: Place, other: Place) -> bool:
-    return (
-        (one.path, one.side) == (other.path, other.side)
-        and one.start_line <= other.end_line
-        and other.start_line <= one.end_line
-    )

@@ -152,6 +152,8 @@ def test_a_suggestion_is_what_the_button_makes_of_it(reviewed: Reviewed) -> None
     finding = taken(told, reviewed)
 
     assert finding.notes == ("The replacement was indented like the lines that it replaces.",)
+    here_document = replace(FINDING, replacement='    return """\nx\n"""\n')
+    assert taken(here_document, reviewed) == Taken(here_document)
     after = offered(finding.finding, reviewed)
     assert "    if not numbers:\n        return 0\n    return total / len(numbers)\n# 8\n" in after
     assert offered(replace(FINDING, replacement=""), reviewed) == reviewed.new_texts["src/calc.py"].replace(

@@ -114,6 +114,23 @@ def test_the_same_claim_at_several_lines_is_told_once(reviewed: Reviewed) -> Non
     assert selection.reasons()["a.py-10"] == "told with a.py-20, which says the same"
 
 
+def test_what_is_reported_twice_is_told_once(reviewed: Reviewed) -> None:
+    """In the same words, or by the same rule on the same lines; two rules on a line are two findings."""
+    one = replace(candidate(5).finding, rule="zero-division")
+    found = [
+        Candidate("one", one),
+        Candidate("same", one),
+        Candidate("reworded", replace(one, title="Crashes for no input", confidence=0.8)),
+        Candidate("other", replace(one, title="Loses precision", rule="precision", confidence=0.7)),
+    ]
+
+    first, second = select(found, reviewed).inline
+
+    assert (first.candidate.id, first.merged, first.also) == ("one", ("same", "reworded"), ())
+    assert second.candidate.id == "other"
+    assert select([found[0], found[0]], reviewed).reasons() == {"one": "posted on its lines"}
+
+
 def test_what_another_bot_has_said_is_not_said_again(reviewed: Reviewed) -> None:
     """A person's comment on the same lines says something else."""
     foreign = [
