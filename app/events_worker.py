@@ -217,7 +217,9 @@ class EventsWorker:
         if letter.delivery is not None:
             reasons = [effect.reason for effect in chosen if isinstance(effect, Ignore)]
             started = [effect.turn_id for effect in chosen if isinstance(effect, StartTurn)]
-            reason = "; ".join(reasons) or (f"Started turn {started[0]}." if started else "Answered.")
+            decided = [f"Request {e.request_id}: {e.state}." for e in chosen if isinstance(e, Decide)]
+            done = [f"Started turn {turn}." for turn in started] + decided
+            reason = "; ".join(reasons) or " ".join(done) or "Answered."
             deliveries.decide(connection, letter.delivery, state="handled", reason=reason)
 
     def _start(self, connection: Connection, thread: str, start: StartTurn, *, cause: int) -> None:

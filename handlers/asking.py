@@ -1,9 +1,9 @@
 """Puts to people what a turn asks of them: while it runs, and for what was held back when it ended."""
 
-from handlers import comments, comments_requests
+from handlers import comments, comments_requests, reasons
 from handlers.broker import Judgement, approval_hash
 from handlers.comments import Publication, Published, Unpublished
-from handlers.effects import AskApproval, EditComment, Effect, PostComment
+from handlers.effects import AskApproval, EditComment, Effect, Ignore, PostComment
 from handlers.events import TurnEnded
 from handlers.permissions import Refusal
 from handlers.policy import resolve, situation_of
@@ -18,6 +18,9 @@ def ask_people(ended: TurnEnded, asked: ApprovalRequest, view: View) -> list[Eff
     """A parked turn's request: stored, and asked for where the turn was asked for."""
     start = ended.start
     name = request_id(start.turn_id, asked.id)
+    if any(brief.id == start.turn_id and brief.state == "ended" for brief in view.turns):
+        # Stopped before anybody could be asked.
+        return [Ignore(key=f"{start.turn_id}:unasked:{name}", reason=reasons.TURN_OVER)]
     state = comments.Progress(
         phase="waiting",
         start=start,

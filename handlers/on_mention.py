@@ -118,7 +118,8 @@ def _stopped(event: Mentioning, view: View) -> list[Effect]:
 
 
 def _decided(event: Mentioning, view: View, command: Approve | Deny) -> list[Effect]:
-    if not _may_direct(view):
+    # A person's word is wanted: no bot has one, whatever its rights.
+    if not _may_direct(view) or event.actor.kind != "User":
         return _refused(event, view)
     return _replied(event, on_answer.on_answer(command, view, act=act_of(event), actor=event.actor))
 

@@ -17,6 +17,7 @@ SUPERSEDED: Final = "A newer one of its kind came before it was quiet; that one 
 NOT_SAID: Final = "The forge did not take the answer, and there is no other place to say it."
 NEEDS_WRITE: Final = "Starting a turn needs write access, and the actor has none by GitHub's permission API."
 RIGHT_LOST: Final = "the requester has no write access any more"
+TURN_OVER: Final = "The turn that asked for this has ended meanwhile."
 APPROVER_LOST_RIGHT: Final = "whoever approved it has no write access any more"
 OTHER_PATCH: Final = "it is not what was approved any more"
 READ_ONLY: Final = "the turn was read-only"

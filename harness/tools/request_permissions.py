@@ -101,6 +101,8 @@ def _no_hosts(askable: Askable, hosts: Sequence[str]) -> str | None:
 
 
 def _no_paths(askable: Askable, paths: Sequence[str]) -> str | None:
+    if not askable.paths:
+        return "This turn changes no protected path, whoever approves."
     for path in paths:
         parts = [part.casefold() for part in PurePosixPath(path).parts]
         if ".git" in parts or ".." in parts:
