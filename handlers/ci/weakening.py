@@ -252,7 +252,7 @@ def _skipped(change: _Change, tests: _Tests) -> Iterator[Weakening]:
 
 
 def _lines_of_new_tests(run: _Run, language: Language, new_names: frozenset[str]) -> set[int]:
-    """The added lines that belong to a test that was not there before, its decorators and attributes included."""
+    """The added lines of tests that were not there before, their decorators and attributes included."""
     lines: set[int] = set()
     above: list[int] = []
     is_new = is_marked = False

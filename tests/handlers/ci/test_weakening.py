@@ -275,9 +275,9 @@ def test_a_new_test_that_skips_itself_weakens_nothing_and_a_new_conftest_may() -
 
 
 def test_a_hostile_diff_is_judged_in_linear_time() -> None:
-    """Pairs of all its tests, or a pattern that goes back and forth, would not end within this test's time."""
-    before = "".join(f"def test_{n}():\n    assert x\n\n" for n in range(4_000))
-    after = "".join(f"def test_{n}_too():\n    assert x\n    assert y\n\n" for n in range(4_000))
+    """Pairs of all tests, or a pattern that goes back and forth, would not end within this test's time."""
+    before = "".join(f"def test_{n}():\n    assert x\n\n" for n in range(2_000))
+    after = "".join(f"def test_{n}_too():\n    assert x\n    assert y\n\n" for n in range(2_000))
     bait = [
         "timeout" + " " * 990,
         "@Test",
@@ -294,8 +294,8 @@ def test_a_hostile_diff_is_judged_in_linear_time() -> None:
         + "".join(f"+{line}\n" for line in after.splitlines())
     )
     for path in ("tests/ATest.java", "a.test.js", "conftest.py", "package.json", "tests/a.cpp"):
-        diff += f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1,{7 * 40} +1,{7 * 40} @@\n"
-        diff += "".join(f"{mark}{line}\n" for mark in "-+" for line in bait * 40)
+        diff += f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1,{7 * 20} +1,{7 * 20} @@\n"
+        diff += "".join(f"{mark}{line}\n" for mark in "-+" for line in bait * 20)
 
     assert find_weakening(diff) == ()
 
