@@ -55,7 +55,7 @@ async def test_a_budget_set_by_comment_ends_the_turn_at_work(world: World) -> No
     async with httpx2.AsyncClient(base_url=world.server_url) as client:
         metrics = (await client.get("/metrics")).text
     assert re.search(
-        r'^darner_model_money_total\{model="[^"]+",currency="USD"\} 0\.\d{6}$', metrics, re.MULTILINE
+        r'^darner_model_money_total\{model="[^"]+",currency="USD"\} \d+\.\d{6}$', metrics, re.MULTILINE
     )
 
 
