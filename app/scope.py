@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from app.budget_settings import ScopedBudgets
+from handlers.ci.settings import CiMode
+from handlers.review.settings import ReviewMode
 from handlers.wishes import Wishes
 from handlers.written import WrittenHost, WrittenLimits, WrittenPath
 from harness.approvals import Approvals
@@ -58,6 +60,8 @@ class Scope(BaseModel):
     approvals: Approvals | None = None
     approvable_hosts: tuple[WrittenHost, ...] | None = None
     budget: ScopedBudgets = ScopedBudgets()
+    review: ReviewMode | None = None
+    ci_repair: CiMode | None = None
 
     @property
     def wishes(self) -> Wishes:
@@ -71,4 +75,6 @@ class Scope(BaseModel):
             approvals=self.approvals,
             approvable_hosts=self.approvable_hosts,
             budgets=self.budget.budgets,
+            review=self.review,
+            ci_repair=self.ci_repair,
         )

@@ -32,6 +32,8 @@ from app.scope import (
     VariablePattern,
     VariableValue,
 )
+from handlers.ci.settings import CiMode
+from handlers.review.settings import ReviewMode
 from handlers.wishes import Ceiling
 from handlers.written import WrittenLimits, WrittenPath
 from harness.approvals import Approvals
@@ -144,6 +146,10 @@ class Settings(BaseSettings):
     rules: Path | None = None
     """A TOML file, or a folder of them, of rules that allow, ask for or forbid commands."""
 
+    review: ReviewMode = ReviewMode.AUTO
+    """What reviews of pull requests may be made at most; a repository says what it wants of it."""
+    ci_repair: CiMode = CiMode.AUTO
+    """How far failed checks may be repaired unasked at most; a repository opts in."""
     approvals: Literal["never", "on-request", "untrusted"] = "on-request"
     """When a turn asks people."""
     approvable_hosts: Annotated[tuple[OperatorsHost, ...], NoDecode] = ()
@@ -334,6 +340,8 @@ class Settings(BaseSettings):
             # The bubblewrap driver shows the machine's own system: it runs no image.
             images=images if self.sandbox == "docker" else (),
             approvals=Approvals(self.approvals),
+            review=self.review,
+            ci_repair=self.ci_repair,
             approvable_hosts=self.approvable_hosts,
             approval_seconds=self.approval_hours * 3600,
             scopes={name: scope.wishes for name, scope in scopes.items()},

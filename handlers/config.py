@@ -16,6 +16,8 @@ from pydantic import (
     ValidationError,
 )
 
+from handlers.ci.settings import WrittenCi
+from handlers.review.settings import WrittenReview
 from handlers.view import RepositoryConfig
 from handlers.wishes import Wishes
 from handlers.written import WrittenHost, WrittenLimits, WrittenPath
@@ -58,6 +60,8 @@ def parse_config(text: str | bytes) -> RepositoryConfig:
         ),
         devcontainer=wished.devcontainer,
         instructions=wished.instructions.strip(),
+        review=wished.review.settings,
+        ci=wished.ci.settings,
     )
 
 
@@ -156,6 +160,8 @@ class _File(BaseModel):
     devcontainer: StrictBool = False
     approvals: Approvals | None = None
     instructions: Annotated[str, StringConstraints(strict=True, max_length=8000)] = ""
+    review: WrittenReview = WrittenReview()
+    ci: WrittenCi = WrittenCi()
 
 
 def _unknown_key(key: str) -> str:
@@ -165,13 +171,22 @@ def _unknown_key(key: str) -> str:
     return f"`{key[:60]}` is not a setting.{hint}"
 
 
+_MODES: Final = {
+    "mode": "`read-only` or `workspace-write`",
+    "review.mode": "`off`, `on-demand` or `auto`",
+    "ci.mode": "`off`, `offer` or `auto`",
+}
+
+
 def _said(kind: str, message: str, where: str) -> str:
     if kind == "enum" and where == "approvals":
         return "must be `never`, `on-request` or `untrusted`."
-    if kind == "enum":
-        return "must be `read-only` or `workspace-write`."
+    if kind == "enum" and where in _MODES:
+        return f"must be {_MODES[where]}."
     if kind == "extra_forbidden":
         # Of the file's own keys `_unknown_key` has told.
+        if not where.startswith("limits."):
+            return "is not a setting."
         return f"is not a limit. Known are {', '.join(f'`{name}`' for name in WrittenLimits.model_fields)}."
     message = message.removeprefix("Value error, ").removesuffix(".")
     return f"{message[:1].lower()}{message[1:]}."

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from handlers.ci.settings import CiSettings
 from handlers.permissions import Permission
+from handlers.review.settings import ReviewSettings
 from handlers.wishes import Ceiling, Wishes
 from harness.budget import Allowance
 from harness.items import Outcome
@@ -36,6 +38,8 @@ class RepositoryConfig:
     """What of that file has no effect, and why: a line each."""
     instructions: str = ""
     """Added to the briefing, labelled as the repository's."""
+    review: ReviewSettings = field(default_factory=ReviewSettings)
+    ci: CiSettings = field(default_factory=CiSettings)
 
 
 @dataclass(frozen=True, slots=True)

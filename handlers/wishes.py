@@ -6,6 +6,10 @@ from types import MappingProxyType
 from typing import Final
 
 from handlers.budgets import Budgets
+from handlers.ci.settings import CiMode
+from handlers.ci.settings import narrowest as narrowest_ci
+from handlers.review.settings import ReviewMode
+from handlers.review.settings import narrowest as narrowest_review
 from harness.approvals import Approvals
 from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
 
@@ -33,6 +37,9 @@ class Wishes:
     """Of those that the operator lets people approve; `()` is none."""
     budgets: Budgets = field(default_factory=Budgets)
     """Only the operator's words about an owner or a repository have an opinion."""
+    review: ReviewMode | None = None
+    ci_repair: CiMode | None = None
+    """These two likewise; a repository's own words stand in its `RepositoryConfig`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +72,26 @@ class Ceiling:
     budgets: Budgets = field(default_factory=Budgets)
     currency: str = ""
     """Of the model's price; empty: no price is known, money cannot be counted."""
+    review: ReviewMode = ReviewMode.AUTO
+    ci_repair: CiMode = CiMode.AUTO
+    """What may start by itself at most; a repository opts in."""
+
+    def review_of(self, repository: str) -> ReviewMode:
+        """What holds in `owner/name`, whatever its own file says."""
+        return narrowest_review(self.review, *(wishes.review for wishes in self._about(repository)))
+
+    def ci_repair_of(self, repository: str) -> CiMode:
+        """What holds in `owner/name`, whatever its own file says."""
+        return narrowest_ci(self.ci_repair, *(wishes.ci_repair for wishes in self._about(repository)))
+
+    def _about(self, repository: str) -> list[Wishes]:
+        name = repository.lower()
+        found = (self.scopes.get(scope) for scope in (name.partition("/")[0], name))
+        return [wishes for wishes in found if wishes is not None]
 
     def budgets_of(self, repository: str) -> Budgets:
         """What holds in `owner/name`, or, for a local directory, in none."""
-        name = repository.lower()
         budgets = self.budgets
-        for scope in (name.partition("/")[0], name):
-            if (wishes := self.scopes.get(scope)) is not None:
-                budgets = budgets.narrowed(wishes.budgets)
+        for wishes in self._about(repository):
+            budgets = budgets.narrowed(wishes.budgets)
         return budgets

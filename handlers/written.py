@@ -23,7 +23,8 @@ _KIB: Final = 1024
 _MIB: Final = 1024**2
 
 
-def _seconds(value: Any) -> Any:
+def seconds_written(value: Any) -> Any:
+    """A duration with its unit, in seconds; what is no text passes. Raises ValueError."""
     if not isinstance(value, str):
         return value
     found = _DURATION.fullmatch(value.strip())
@@ -53,7 +54,9 @@ class WrittenLimits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    wall_time: Annotated[float, Field(ge=1, le=24 * 3600), BeforeValidator(_seconds), _Amount] | None = None
+    wall_time: (
+        Annotated[float, Field(ge=1, le=24 * 3600), BeforeValidator(seconds_written), _Amount] | None
+    ) = None
     output: Annotated[ByteSize, Field(ge=_KIB), _Size, _Amount] | None = None
     processes: Annotated[int, Field(ge=16), _Amount] | None = None
     memory: Annotated[ByteSize, Field(ge=64 * _MIB), _Size, _Amount] | None = None

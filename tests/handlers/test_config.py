@@ -51,7 +51,7 @@ def test_every_setting_narrows() -> None:
             "xyz: 1",
             (
                 "`xyz` is not a setting. Known are `enabled`, `mode`, `protected_paths`, `network`, "
-                "`limits`, `image`, `devcontainer`, `approvals`, `instructions`."
+                "`limits`, `image`, `devcontainer`, `approvals`, `instructions`, `review`, `ci`."
             ),
         ),
         ("mode: danger-full-access", "`mode`: must be `read-only` or `workspace-write`."),
@@ -67,6 +67,10 @@ def test_every_setting_narrows() -> None:
         ("limits: {cpu: 1}", "`limits.cpu`: is not a limit. Known are `wall_time`, `output`, `processes`, "),
         ("limits: {processes: yes}", "`limits.processes`: must be an amount."),
         ("approvals: always", "`approvals`: must be `never`, `on-request` or `untrusted`."),
+        ("review: {mode: always}", "`review.mode`: must be `off`, `on-demand` or `auto`."),
+        ("review: {draft: yes}", "`review.draft`: is not a setting."),
+        ("ci: {mode: on}", "`ci.mode`: must be `off`, `offer` or `auto`."),
+        ("ci: {quiet: soon}", "`ci.quiet`: must be a duration such as `90s`, `10m` or `1h`."),
         ("enabled: 1", "`enabled`: input should be a valid boolean."),
         ("instructions: 3", "`instructions`: input should be a valid string."),
         (

@@ -1,0 +1,45 @@
+"""When failed checks are repaired: opted into by the repository, bounded by the operator."""
+
+from datetime import timedelta
+
+from handlers.ci.settings import CiMode, narrowest
+from handlers.config import parse_config
+from handlers.wishes import Ceiling, Wishes
+
+FILE = """
+ci:
+  mode: auto
+  checks: {include: ["test*", "lint"], exclude: ["*-nightly"]}
+  branches: [main, "release/*"]
+  rerun: false
+  quiet: 2m
+  attempts: 2
+  money: 1.5
+  time: 20m
+"""
+
+
+def test_a_repository_that_says_nothing_has_not_opted_in() -> None:
+    assert parse_config("").ci.mode is CiMode.OFF
+
+
+def test_the_narrowest_word_holds() -> None:
+    ceiling = Ceiling(ci_repair=CiMode.OFFER, scopes={"acme/x": Wishes(ci_repair=CiMode.OFF)})
+
+    assert ceiling.ci_repair_of("acme/x") is CiMode.OFF
+    assert narrowest(ceiling.ci_repair_of("acme/y"), CiMode.AUTO) is CiMode.OFFER
+
+
+def test_every_setting() -> None:
+    settings = parse_config(FILE).ci
+
+    names = ("test (3.11)", "lint", "test-nightly", "deploy")
+    assert [name for name in names if settings.repairs(name)] == ["test (3.11)", "lint"]
+    assert [name for name in ("main", "release/2", "topic") if settings.repairs_branch(name)] == [
+        "main",
+        "release/2",
+    ]
+    assert not settings.rerun
+    assert settings.quiet == timedelta(minutes=2)
+    limits = settings.limits
+    assert (limits.attempts, limits.dollars, limits.seconds) == (2, 1.5, 1200.0)
