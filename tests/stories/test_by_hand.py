@@ -94,6 +94,8 @@ async def test_a_parked_turn_outlives_the_server_and_its_command_runs_once(house
     [(before,)] = house.rows("SELECT id FROM turns WHERE status = 'parked'")
     await house.stop(signal.SIGKILL)
 
+    # The time of what was asked before stays as it was told.
+    house.settings["DARNER_APPROVAL_HOURS"] = "0.0004"
     await house.serve()
     await house.maya.says(REPOSITORY, issue, f"@darner approve {found[1]}")
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -105,6 +107,27 @@ async def test_a_parked_turn_outlives_the_server_and_its_command_runs_once(house
     [pull] = await house.pulls_for(issue)
     assert await house.maya.file(REPOSITORY, "tally.txt", ref=pull.head_ref) == "once\n"
     assert [item["type"] for item in house.journal(before)].count("command_execution") == 1
+
+
+async def test_a_request_that_nobody_answers_counts_as_denied(house: House) -> None:
+    """The parked turn wakes by itself when the time is up; an answer comes too late then."""
+    house.model.teach(session("shred in vain", runs("shred -u README.md"), says("Not shredded.")))
+    issue = await house.opens_issue("Shredding", "@darner shred in vain")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(said := await house.bot_comments(issue)) < 3:
+            await asyncio.sleep(POLL_SECONDS * 5)
+
+    assert "Not shredded." in said[-1].body
+    [(turn,)] = house.rows("SELECT id FROM turns ORDER BY created_at DESC LIMIT 1")
+    answers = [item["answer"]["text"] for item in house.journal(turn) if item["type"] == "command_execution"]
+    assert answers == [
+        "The command was not run. A person was asked, and nobody answered in time: that counts as no."
+    ]
+    await house.maya.says(REPOSITORY, issue, "@darner approve " + said[1].body.split("approve ")[1][:8])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(said := await house.bot_comments(issue)) < 4:
+            await asyncio.sleep(POLL_SECONDS * 5)
+    assert "expired at" in said[-1].body
 
 
 async def test_a_database_of_the_version_before_goes_on(house: House) -> None:
