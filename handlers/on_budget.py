@@ -5,7 +5,7 @@ from handlers.budgets import Amounts
 from handlers.effects import SetBudget
 from handlers.grammar import Budget
 from handlers.view import View
-from harness.budget import Allowance
+from harness.budget import Allowance, longest_spent
 from harness.items import BudgetUnit
 
 
@@ -32,6 +32,12 @@ def budgeted(
     )
     key = f"{act}:budget"
     return SetBudget(key=key, tokens=given.tokens, micros=given.micros, author=author), said
+
+
+def why_nothing_starts(view: View) -> str:
+    """To whoever asks for a turn when a budget that it would need is spent; empty when none is."""
+    spent = longest_spent(view.allowances)
+    return comments_budget.not_started(spent, mention=view.bot.mention) if spent else ""
 
 
 def _only_asked(ceiling: Amounts, wish: Amounts) -> Amounts:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from typing import Literal, assert_never
 
-from handlers import comments, comments_budget, comments_requests, on_answer, reasons
+from handlers import comments, comments_requests, on_answer, reasons
 from handlers.effects import (
     CompactThread,
     Effect,
@@ -43,11 +43,10 @@ from handlers.grammar import (
     parse_command,
 )
 from handlers.ingest import act_of, ignored, request_of, triage
-from handlers.on_budget import budgeted
+from handlers.on_budget import budgeted, why_nothing_starts
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
 from handlers.view import View
-from harness.budget import longest_spent
 
 Mentioning = IssueCommented | ReviewCommented | SubjectOpened
 
@@ -209,8 +208,7 @@ def _start(event: Mentioning, view: View, *, request: str, resolved: Resolved) -
         return answered(event, comments.pull_unreadable(), "confused")
     if view.default_branch is None:
         return answered(event, comments.nothing_to_work_on(), "confused")
-    if spent := longest_spent(view.allowances):
-        refusal = comments_budget.not_started(spent, mention=view.bot.mention)
+    if refusal := why_nothing_starts(view):
         return [ignored(event, reasons.BUDGET_SPENT), *answered(event, refusal, "confused")]
     start = _turn(event, view, request=request, resolved=resolved)
     note = "" if view.running_turn is None else comments.queued_behind(view.running_turn)
