@@ -30,6 +30,7 @@ from harness.items import (
     TurnResult,
     Usage,
     UserMessage,
+    Waiting,
 )
 from harness.loop import run_turn
 from harness.memory import MemoryJournal
@@ -309,6 +310,22 @@ async def test_a_limited_endpoint_is_waited_for_while_it_sums_up() -> None:
     assert [item.by for item in compactions(journal)] == ["model"]
 
 
+async def test_a_turn_that_is_parked_while_it_sums_up_goes_on_from_there() -> None:
+    """A long wait holds nothing; taken up again, the turn asks for the summary anew and ends as ever."""
+    journal = MemoryJournal()
+    limited = ModelError("rate_limited", "", retry_after=600.0)
+    parked = await run(Worker(steps(12), summaries=[limited]), journal)
+
+    again = Worker([uncounted(said("Done."))])
+    result = await run(again, journal)
+
+    assert isinstance(parked.outcome, Waiting)
+    assert result.outcome == Completed("Done.")
+    assert [item.by for item in compactions(journal)] == ["model"]
+    made, answered = calls_in(again.history())
+    assert made == answered != []
+
+
 @dataclass
 class Wishing(StillSession):
     """Somebody says `compact` before one step, and a word after it."""
@@ -335,6 +352,18 @@ async def test_by_hand() -> None:
     assert (item.reason, item.heard) == ("asked", 4)
     assert len(model.history(25)) < len(model.history(24))
     assert {"user": "Go on."} in model.history(25)
+
+
+async def test_by_hand_when_the_last_word_is_said() -> None:
+    """The turn ends with it all the same; the next one has a short history."""
+    model = Worker([*steps(30), uncounted(said("Done."))])
+    journal = MemoryJournal()
+    wish = (Steering(4, "", "compact"),)
+
+    result = await run(model, journal, room=Room(), session=Wishing(said=wish, after_looks=32))
+
+    assert result.outcome == Completed("Done.")
+    assert journal.entries[-1].item == compactions(journal)[0]
 
 
 async def test_by_hand_with_nothing_to_leave_out() -> None:
