@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, assert_never
 
 from sqlalchemy import Connection
 
@@ -16,10 +16,22 @@ from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
+from app.particulars import Particulars, particulars_of
 from app.perform import Performed, Performer
 from app.results import StoreAway
 from app.spending import Payer, Spending
-from app.store import charges, compacting, deliveries, inbox, messages, outbox, requests, turns
+from app.store import (
+    charges,
+    compacting,
+    deliveries,
+    forgetting,
+    inbox,
+    messages,
+    outbox,
+    requests,
+    threads,
+    turns,
+)
 from app.store.database import Database
 from app.store.inbox import Letter
 from app.store.outbox import Pending
@@ -34,29 +46,38 @@ from handlers.effects import (
     Decide,
     Effect,
     EffectAdapter,
+    ForgetThread,
+    HoldThread,
     Ignore,
     OpenPull,
+    PauseTurn,
     PostComment,
     PushResult,
+    ResumeTurn,
     SetBudget,
     StartTurn,
     SteerTurn,
     StopTurn,
+    UndoTurn,
 )
 from handlers.events import (
+    ButtonPressed,
     EffectFailed,
     Event,
     HeldApproved,
+    InternalEvent,
     IssueCommented,
+    OperatorAsked,
     ResultPushed,
     ReviewCommented,
     SubjectFound,
     SubjectOpened,
+    UndoEnded,
     ended_of,
 )
 from handlers.ingest import parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
-from handlers.view import Bot, View
+from handlers.view import AskedRequest, Bot, TurnBrief, View
 from harness.protocols import OwnershipLost
 from sandbox.base import SandboxError
 from sandbox.git import GitFailed
@@ -157,7 +178,7 @@ class EventsWorker:
             except (TurnOver, AlreadyDecided):
                 # It ended, or was answered, between the look and the decision: look again.
                 return
-            if any(isinstance(effect, StartTurn | Decide | StopTurn) for effect in chosen):
+            if any(isinstance(effect, StartTurn | Decide | StopTurn | ResumeTurn) for effect in chosen):
                 self._wake_ups.nudge(Queue.TURNS, thread)
 
     async def _choose(self, thread: str, place: RepositoryRef, letter: Letter) -> Sequence[Effect]:
@@ -165,18 +186,32 @@ class EventsWorker:
         bot = self._bot()
         if aside := set_aside(event, bot):
             return [aside]
-        known, asked = await self._database.read(
-            lambda connection: (
-                turns.briefs_of(connection, thread),
-                requests.of_thread(connection, thread, now=self._now()),
-            )
+
+        def look(
+            connection: Connection,
+        ) -> tuple[list[TurnBrief], tuple[AskedRequest, ...], Particulars]:
+            known = turns.briefs_of(connection, thread)
+            asked = requests.of_thread(connection, thread, now=self._now())
+            asking = letter.delivery
+            found = particulars_of(connection, thread, event, bot, briefs=known, delivery=asking)
+            return known, tuple(asked), found
+
+        known, asked, found = await self._database.read(look)
+        view = await fetch_view(
+            event,
+            github=self._github,
+            place=place,
+            bot=bot,
+            turns=known,
+            requests=asked,
+            target=found.target,
         )
-        view = await fetch_view(event, github=self._github, place=place, bot=bot, turns=known, requests=asked)
+        view = replace(view, thread=found.thread, target=found.target, account=found.account)
         return dispatch(event, await self._with_budgets(view, event, thread, place))
 
     async def _with_budgets(self, view: View, event: Event, thread: str, place: RepositoryRef) -> View:
         """What is spent matters where somebody asks for something."""
-        if not isinstance(event, IssueCommented | ReviewCommented | SubjectOpened):
+        if not isinstance(event, IssueCommented | ReviewCommented | SubjectOpened | ButtonPressed):
             return view
         payer = Payer(thread=thread, place=place, actor=event.actor.id)
         allowances = await self._database.read(
@@ -201,8 +236,12 @@ class EventsWorker:
             match effect:
                 case StartTurn():
                     self._start(connection, thread, effect, cause=letter.id)
-                case SteerTurn() | StopTurn():
+                case SteerTurn() | StopTurn() | PauseTurn() | ResumeTurn():
                     self._speak(connection, thread, effect)
+                case HoldThread():
+                    threads.hold(connection, thread, by=effect.by)
+                case ForgetThread():
+                    forgetting.forget(connection, thread)
                 case AskApproval():
                     self._ask(connection, thread, effect, cause=letter.id)
                 case Decide():
@@ -226,7 +265,15 @@ class EventsWorker:
         """Nothing of it is outside of the store: to be done it need not be tried."""
         body = EffectAdapter.dump_json(start).decode()
         origin = inbox.origin_of(connection, cause)
-        is_new = turns.queue(connection, start.turn_id, thread, start=body, origin=origin, now=self._now())
+        is_new = turns.queue(
+            connection,
+            start.turn_id,
+            thread,
+            start=body,
+            origin=origin,
+            now=self._now(),
+            follows=start.follows or None,
+        )
         if is_new:
             compacting.hand_over(connection, thread, start.turn_id, now=self._now())
             self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=f"turn-{start.turn_id}")
@@ -247,7 +294,9 @@ class EventsWorker:
             self._wake(connection, thread, request.turn, wake=f"answer-{request.id}")
             return
         asking = inbox.event_of(connection, decided.cause)
-        if request.state == "approved" and asking is not None and not isinstance(asking, SubjectFound):
+        if asking is None or isinstance(asking, SubjectFound | OperatorAsked | UndoEnded):
+            return
+        if request.state == "approved":
             approved = HeldApproved(
                 ended=ended_of(asking),
                 request_id=request.id,
@@ -265,15 +314,25 @@ class EventsWorker:
         if turns.unpark(connection, turn):
             self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=wake)
 
-    def _speak(self, connection: Connection, thread: str, effect: SteerTurn | StopTurn) -> None:
+    def _speak(
+        self, connection: Connection, thread: str, effect: SteerTurn | StopTurn | PauseTurn | ResumeTurn
+    ) -> None:
         """Say it to a turn that has not ended. Raises `TurnOver`: then nothing of the decision is kept."""
         turns.hold_open(connection, effect.turn_id)
         turn, author, key, now = effect.turn_id, effect.author, effect.key, self._now()
-        if isinstance(effect, SteerTurn):
-            messages.steer(connection, turn, author=author, text=effect.text, key=key, now=now)
-        else:
-            messages.stop(connection, turn, author=author, key=key, now=now)
-            self._wake(connection, thread, turn, wake=f"stop-{key}")
+        match effect:
+            case SteerTurn():
+                messages.steer(connection, turn, author=author, text=effect.text, key=key, now=now)
+            case StopTurn():
+                messages.stop(connection, turn, author=author, key=key, now=now)
+                self._wake(connection, thread, turn, wake=f"stop-{key}")
+            case PauseTurn():
+                messages.pause(connection, turn, author=author, key=key, now=now)
+            case ResumeTurn():
+                messages.resume(connection, turn, author=author, key=key, now=now)
+                self._wake(connection, thread, turn, wake=f"resume-{key}")
+            case _:
+                assert_never(effect)
 
     def _ask_compaction(self, connection: Connection, thread: str, effect: CompactThread) -> None:
         """Raises `TurnOver`, as `_speak` does."""
@@ -411,19 +470,24 @@ def _worth(effect: Effect, error: ForgeError) -> int:
         case OpenPull() if not error.is_passing:
             # A branch that was pushed just now may not be known everywhere yet.
             return 4
-        case PostComment() | PushResult() | OpenPull() | StartTurn() if error.is_passing:
+        case PostComment() | PushResult() | UndoTurn() | OpenPull() | StartTurn() if error.is_passing:
             return PATIENT_ATTEMPTS
         case _:
             return ATTEMPTS if error.is_passing else 1
 
 
-def _failure(connection: Connection, pending: Pending, fault: _Fault) -> EffectFailed | None:
+def _failure(connection: Connection, pending: Pending, fault: _Fault) -> InternalEvent | None:
     """What the handlers must know of an effect that was given up: whether a turn's result hangs on it."""
     effect = pending.effect
+    if isinstance(effect, UndoTurn):
+        return UndoEnded(undo=effect, result="unavailable", detail=fault.text)
     cause = inbox.event_of(connection, pending.cause)
     if cause is None or isinstance(cause, SubjectFound):
         return None
     if not isinstance(effect, PushResult | OpenPull | PostComment):
+        return None
+    if isinstance(cause, SubjectFound | OperatorAsked | UndoEnded):
+        # An answer of its own, not a turn's.
         return None
     pushed = cause if isinstance(cause, ResultPushed) else None
     return EffectFailed(ended=ended_of(cause), effect=effect, detail=fault.text, pushed=pushed)

@@ -24,15 +24,20 @@ from handlers.effects import (
     Decide,
     EditComment,
     Effect,
+    ForgetThread,
+    HoldThread,
     Ignore,
     OpenPull,
+    PauseTurn,
     PostComment,
     PushResult,
     React,
+    ResumeTurn,
     SetBudget,
     StartTurn,
     SteerTurn,
     StopTurn,
+    UndoTurn,
     WriteCheckRun,
 )
 
@@ -66,6 +71,9 @@ def weight_of(effect: Effect) -> Weight:
             StartTurn()
             | SteerTurn()
             | StopTurn()
+            | PauseTurn()
+            | ResumeTurn()
+            | HoldThread()
             | CompactThread()
             | AskApproval()
             | Decide()
@@ -73,7 +81,9 @@ def weight_of(effect: Effect) -> Weight:
             | Ignore()
         ):
             return Weight.NOTHING
-        case PushResult():
+        case HoldThread() | ForgetThread():
+            return Weight.NOTHING
+        case PushResult() | UndoTurn():
             return Weight.GIT
         case React():
             return Weight.ACKNOWLEDGEMENT

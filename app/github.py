@@ -231,6 +231,14 @@ class Client:
                 return OpenedPull(pull["number"], pull["html_url"])
         return None
 
+    def is_merged(self, head: str) -> bool:
+        """Whether this branch's pull requests are merged, and none of them is open."""
+        raws = self._get(f"{self._path}/pulls", state="all", head=f"{self._owner}:{head}")
+        # As in `find_pull`: a redirect loses the query.
+        mine = [raw for raw in raws if raw["head"]["ref"] == head]
+        is_open = any(raw["state"] == "open" for raw in mine)
+        return not is_open and any(raw.get("merged_at") for raw in mine)
+
     def open_pull(self, *, head: str, base: str, title: str, body: str) -> OpenedPull:
         """A draft; or ready for review, where the plan of a private repository has no drafts."""
         fields = {"base": base, "head": head, "title": title, "body": body}

@@ -14,12 +14,19 @@ from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
 from app.engine import Queue, WakeUps
-from app.store import backlog, deliveries, inbox
+from app.store import backlog, deliveries, inbox, turns
 from app.store.database import Database
 from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
 from handlers import reasons
-from handlers.events import CommentDeleted, ExternalEvent, Pinged, SubjectClosed, Unhandled
+from handlers.events import (
+    ButtonPressed,
+    CommentDeleted,
+    ExternalEvent,
+    Pinged,
+    SubjectClosed,
+    Unhandled,
+)
 from handlers.grammar import parse_command
 from handlers.ingest import (
     BadPayload,
@@ -93,11 +100,7 @@ class Intake:
             known = await self._database.write(lambda connection: deliveries.insert(connection, row)) is None
             return Reply(200, "Known already.") if known else Reply(400, f"{error}")
         row = _row(guid, name, body, event, self._bot(), now=now)
-        # What is over matters only where something goes on: most that is closed was never ours.
-        needs_work = isinstance(event, SubjectClosed | CommentDeleted)
-        accepted = await self._database.write(
-            lambda connection: self._store(connection, row, needs_work=needs_work)
-        )
+        accepted = await self._database.write(lambda connection: self._store(connection, row, event))
         if accepted is None:
             return Reply(200, "Known already.")
         if accepted.state == "pending" and accepted.thread is not None:
@@ -107,9 +110,13 @@ class Intake:
             log.info("delivery.accepted", extra={"fields": fields})
         return Reply(200, "pong") if isinstance(event, Pinged) else Reply(202, "Accepted.")
 
-    def _store(self, connection: Connection, row: DeliveryRow, *, needs_work: bool) -> DeliveryRow | None:
+    def _store(self, connection: Connection, row: DeliveryRow, event: ExternalEvent) -> DeliveryRow | None:
         """The row as stored, with its letter and wake-up; None when the GUID was known."""
-        if needs_work and row.state == "pending" and not backlog.is_at_work(connection, row.thread or ""):
+        if isinstance(event, ButtonPressed) and row.state == "pending":
+            row = _placed(connection, row, event)
+        # What is over matters only where something goes on: most that is closed was never ours.
+        needs_work = isinstance(event, SubjectClosed | CommentDeleted) and row.state == "pending"
+        if needs_work and not backlog.is_at_work(connection, row.thread or ""):
             row = replace(row, semantic_key=None, state="ignored", reason=reasons.NO_TURN_WAITS)
         if row.semantic_key and (first := deliveries.first_of_act(connection, row.semantic_key)):
             if first == row.guid:
@@ -154,6 +161,14 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
         command=type(parse_command(request)).__name__ if request is not None else "",
         thread=f"{place[0]}-{place[1]}" if place else None,
     )
+
+
+def _placed(connection: Connection, row: DeliveryRow, event: ButtonPressed) -> DeliveryRow:
+    """With the conversation of the turn that the check run names."""
+    thread = turns.thread_of(connection, event.external_id, repository=event.repository.id)
+    if thread is None:
+        return replace(row, state="ignored", reason=reasons.NOT_OUR_CHECK)
+    return replace(row, thread=thread, number=int(thread.split("-")[1]), command=event.button)
 
 
 def _refused_row(guid: str, name: str, body: bytes, *, reason: str, now: float) -> DeliveryRow:

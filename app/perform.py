@@ -15,33 +15,41 @@ from app.forge_error import ForgeError
 from app.github import MAX_BODY, Client, GitHub, PostedComment
 from app.mirrors import Mirrors
 from app.results import Results
-from app.store import inbox, outbox, turns
+from app.store import forgetting, inbox, outbox, turns
 from app.store.database import Database
 from app.store.outbox import Pending
 from app.store.places import RepositoryRef
+from app.undoing import Undoing
 from handlers.effects import (
     AskApproval,
     CompactThread,
     Decide,
     EditComment,
+    ForgetThread,
+    HoldThread,
     Ignore,
     OpenPull,
+    PauseTurn,
     PostComment,
     PushResult,
     React,
+    ResumeTurn,
     SetBudget,
     StartTurn,
     SteerTurn,
     StopTurn,
+    UndoTurn,
     WriteCheckRun,
 )
 from handlers.events import (
     InternalEvent,
+    OperatorAsked,
     PullReady,
     PushRefused,
     ResultPushed,
     SubjectFound,
     TurnEnded,
+    UndoEnded,
     ended_of,
 )
 from handlers.markers import make_marker, verify_marker
@@ -88,6 +96,7 @@ class Performer:
         self._bot = bot
         self._marker_key = marker_key
         self._secrets = secrets
+        self._undoing = Undoing(github, mirrors, plain=self.plain, author=self._author)
 
     async def perform(self, pending: Pending, thread: str, place: RepositoryRef) -> Performed:
         """Do it. Raises `ForgeError` and `sandbox.git.GitFailed`."""
@@ -105,10 +114,18 @@ class Performer:
                 return await self._open_pull(effect, place, cause=pending.cause)
             case WriteCheckRun():
                 return await self._write_check_run(effect, place)
+            case UndoTurn():
+                undone = await self._undoing.undo(effect, place)
+                return Performed({"sha": undone.sha, "undo": undone.result}, undone)
+            case ForgetThread():
+                return await self._forget(thread, place)
             case (
                 StartTurn()
                 | SteerTurn()
                 | StopTurn()
+                | PauseTurn()
+                | ResumeTurn()
+                | HoldThread()
                 | CompactThread()
                 | AskApproval()
                 | Decide()
@@ -116,6 +133,8 @@ class Performer:
                 | Ignore()
             ):
                 # Done with the decision, in its transaction.
+                return Performed()
+            case HoldThread() | Ignore():
                 return Performed()
             case _:
                 assert_never(effect)
@@ -154,6 +173,13 @@ class Performer:
         """A comment's body, scanned, with the hidden marker by which a repeated try finds it."""
         marker = make_marker("comment", key, key=self._marker_key)
         return f"{await self.clean(body, requester=requester)}\n\n{marker}"
+
+    async def _forget(self, thread: str, place: RepositoryRef) -> Performed:
+        """What the decision has left: what the turns' files were."""
+        rows = await self._database.read(lambda connection: turns.of_thread(connection, thread))
+        await self._results.forget(place, rows)
+        await self._database.write(lambda connection: forgetting.drop_snapshots(connection, thread))
+        return Performed()
 
     async def _react(self, effect: React, thread: str, place: RepositoryRef) -> Performed:
         number = int(thread.split("-")[1])
@@ -232,7 +258,7 @@ class Performer:
     async def _ended(self, cause: int) -> TurnEnded:
         """The end of the turn whose result an effect is about."""
         event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
-        if event is None or isinstance(event, SubjectFound):
+        if event is None or isinstance(event, SubjectFound | OperatorAsked | UndoEnded):
             msg = "the effect was caused by no turn"
             raise ForgeError("invalid", msg, status=0)
         return ended_of(event)
@@ -268,6 +294,10 @@ class Performer:
         }
         if effect.conclusion is not None:
             fields["conclusion"] = effect.conclusion
+        fields["actions"] = [
+            {"identifier": action.identifier, "label": action.label, "description": action.description}
+            for action in effect.actions
+        ]
 
         def write(client: Client) -> int:
             return client.write_check_run(

@@ -153,6 +153,9 @@ class TurnSession:
     async def allowances(self) -> Sequence[Allowance]:
         return await self.purse.allowances()
 
+    async def pause_requested(self) -> str | None:
+        return await self._database.read(lambda connection: messages.paused_by(connection, self._turn))
+
     async def snapshot(self) -> str | None:
         return await self._keeper()
 

@@ -100,6 +100,20 @@ class Results:
             # Only room; the next start looks again.
             log.warning("blobs.kept", extra={"fields": {"turn": turn, "error": str(error)}})
 
+    async def forget(self, place: RepositoryRef, rows: Sequence[TurnRow]) -> None:
+        """What these turns left can be asked for no more. Raises `StoreAway`."""
+        mirror = self.mirrors.of(place)
+        await mirror.ensure()
+        for row in rows:
+            if row.snapshot is not None:
+                await mirror.drop(row.snapshot)
+            if self.blobs is None:
+                continue
+            try:
+                await asyncio.to_thread(self.blobs.remove, _place(row))
+            except OSError as error:
+                raise StoreAway(error) from error
+
     async def turns_with_steps(self) -> list[str]:
         """The turns whose steps are kept. Raises `OSError`."""
         return [] if self.blobs is None else await asyncio.to_thread(self.blobs.below, "turns")

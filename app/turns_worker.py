@@ -18,6 +18,7 @@ from app.caches import caches_of
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.github import GitHub
+from app.going_on import LeftBefore, left_by
 from app.mirrors import Mirrors
 from app.progress import Progress
 from app.results import Results, StoreAway
@@ -41,6 +42,7 @@ from harness.budget import Allowance, Prices, exhausted_by, longest_spent
 from harness.compaction import Room
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
+    WITHOUT_END,
     Compaction,
     Completed,
     Failed,
@@ -256,11 +258,13 @@ class TurnsWorker:
             approved=approved,
         )
         policy = resolved.policy
-        request = row.request or await self._compose(row, start, place, mirror, policy)
+        left_before = await left_by(self._runtime.database, self._runtime.results, place, start)
+        request = row.request or await self._compose(row, start, place, mirror, policy, left_before)
         state = last_state(await journal.load())
         elsewhere = self._runtime.results.snapshots_of(row.id)
+        brought = left_before.files
         opening = self._runtime.workspaces.opened(
-            row.id, start.base_sha, mirror, policy, state, elsewhere=elsewhere
+            row.id, start.base_sha, mirror, policy, state, elsewhere=elsewhere, brought=brought
         )
         async with opening as workspace:
             if elsewhere is not None and state != TreeState(None):
@@ -283,18 +287,30 @@ class TurnsWorker:
         return longest_spent(allowances)
 
     async def _compose(
-        self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror, policy: Policy
+        self,
+        row: TurnRow,
+        start: StartTurn,
+        place: RepositoryRef,
+        mirror: Mirror,
+        policy: Policy,
+        left_before: LeftBefore,
     ) -> str:
         """The briefing, stored before it is used: a resumed turn is told the very same."""
+        going_on = left_before.told(start) if start.continues else ""
+        if left_before.is_briefed:
+            # Its history begins with the briefing of the turn that it goes on from.
+            await self._runtime.database.write(
+                lambda connection: turns.set_request(connection, row.id, going_on)
+            )
+            return going_on
         material = await gather(
             start, github=self._runtime.github, place=place, mirror=mirror, bot=self._runtime.bot().id
         )
         briefing = compose(replace(material, policy=policy), nonce=secrets.token_hex(4))
         log.info("turn.briefed", extra={"fields": {"turn": row.id, "report": str(briefing.report)}})
-        await self._runtime.database.write(
-            lambda connection: turns.set_request(connection, row.id, briefing.text)
-        )
-        return briefing.text
+        text = f"{briefing.text}\n\n{going_on}" if going_on else briefing.text
+        await self._runtime.database.write(lambda connection: turns.set_request(connection, row.id, text))
+        return text
 
     async def _turn(
         self,
@@ -398,11 +414,15 @@ class TurnsWorker:
 
         def store(connection: Connection) -> None:
             if isinstance(result.outcome, Waiting):
-                until = result.outcome.until
-                turns.park(connection, row.id, until=until, owner=owner)
-                wake = f"turn-{row.id}-{owner}"
-                delay = max(0.0, until - now)
-                self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
+                until, why = result.outcome.until, result.outcome.reason
+                turns.park(connection, row.id, until=until, owner=owner, why=why)
+                if _is_called_back(connection, row.id, until):
+                    turns.unpark(connection, row.id)
+                    until = now
+                if until < WITHOUT_END:
+                    wake = f"turn-{row.id}-{owner}"
+                    delay = max(0.0, until - now)
+                    self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
             else:
                 turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
                 if isinstance(result.outcome, Completed) and messages.steering(
@@ -430,6 +450,13 @@ class TurnsWorker:
 
 class _SpokenTo(Exception):
     """The turn that was about to end has messages that it has not heard."""
+
+
+def _is_called_back(connection: Connection, turn: str, until: float) -> bool:
+    """Whether somebody has said what ends its wait, while it was on its way into it."""
+    if messages.stopped_by(connection, turn) is not None:
+        return True
+    return until >= WITHOUT_END and messages.paused_by(connection, turn) is None
 
 
 def _heard(entries: Sequence[Entry]) -> int:

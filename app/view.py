@@ -10,20 +10,23 @@ from handlers.config import PLACE, ConfigRefused, parse_config
 from handlers.effects import Requester
 from handlers.events import (
     Actor,
+    ButtonPressed,
     CommentDeleted,
     Event,
     HeldApproved,
     IssueCommented,
+    OperatorAsked,
     Pinged,
     ReviewCommented,
     SubjectClosed,
     SubjectFound,
     SubjectOpened,
+    UndoEnded,
     Unhandled,
     ended_of,
 )
 from handlers.permissions import Permission
-from handlers.view import AskedRequest, Bot, Branch, PullFacts, RepositoryConfig, TurnBrief, View
+from handlers.view import AskedRequest, Bot, Branch, PullFacts, RepositoryConfig, Target, TurnBrief, View
 
 
 async def fetch_view(
@@ -34,22 +37,39 @@ async def fetch_view(
     bot: Bot,
     turns: Sequence[TurnBrief],
     requests: Sequence[AskedRequest] = (),
+    target: Target | None = None,
 ) -> View:
-    """The view for `event`. Raises `ForgeError`."""
-    view = await _view(event, github=github, place=place, bot=bot, turns=turns)
+    """The view for `event`, which may be about the turn `target`. Raises `ForgeError`."""
+    view = await _view(event, github=github, place=place, bot=bot, turns=turns, target=target)
     return replace(view, requests=tuple(requests))
 
 
 async def _view(
-    event: Event, *, github: GitHub, place: RepositoryRef, bot: Bot, turns: Sequence[TurnBrief]
+    event: Event,
+    *,
+    github: GitHub,
+    place: RepositoryRef,
+    bot: Bot,
+    turns: Sequence[TurnBrief],
+    target: Target | None,
 ) -> View:
     who: Actor | Requester
     match event:
-        case Pinged() | Unhandled():
+        case Pinged() | Unhandled() | UndoEnded():
             return View(bot=bot)
         case SubjectClosed() | CommentDeleted() | SubjectFound():
             # Whoever may close or delete has decided already; it costs no look at the forge.
             return View(bot=bot, turns=tuple(turns))
+        case ButtonPressed():
+            is_pull = target is not None and target.start.is_pull
+            number = target.start.number if target is not None and is_pull else None
+            who = event.actor
+            default = event.repository.default_branch
+        case OperatorAsked(start=start):
+            # The operator needs nobody's leave, but a turn that goes on is in its requester's name.
+            number = start.number if start.is_pull else None
+            who = start.requester
+            default = ""
         case IssueCommented() | SubjectOpened() | ReviewCommented():
             number = event.subject.number if event.subject.is_pull else None
             who = event.actor

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from sandbox.checkout.layers import LayerStore
 from sandbox.checkout.removal import is_aside, left_aside, remove_tree, set_aside
 from sandbox.checkout.snapshots import Elsewhere, Snapshots, SnapshotUnknown
 from sandbox.git.mirror import Mirror
+from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +90,13 @@ class Workspaces:
         state: TreeState | None = None,
         *,
         elsewhere: Elsewhere | None = None,
+        brought: Sequence[ChangedFile] = (),
     ) -> AsyncIterator[PendingWorkspace]:
         """The turn's checkout and sandbox, being made ready. The sandbox ends here; the checkout stays.
 
         `state` is what the files of a checkout that is there already are brought to; None: as they are.
         With `elsewhere` a checkout that another machine had is made anew; `FilesLost` where that cannot be.
+        `brought` is what another turn had changed, and this one begins with.
         """
         stack = AsyncExitStack()
         wanted = asyncio.Event()
@@ -109,8 +112,12 @@ class Workspaces:
             snapshots = Snapshots(checkout, self._driver.owner_uid, elsewhere)
             if elsewhere is not None and not is_kept and state is None:
                 raise FilesLost(turn)
+            is_fresh = not is_kept
             if state is not None and (is_kept or (elsewhere is not None and state.snapshot is not None)):
                 await _bring_back(snapshots, state, sandbox, turn)
+                is_fresh = state.snapshot is None
+            if brought and is_fresh:
+                await snapshots.lay(brought, sandbox.tree)
             return _Made(checkout, sandbox, snapshots)
 
         task = asyncio.create_task(prepare())

@@ -42,22 +42,38 @@ LONGEST_PATCH: Final = 30_000
 _LONGEST_ANSWER: Final = 20_000
 
 
-def help_text(mention: str) -> str:
-    """What can be asked for."""
+def help_text(mention: str, *, is_writer: bool = True) -> str:
+    """What can be asked for, by whoever asks: people without write permission are shown what is theirs."""
+    rows = [
+        (f"`@{mention} …` in your own words", "do it, in a sandbox, and show the result"),
+        (f"`@{mention} status`", "tell what is at work here, what waits, and how the last turns ended"),
+        (f"`@{mention} policy`", "tell what a turn may do here, and who decided it"),
+        (f"`@{mention} help`", "say this again"),
+    ]
+    directing = [
+        ("the same while I work", "tell the agent before its next step"),
+        (f"`@{mention} stop`", "end what is at work, show its work as a patch, and start nothing by myself"),
+        (f"`@{mention} pause`, `@{mention} resume`", "set the turn aside after its present step; go on"),
+        (f"`@{mention} retry`", "go on from where the last turn failed or was stopped"),
+        (f"`@{mention} fork [turn] [words]`", "make a second attempt from a turn's end, on its own branch"),
+        (f"`@{mention} undo [turn]`", "take back what a turn pushed, by a new commit"),
+        (f"`@{mention} approve 1a2b3c4d`", "do what I have asked leave for; `deny 1a2b3c4d` and why: not"),
+        (f"`@{mention} compact`", "put a summary in the place of the older part of a long conversation"),
+        (f"`@{mention} budget`", "tell what is spent and left"),
+        (
+            f"`@{mention} budget 200k`, `budget 5`",
+            "take that (tokens, money) as what all turns here may cost",
+        ),
+        (f"`@{mention} why [id]`", "explain the last decision, or that one"),
+        (f"`@{mention} forget`", "delete this conversation's transcript"),
+    ]
+    shown = [rows[0], *(directing if is_writer else ()), *rows[1:]]
+    table = "\n".join(f"| {say} | {do} |" for say, do in shown)
     return (
         f"Write `@{mention}` at the start of a paragraph and say what you want, for example "
         f"`@{mention} fix the failing test`. I work on a copy of the repository and answer with a draft pull "
         "request, or with a comment when there is nothing to change.\n\n"
-        "| say | and I |\n| --- | --- |\n"
-        f"| `@{mention} …` in your own words | do it, in a sandbox, and show the result |\n"
-        "| the same while I work | tell the agent before its next step |\n"
-        f"| `@{mention} stop` | end what is at work here; what was done so far is shown as a patch |\n"
-        f"| `@{mention} approve 1a2b3c4d` | do what I have asked leave for; `deny 1a2b3c4d` and why: not |\n"
-        f"| `@{mention} status` | tell what is at work here, and how the last turns ended |\n"
-        f"| `@{mention} compact` | put a summary in the place of the older part of a long conversation |\n"
-        f"| `@{mention} budget` | tell what is spent and what is left; `budget 200k` (tokens) or `budget 5` "
-        "(money) sets what all turns here may cost together |\n"
-        f"| `@{mention} help` | say this again |\n\n"
+        f"| say | and I |\n| --- | --- |\n{table}\n\n"
         "Write access to this repository is needed to ask."
     )
 
@@ -153,6 +169,8 @@ def progress(state: Progress) -> str:
     blocks = [" · ".join(parts)]
     if start.mode is SandboxMode.FULL_ACCESS:
         blocks.append(NOT_CONFINED)
+    if start.continues:
+        blocks.append(_origin(start))
     if state.note and state.phase != "ended":
         blocks.append(state.note)
     if state.plan:
@@ -168,11 +186,17 @@ def progress(state: Progress) -> str:
     return "\n\n".join(blocks)
 
 
+def _origin(start: StartTurn) -> str:
+    if start.follows == start.continues:
+        return f"A second attempt, from the end of turn `{start.continues}`, on a branch of its own."
+    return f"Goes on from where turn `{start.continues}` ended."
+
+
 def _not_granted(start: StartTurn) -> list[str]:
     """What `.github/darner.yml` asks for and does not get; the turn goes on without."""
     if not start.not_granted:
         return []
-    lines = "\n".join(f"- {_code(missed)}" for missed in start.not_granted[:MOST_LINES])
+    lines = "\n".join(f"- {inline_code(missed)}" for missed in start.not_granted[:MOST_LINES])
     more = len(start.not_granted) - MOST_LINES
     rest = f"\n- and {more} more" if more > 0 else ""
     return [f"Asked for in `.github/darner.yml`, and not granted on this server:\n{lines}{rest}"]
@@ -311,7 +335,7 @@ class Published:
     sha: str
     pull_number: int | None = None
     pull_url: str = ""
-    detour: Literal["head_moved", "branch_protected", "default_branch", ""] = ""
+    detour: Literal["head_moved", "branch_protected", "default_branch", "second_attempt", ""] = ""
     """Why the branch is a companion, beside the pull request's own; empty: it is none."""
     pull_fault: str = ""
     """Why there is no pull request for the branch."""
@@ -370,10 +394,12 @@ def final(
     judgement: Judgement,
     mention: str,
     take_held: str = "",
+    is_held: bool = False,
 ) -> str:
     """The final comment: one line that says it all, the agent's words, then what else matters.
 
-    `take_held` tells how to have what was held back; empty: only by hand.
+    `take_held` tells how to have what was held back; empty: only by hand. `is_held`: nothing starts in this
+    conversation by itself now.
     """
     blocks = [
         _header(ended, publication, judgement),
@@ -382,7 +408,7 @@ def final(
         _words(ended),
         _tests(ended),
         _open_points(ended, publication, judgement, take_held),
-        _next_step(ended, publication, mention),
+        _next_step(ended, publication, mention, is_held=is_held),
         _footer(ended),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -429,7 +455,7 @@ def _words(ended: TurnEnded) -> str:
 def _tests(ended: TurnEnded) -> str:
     if not ended.commands_run:
         return ""
-    shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run)
+    shown = "\n".join(f"- {inline_code(command)}" for command in ended.commands_run)
     return f"Checked with:\n{shown}"
 
 
@@ -440,13 +466,14 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
             "head_moved": "was pushed to while I worked",
             "branch_protected": "is protected",
             "default_branch": "is the default branch",
+            "second_attempt": "has the first attempt",
         }[publication.detour]
         blocks.append(
             f"The branch `{ended.start.base_ref}` {why}, so I left it alone and put the result on "
             "a branch of its own."
         )
     if isinstance(publication, Published) and publication.pull_fault:
-        said = _code(clean_line(publication.pull_fault, limit=300))
+        said = inline_code(clean_line(publication.pull_fault, limit=300))
         blocks.append(
             f"The branch `{publication.branch}` is there, but GitHub did not open a pull request for it. "
             f"It said: {said} You can open it yourself."
@@ -457,7 +484,7 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         blocks.append(_held(ended, judgement.held, take_held))
     if judgement.refused:
         lines = "\n".join(
-            f"- {_code(refused.path)}: {clean_line(refused.why, limit=200)}"
+            f"- {inline_code(refused.path)}: {clean_line(refused.why, limit=200)}"
             for refused in judgement.refused[:10]
         )
         more = f"\n- and {len(judgement.refused) - 10} more" if len(judgement.refused) > 10 else ""
@@ -497,12 +524,12 @@ def _not_taken(publication: Unpublished) -> str:
         "unavailable": "I could not deliver the result.",
     }
     detail = clean_line(publication.detail, limit=300)
-    said = f" It said: {_code(detail)}" if detail else ""
+    said = f" It said: {inline_code(detail)}" if detail else ""
     return f"{reasons[publication.reason]}{said}"
 
 
 def _held(ended: TurnEnded, held: Sequence[str], take_held: str = "") -> str:
-    names = ", ".join(_code(path) for path in held[:10])
+    names = ", ".join(inline_code(path) for path in held[:10])
     more = f" and {len(held) - 10} more" if len(held) > 10 else ""
     text = f"Held back, because only a person may change protected files: {names}{more}."
     if not ended.protected_patch:
@@ -512,10 +539,15 @@ def _held(ended: TurnEnded, held: Sequence[str], take_held: str = "") -> str:
     return f"{text} {how}\n\n" + _details("The patch that was held back", ended.protected_patch)
 
 
-def _next_step(ended: TurnEnded, publication: Publication, mention: str) -> str:
+def _next_step(ended: TurnEnded, publication: Publication, mention: str, *, is_held: bool) -> str:
     if isinstance(ended.outcome, Exhausted) and not isinstance(publication, Unpublished):
         return comments_budget.after_exhausted(ended.outcome, mention=mention)
-    if isinstance(ended.outcome, Failed | Exhausted | Stopped) or isinstance(publication, Unpublished):
+    if isinstance(ended.outcome, Failed | Exhausted | Stopped | Declined):
+        said = f"To go on from here, write `@{mention} retry`; to begin anew, the request once more."
+        if isinstance(ended.outcome, Stopped) and is_held:
+            said = f"{said} Nothing starts here by itself until `@{mention} resume`."
+        return said
+    if isinstance(publication, Unpublished):
         return f"To try again, write `@{mention}` and the request once more."
     if isinstance(publication, Published) and publication.pull_number is not None:
         return f"Next: review it. For changes, write `@{mention} …` on the pull request."
@@ -554,7 +586,11 @@ def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_compan
             f"`{start.turn_id}` from `{start.base_sha[:7]}`."
         ),
     ]
-    if is_companion:
+    if start.follows:
+        blocks.append(
+            f"A second attempt, from the end of turn `{start.follows}`; the first one stays as it is."
+        )
+    elif is_companion:
         blocks.append(
             f"This is meant for the branch `{start.base_ref}` of #{start.number}, which I could not push to. "
             "Merging it brings the result there."
@@ -562,7 +598,7 @@ def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_compan
     if ended.plan:
         blocks.append(f"**Plan**\n\n{checklist(ended.plan)}")
     if ended.commands_run:
-        shown = "\n".join(f"- {_code(command)}" for command in ended.commands_run)
+        shown = "\n".join(f"- {inline_code(command)}" for command in ended.commands_run)
         blocks.append(f"**Checked with**\n\n{shown}")
     else:
         blocks.append("**Not checked**: the agent ran no tests that I recognised.")
@@ -625,7 +661,7 @@ def _details(summary: str, patch: str) -> str:
     return f"<details>\n<summary>{summary}</summary>\n\n{fenced}\n\n</details>"
 
 
-def _code(text: str) -> str:
+def inline_code(text: str) -> str:
     """One line as inline code, whatever backticks it holds."""
     line = clean_line(text, limit=200)
     ticks = fence_for(line, at_least=1)

@@ -108,6 +108,14 @@ class StartTurn:
     """The subject's text as the trigger's payload had it; None when the payload did not tell."""
     not_granted: tuple[str, ...] = ()
     """Wishes of the repository's file that go beyond what the operator allows, a line each."""
+    continues: str = ""
+    """Id of the turn that this one goes on from: its history, and the work tree it left."""
+    follows: str = ""
+    """Id of the turn whose history this one has, apart from the conversation's others (`turns.follows`)."""
+    onto: str = ""
+    """The branch of Darner's that the result is meant for, at `base_sha`; empty: one of the turn's own."""
+    words: str = ""
+    """What was said when the turn was to go on from another; empty: nothing."""
     type: Literal["start_turn"] = "start_turn"
 
 
@@ -189,6 +197,65 @@ class SetBudget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseTurn:
+    """Park a turn after its present step, until somebody lets it go on."""
+
+    key: str
+    turn_id: str
+    author: str
+    type: Literal["pause_turn"] = "pause_turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeTurn:
+    """Let a paused turn go on."""
+
+    key: str
+    turn_id: str
+    author: str
+    type: Literal["resume_turn"] = "resume_turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldThread:
+    """Whether anything may start in the thread by itself."""
+
+    key: str
+    by: str | None
+    """Who stopped it; None: it may again."""
+    type: Literal["hold_thread"] = "hold_thread"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetThread:
+    """Delete what was said and done in the thread; who asked when, and what came of it, stays."""
+
+    key: str
+    type: Literal["forget_thread"] = "forget_thread"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoTurn:
+    """One new commit that takes back what a turn has pushed, only if nobody pushes meanwhile."""
+
+    key: str
+    turn_id: str
+    """The turn that is taken back."""
+    number: int
+    branch: str
+    sha: str
+    """The turn's commit."""
+    parent: str
+    """The commit before it."""
+    message: str
+    """Whole commit message, trailers included."""
+    requester: str
+    """Login of whoever hears what came of it."""
+    review_thread: int | None = None
+    type: Literal["undo_turn"] = "undo_turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
     """Commit the allowed files of the turn on `parent` and push, only if the branch is at `expected`."""
 
@@ -216,6 +283,18 @@ class OpenPull:
     type: Literal["open_pull"] = "open_pull"
 
 
+@dataclass(frozen=True, slots=True)
+class CheckAction:
+    """A button of a check run. https://docs.github.com/en/rest/checks/runs#create-a-check-run"""
+
+    identifier: str
+    """At most 20 characters: the command that a click stands for."""
+    label: str
+    """At most 20 characters."""
+    description: str
+    """At most 40 characters."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteCheckRun:
     """Create or update the check run that `external_id` names on `head_sha`."""
@@ -227,6 +306,8 @@ class WriteCheckRun:
     conclusion: Literal["success", "neutral", "cancelled"] | None
     title: str
     summary: str
+    actions: tuple[CheckAction, ...] = ()
+    """Its buttons, at most three; those that it had before are gone."""
     type: Literal["write_check_run"] = "write_check_run"
 
 
@@ -250,6 +331,11 @@ Effect = (
     | Decide
     | CompactThread
     | SetBudget
+    | PauseTurn
+    | ResumeTurn
+    | HoldThread
+    | ForgetThread
+    | UndoTurn
     | PushResult
     | OpenPull
     | WriteCheckRun

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, assert_never
 
 from pydantic import Field, TypeAdapter
 
-from handlers.effects import OpenPull, PostComment, PushResult, Requester, StartTurn
+from handlers.effects import OpenPull, PostComment, PushResult, Requester, StartTurn, UndoTurn
 from harness.budget import Allowance
 from harness.items import ApprovalRequest, Outcome, PlanStep, Usage
 
@@ -133,6 +133,23 @@ class CommentDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonPressed:
+    """Somebody pressed a button of a check run."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    app_slug: str
+    """Of the App whose check run it is."""
+    check_run: int
+    external_id: str
+    """As `WriteCheckRun` gave it: a turn's id."""
+    button: str
+    """The identifier of the button; `rerequested` for GitHub's own "Re-run"."""
+    type: Literal["button_pressed"] = "button_pressed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pinged:
     """GitHub tries the webhook."""
 
@@ -154,7 +171,14 @@ class Unhandled:
 
 
 ExternalEvent = (
-    IssueCommented | SubjectOpened | ReviewCommented | SubjectClosed | CommentDeleted | Pinged | Unhandled
+    IssueCommented
+    | SubjectOpened
+    | ReviewCommented
+    | SubjectClosed
+    | CommentDeleted
+    | ButtonPressed
+    | Pinged
+    | Unhandled
 )
 
 
@@ -277,9 +301,47 @@ class SubjectFound:
     type: Literal["subject_found"] = "subject_found"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAsked:
+    """The operator gave a command at the machine (`darner threads …`)."""
+
+    key: str
+    """Of this one command: the same again is the same act."""
+    text: str
+    """As it would stand after a mention."""
+    start: StartTurn
+    """Of the thread's newest turn: where the thread is."""
+    type: Literal["operator_asked"] = "operator_asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoEnded:
+    """What came of taking a turn back."""
+
+    undo: UndoTurn
+    result: Literal[
+        "done",
+        "done_before",
+        "conflict",
+        "nothing_left",
+        "branch_gone",
+        "not_there",
+        "merged",
+        "head_moved",
+        "denied",
+        "branch_protected",
+        "unavailable",
+    ]
+    sha: str = ""
+    """The commit that takes it back."""
+    detail: str = ""
+    """What the forge said, or the paths in conflict."""
+    type: Literal["undo_ended"] = "undo_ended"
+
+
 TurnEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved
-"""What became of a turn."""
-InternalEvent = TurnEvent | SubjectFound
+"""What goes back to the end of a turn."""
+InternalEvent = TurnEvent | SubjectFound | OperatorAsked | UndoEnded
 Event = ExternalEvent | InternalEvent
 InternalEventAdapter: Final[TypeAdapter[InternalEvent]] = TypeAdapter(
     Annotated[InternalEvent, Field(discriminator="type")]

@@ -184,6 +184,8 @@ _LONE: Final[dict[str, Lone]] = {
 }
 _ID: Final = re.compile(r"[0-9a-f]{8,12}")
 """Of a turn (12) or a request (8): nothing that people say by itself."""
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""Of a delivery."""
 _AMOUNT: Final = re.compile(
     r"(?P<sign>[$€£]?)(?P<number>\d{1,12}(?:[.,]\d{1,6})?)(?P<scale>[km]?)", re.IGNORECASE
 )
@@ -206,6 +208,8 @@ def _with_argument(first: str, text: str, words: list[str], said: list[str]) -> 
             return Undo(named)
         case "why" if is_alone:
             return Why(named)
+        case "why" if len(said) == 1 and _GUID.fullmatch(said[0].strip(_PUNCTUATION)):
+            return Why(said[0].strip(_PUNCTUATION))
         case "budget":
             return _budget(said)
         case _:

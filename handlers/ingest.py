@@ -16,6 +16,7 @@ from handlers import reasons
 from handlers.effects import Ignore
 from handlers.events import (
     Actor,
+    ButtonPressed,
     Comment,
     CommentDeleted,
     Event,
@@ -91,7 +92,7 @@ def semantic_key(event: ExternalEvent) -> str | None:
         case CommentDeleted():
             kind = "review_comment" if event.is_in_review else "issue_comment"
             return f"{event.repository.id}/{event.subject.number}/{kind}/{event.comment.id}/deleted"
-        case Pinged() | Unhandled():
+        case ButtonPressed() | Pinged() | Unhandled():
             return None
         case _:
             assert_never(event)
@@ -106,7 +107,8 @@ def thread_of(event: ExternalEvent) -> tuple[int, int] | None:
             if event.repository is None or event.number is None:
                 return None
             return event.repository.id, event.number
-        case Pinged():
+        case ButtonPressed() | Pinged():
+            # A check run names a turn; the store knows its conversation.
             return None
         case _:
             assert_never(event)
@@ -139,7 +141,7 @@ def text_of(event: ExternalEvent) -> str:
             return event.comment.body
         case SubjectOpened():
             return event.subject.body
-        case Pinged() | Unhandled() | SubjectClosed() | CommentDeleted():
+        case ButtonPressed() | Pinged() | Unhandled() | SubjectClosed() | CommentDeleted():
             return ""
         case _:
             assert_never(event)
@@ -158,6 +160,8 @@ def action_of(event: ExternalEvent) -> str | None:
             return "deleted"
         case Unhandled():
             return event.action
+        case ButtonPressed(button=button):
+            return "rerequested" if button == "rerequested" else "requested_action"
         case Pinged():
             return None
         case _:
@@ -178,6 +182,12 @@ def reason_to_ignore(event: ExternalEvent, bot: Bot) -> str | None:
             return reasons.UNHANDLED
         case SubjectClosed() | CommentDeleted():
             return reasons.OWN_EVENT if _is_self(event.actor, bot) else None
+        case ButtonPressed():
+            if f"{event.app_slug}[bot]" != bot.login:
+                return reasons.NOT_OUR_CHECK
+            if event.actor.kind == "Bot" and event.actor.id not in bot.allowed_bots:
+                return reasons.BOT_NOT_LISTED
+            return None
         case IssueCommented() | ReviewCommented() | SubjectOpened():
             if _is_self(event.actor, bot):
                 return reasons.OWN_EVENT
@@ -350,6 +360,25 @@ class _ReviewCommentPayload(_ConversationEnvelope):
     changes: _Changes = _Changes()
 
 
+class _App(_Lenient):
+    slug: _Text = ""
+
+
+class _CheckRun(_Lenient):
+    id: int
+    external_id: _Text = ""
+    app: _App | None = None
+
+
+class _RequestedAction(_Lenient):
+    identifier: str
+
+
+class _CheckRunPayload(_ConversationEnvelope):
+    check_run: _CheckRun
+    requested_action: _RequestedAction | None = None
+
+
 class _Ping(_Lenient):
     zen: _Text = ""
 
@@ -371,6 +400,7 @@ _OPENED: Final = ("opened", "edited")
 _LEFT: Final[Mapping[str, Leaving]] = MappingProxyType(
     {"closed": "closed", "deleted": "deleted", "transferred": "transferred"}
 )
+_PRESSED: Final = ("requested_action", "rerequested")
 
 
 def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
@@ -397,6 +427,8 @@ def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
     if event_name == "pull_request_review_comment" and action == "deleted":
         lost = _ReviewCommentPayload.model_validate(raw)
         return _comment_deleted(lost, lost.pull_request.fact(is_pull=True), lost.comment, is_in_review=True)
+    if event_name == "check_run" and action in _PRESSED:
+        return _button_pressed(_CheckRunPayload.model_validate(raw))
     return _unhandled(event_name, _OtherPayload.model_validate(raw))
 
 
@@ -429,6 +461,19 @@ def _comment_deleted(
         subject=subject,
         comment=comment.fact(),
         is_in_review=is_in_review,
+    )
+
+
+def _button_pressed(payload: _CheckRunPayload) -> ButtonPressed:
+    run, pressed = payload.check_run, payload.requested_action
+    return ButtonPressed(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        app_slug=run.app.slug if run.app else "",
+        check_run=run.id,
+        external_id=run.external_id,
+        button=pressed.identifier if pressed else "rerequested",
     )
 
 

@@ -1,16 +1,20 @@
 """Darner itself could not decide about an event: whoever waits for an answer gets one all the same."""
 
 from handlers import comments
-from handlers.effects import Effect, Ignore
+from handlers.asked import answer_to, by_operator
+from handlers.effects import Effect, Ignore, PostComment
 from handlers.events import (
+    ButtonPressed,
     CommentDeleted,
     Event,
     IssueCommented,
+    OperatorAsked,
     Pinged,
     ReviewCommented,
     SubjectClosed,
     SubjectFound,
     SubjectOpened,
+    UndoEnded,
     Unhandled,
     ended_of,
 )
@@ -24,9 +28,15 @@ def on_handling_failed(event: Event, *, fault: str) -> list[Effect]:
     if isinstance(event, SubjectFound):
         # Nobody asked: the next look finds it again.
         return []
-    if isinstance(event, Pinged | Unhandled | SubjectClosed | CommentDeleted):
+    if isinstance(event, Pinged | Unhandled | ButtonPressed | SubjectClosed | CommentDeleted):
         return [Ignore(key=f"{act_of(event)}:failed", reason=fault)]
     text = comments.not_decided(fault)
     if isinstance(event, IssueCommented | ReviewCommented | SubjectOpened):
         return answered(event, text, "confused")
+    if isinstance(event, OperatorAsked):
+        return answer_to(by_operator(event), text, "confused")
+    if isinstance(event, UndoEnded):
+        undo = event.undo
+        key = f"{undo.key}:failed"
+        return [PostComment(key=key, number=undo.number, body=text, requester=undo.requester)]
     return [final_comment(ended_of(event).start, text)]

@@ -4,7 +4,8 @@ import hashlib
 from dataclasses import replace
 from typing import Literal, assert_never
 
-from handlers import comments, comments_requests, on_answer, reasons
+from handlers import comments, comments_control, comments_requests, on_answer, reasons
+from handlers.asked import Mentioning, by_text, trigger_of
 from handlers.effects import (
     CompactThread,
     Effect,
@@ -14,11 +15,8 @@ from handlers.effects import (
     Requester,
     StartTurn,
     SteerTurn,
-    StopTurn,
-    Trigger,
-    WriteCheckRun,
 )
-from handlers.events import IssueCommented, ReviewCommented, SubjectOpened
+from handlers.events import ReviewCommented
 from handlers.grammar import (
     Approve,
     Budget,
@@ -44,11 +42,11 @@ from handlers.grammar import (
 )
 from handlers.ingest import act_of, ignored, request_of, triage
 from handlers.on_budget import budgeted, why_nothing_starts
+from handlers.on_control import HEEDED_ALWAYS, WRITERS_ONLY, control
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
-from handlers.view import View
-
-Mentioning = IssueCommented | ReviewCommented | SubjectOpened
+from handlers.publish import queued_check
+from handlers.view import TurnBrief, View
 
 
 def on_mention(event: Mentioning, view: View) -> list[Effect]:
@@ -61,37 +59,51 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
     resolved = resolve(situation_of(view, repository=event.repository.full_name, is_fork=is_fork))
     if isinstance(resolved, Refusal):
         return _refused(event, view)
+    command = parse_command(text)
+    if isinstance(command, HEEDED_ALWAYS):
+        return _obeyed(event, view, command, resolved)
     if view.config_error:
         return answered(event, comments.config_broken(view.config_error), "confused")
     if not view.config.enabled:
         return [ignored(event, reasons.DISABLED)]
-    return _obeyed(event, view, parse_command(text), resolved)
+    return _obeyed(event, view, command, resolved)
 
 
 def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved) -> list[Effect]:
     mention = view.bot.mention
+    if isinstance(command, WRITERS_ONLY) and not _may_direct(view):
+        return _refused(event, view)
     match command:
         case Request(text=request):
             return _asked(event, view, request=request, resolved=resolved)
-        case Stop():
-            return _stopped(event, view)
         case Approve() | Deny():
             return _decided(event, view, command)
         case Compact():
             return _compacted(event, view)
         case Budget():
             return _budgeted(event, view, command)
-        case Status():
-            return answered(event, comments.thread_status(view.turns, mention=mention), "+1")
+        case (
+            Stop()
+            | Pause()
+            | Resume()
+            | Retry()
+            | Fork()
+            | Undo()
+            | Forget()
+            | Why()
+            | ShowPolicy()
+            | Status()
+        ):
+            return control(by_text(event, view), view, command, resolved)
         case Help():
-            return answered(event, comments.help_text(mention), "+1")
+            return answered(event, comments.help_text(mention, is_writer=_may_direct(view)), "+1")
         case Empty():
             return answered(event, comments.nothing_asked(mention), "confused")
         case DidYouMean(word=word, suggestion=suggestion):
             return answered(
                 event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused"
             )
-        case Review() | Pause() | Resume() | Retry() | Fork() | Undo() | Why() | ShowPolicy() | Forget():
+        case Review():
             return answered(event, comments.not_yet(mention, type(command).__name__), "confused")
         case _:
             assert_never(command)
@@ -102,18 +114,9 @@ def _asked(event: Mentioning, view: View, *, request: str, resolved: Resolved) -
     if (question := on_answer.open_question(view, event.actor)) is not None:
         act = act_of(event)
         return _replied(event, on_answer.answer(question, view, request, act=act, actor=event.actor))
-    if view.running_turn is not None and _may_direct(view):
-        return _steer(event, view, view.running_turn, request)
+    if view.at_work is not None and _may_direct(view):
+        return _steer(event, view, view.at_work, request)
     return _start(event, view, request=request, resolved=resolved)
-
-
-def _stopped(event: Mentioning, view: View) -> list[Effect]:
-    if not _may_direct(view):
-        return _refused(event, view)
-    if view.running_turn is None:
-        return answered(event, comments.nothing_runs(view.bot.mention), "confused")
-    stop = StopTurn(key=f"{act_of(event)}:stop", turn_id=view.running_turn, author=event.actor.login)
-    return [stop, _reaction(event, "+1")]
 
 
 def _decided(event: Mentioning, view: View, command: Approve | Deny) -> list[Effect]:
@@ -158,7 +161,7 @@ def _may_direct(view: View) -> bool:
     return STANDING[view.permission] == "writer"
 
 
-def _steer(event: Mentioning, view: View, turn: str, request: str) -> list[Effect]:
+def _steer(event: Mentioning, view: View, turn: TurnBrief, request: str) -> list[Effect]:
     """A mention while a turn is at work is for that turn: the model reads it before its next step."""
     review = event if isinstance(event, ReviewCommented) else None
     text = comments.steering(
@@ -168,22 +171,25 @@ def _steer(event: Mentioning, view: View, turn: str, request: str) -> list[Effec
         hunk=review.diff_hunk if review else "",
     )
     return [
-        SteerTurn(key=f"{act_of(event)}:steer", turn_id=turn, author=event.actor.login, text=text),
+        SteerTurn(key=f"{act_of(event)}:steer", turn_id=turn.id, author=event.actor.login, text=text),
         _reaction(event, "eyes"),
         _passed_on(event, view, turn),
     ]
 
 
-def _passed_on(event: Mentioning, view: View, turn: str) -> PostComment:
+def _passed_on(event: Mentioning, view: View, turn: TurnBrief) -> PostComment:
     """One comment for all that somebody says within a minute: its key is the minute's."""
-    waited = on_answer.waits_for(view, turn)
-    told = comments.steered(turn)
-    if waited is not None:
+    waited = on_answer.waits_for(view, turn.id)
+    told, state = comments.steered(turn.id), ""
+    if turn.paused_by is not None:
+        told, state = comments_control.kept_for_later(turn.id, view.bot.mention), ":paused"
+    elif waited is not None:
         told = comments_requests.steered_while_open(waited, mention=view.bot.mention)
+        state = f":{waited.id}"
     said = _comment(event, told, "steered")
-    minute = _trigger(event).at[: len("2026-11-22T18:00")]
-    state = f":{waited.id}" if waited is not None else ""
-    return replace(said, key=f"{turn}:steered:{event.actor.id}:{said.review_thread or ''}:{minute}{state}")
+    minute = trigger_of(event).at[: len("2026-11-22T18:00")]
+    key = f"{turn.id}:steered:{event.actor.id}:{said.review_thread or ''}:{minute}{state}"
+    return replace(said, key=key)
 
 
 def _refused(event: Mentioning, view: View) -> list[Effect]:
@@ -214,7 +220,7 @@ def _start(event: Mentioning, view: View, *, request: str, resolved: Resolved) -
     note = "" if view.running_turn is None else comments.queued_behind(view.running_turn)
     progress = comments.progress(comments.Progress(phase="queued", start=start, note=note))
     # The turn first: the model reads while the reaction and the comment are posted.
-    effects: list[Effect] = [
+    return [
         start,
         _reaction(event, "eyes"),
         PostComment(
@@ -224,20 +230,8 @@ def _start(event: Mentioning, view: View, *, request: str, resolved: Resolved) -
             review_thread=start.review_thread,
             requester=start.requester.login,
         ),
+        *queued_check(start, note),
     ]
-    if start.is_pull and not start.is_fork:
-        effects.append(
-            WriteCheckRun(
-                key=f"{start.turn_id}:check:queued",
-                external_id=start.turn_id,
-                head_sha=start.base_sha,
-                status="queued",
-                conclusion=None,
-                title=comments.check_title("queued"),
-                summary=comments.check_summary(start, note),
-            )
-        )
-    return effects
 
 
 def _turn(event: Mentioning, view: View, *, request: str, resolved: Resolved) -> StartTurn:
@@ -264,7 +258,7 @@ def _turn(event: Mentioning, view: View, *, request: str, resolved: Resolved) ->
         title=event.subject.title,
         request=request,
         requester=Requester(event.actor.id, event.actor.login, view.permission),
-        trigger=_trigger(event),
+        trigger=trigger_of(event),
         mode=resolved.policy.mode,
         not_granted=tuple(
             f"{missed.asked}: {missed.why}" for missed in resolved.not_granted if missed.layer is Layer.FILE
@@ -287,20 +281,8 @@ def turn_id_of(act: str) -> str:
     return hashlib.sha256(act.encode()).hexdigest()[:12]
 
 
-def _trigger(event: Mentioning) -> Trigger:
-    match event:
-        case IssueCommented():
-            return Trigger("issue_comment", event.comment.id, event.comment.url, event.comment.updated_at)
-        case ReviewCommented():
-            return Trigger("review_comment", event.comment.id, event.comment.url, event.comment.updated_at)
-        case SubjectOpened():
-            return Trigger("subject", event.subject.number, event.subject.url, event.updated_at)
-        case _:
-            assert_never(event)
-
-
 def _reaction(event: Mentioning, content: Literal["eyes", "confused", "+1"]) -> React:
-    trigger = _trigger(event)
+    trigger = trigger_of(event)
     return React(
         key=f"{act_of(event)}:react", target=ReactionTarget(trigger.kind, trigger.id), content=content
     )

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from handlers.comments import Published
-from handlers.effects import Effect
+from handlers.effects import Effect, StartTurn
 from handlers.events import PullReady
 from handlers.on_held_approved import is_held, on_held_pull_ready
 from handlers.publish import judgement_of, last_words
@@ -20,13 +20,19 @@ def on_pull_ready(event: PullReady, view: View) -> list[Effect]:
         sha=event.pushed.sha,
         pull_number=event.number,
         pull_url=event.url,
-        detour=_detour(push.key) if ended.start.is_pull else "",
+        detour=_detour(push.key, ended.start),
     )
     return last_words(ended, view, published, judgement=judgement_of(ended, view).with_delivered(push.paths))
 
 
-def _detour(push_key: str) -> Literal["head_moved", "branch_protected", "default_branch"]:
+def _detour(
+    push_key: str, start: StartTurn
+) -> Literal["head_moved", "branch_protected", "default_branch", "second_attempt", ""]:
     """Why there is a companion: its push is named after what led to it."""
+    if start.follows and start.is_pull:
+        return "second_attempt"
+    if not start.is_pull and not push_key.endswith((":head_moved", ":branch_protected")):
+        return ""
     if push_key.endswith(":branch_protected"):
         return "branch_protected"
     if push_key.endswith(":default_branch"):

@@ -17,7 +17,8 @@ def on_push_refused(event: PushRefused, view: View) -> list[Effect]:
         return on_held_not_pushed(event, view)
     start = event.ended.start
     companion = own_branch(start)
-    if start.is_pull and event.push.branch != companion and event.reason != "denied":
+    is_meant_for_one = start.is_pull or bool(start.onto)
+    if is_meant_for_one and event.push.branch != companion and event.reason != "denied":
         key = f"{start.turn_id}:push:{event.reason}"
         return [replace(event.push, key=key, branch=companion, expected=None)]
     unpublished = Unpublished(event.reason, event.detail)

@@ -37,13 +37,14 @@ def on_turn_end(event: TurnEnded, view: View) -> list[Effect]:
 
 
 def push_of(start: StartTurn, paths: tuple[str, ...]) -> PushResult:
-    """To the pull request's own branch if it has not moved, else to a branch of the turn's own."""
+    """To the branch that it is meant for, if that has not moved; else to a branch of the turn's own."""
+    onto = start.onto or (start.base_ref if start.is_pull and not start.follows else "")
     return PushResult(
         key=f"{start.turn_id}:push",
         turn_id=start.turn_id,
-        branch=start.base_ref if start.is_pull else own_branch(start),
+        branch=onto or own_branch(start),
         parent=start.base_sha,
-        expected=start.base_sha if start.is_pull else None,
+        expected=start.base_sha if onto else None,
         paths=paths,
         message=comments.commit_message(start),
     )

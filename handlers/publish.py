@@ -1,16 +1,19 @@
 """The last words of a turn: progress comment, final comment and check run, for whichever way it ended."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from handlers import comments, comments_requests
 from handlers.asking import ask_for_held
 from handlers.broker import Judgement, judge
 from handlers.comments import Publication, Published, Unpublished
-from handlers.effects import EditComment, Effect, PostComment, StartTurn, WriteCheckRun
+from handlers.effects import CheckAction, EditComment, Effect, PostComment, StartTurn, WriteCheckRun
 from handlers.events import TurnEnded
 from handlers.policy import protected_paths, situation_of
 from handlers.view import View
 from harness.items import Completed, Stopped
+
+STOP_BUTTON: Final = CheckAction("stop", "Stop", "End this turn; its work is shown")
+RETRY_BUTTON: Final = CheckAction("retry", "Retry", "Go on from where this turn ended")
 
 
 def judgement_of(ended: TurnEnded, view: View) -> Judgement:
@@ -58,6 +61,7 @@ def last_words(
                 judgement=judgement,
                 mention=view.bot.mention,
                 take_held=take_held,
+                is_held=view.thread.stopped_by is not None,
             ),
         ),
     ]
@@ -66,6 +70,24 @@ def last_words(
     if isinstance(publication, Published):
         shas.append(publication.sha)
     return effects + [_check_run(ended, word, sha, publication) for sha in shas]
+
+
+def queued_check(start: StartTurn, note: str) -> list[Effect]:
+    """The check run of a turn that begins, on the head it works on; forks' heads take none."""
+    if not start.is_pull or start.is_fork:
+        return []
+    return [
+        WriteCheckRun(
+            key=f"{start.turn_id}:check:queued",
+            external_id=start.turn_id,
+            head_sha=start.base_sha,
+            status="queued",
+            conclusion=None,
+            title=comments.check_title("queued"),
+            summary=comments.check_summary(start, note),
+            actions=(STOP_BUTTON,),
+        )
+    ]
 
 
 def final_comment(start: StartTurn, body: str) -> PostComment:
@@ -90,6 +112,7 @@ def _check_run(ended: TurnEnded, word: str, sha: str, publication: Publication) 
         conclusion=_conclusion(ended, publication),
         title=comments.check_title("ended", word),
         summary=comments.check_summary(start, where),
+        actions=() if isinstance(ended.outcome, Completed) else (RETRY_BUTTON,),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from handlers.ci.settings import CiSettings
+from handlers.effects import StartTurn
 from handlers.permissions import Permission
 from handlers.review.settings import ReviewSettings
 from handlers.wishes import Ceiling, Wishes
@@ -69,6 +70,68 @@ class TurnBrief:
     started_at: float | None = None
     ended_at: float | None = None
     outcome: Outcome | None = None
+    paused_by: str | None = None
+    """Who paused it, while nobody has let it go on."""
+    stopping_by: str | None = None
+    """Who has asked that it end."""
+    waits_for: str = ""
+    """What it is parked for, in words; empty while it is not."""
+    follows: str = ""
+    """The turn that a second attempt goes on from; empty for the conversation's own line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """A turn's commit on a branch."""
+
+    turn: str
+    branch: str
+    sha: str
+    parent: str
+    undone_by: str = ""
+    """The commit that took it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The turn that a command is about."""
+
+    start: StartTurn
+    outcome: Outcome | None
+    """None: it has not ended."""
+    follows: str = ""
+    """As `TurnBrief.follows`."""
+    landing: Landing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoneEffect:
+    """What Darner did, or tried to do, about something."""
+
+    type: str
+    state: str
+    error: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One decision, as the ledger has it."""
+
+    who: str
+    """Login; empty where nobody was."""
+    what: str
+    """What came in, in GitHub's words: `issue_comment.created`."""
+    at: float
+    text: str
+    """The words that asked, as far as they are kept."""
+    decision: str
+    reason: str
+    effects: tuple[DoneEffect, ...] = ()
+    turn: str = ""
+    turn_state: str = ""
+    turn_cause: str = ""
+    """Why it ended so, as the turn's outcome has it."""
 
 
 RequestKind = Literal["command", "network", "paths", "held", "question"]
@@ -127,6 +190,15 @@ class View:
     """The thread's, oldest first."""
     allowances: tuple[Allowance, ...] = ()
     """What is spent by whoever asks, here and now: of each budget, and where there is no limit."""
+    target: Target | None = None
+    """What `retry`, `fork`, `undo` or a button is about; None for other commands, and where there is none."""
+    account: Account | None = None
+    """What `why` tells; None for other commands, and where the ledger has nothing of it."""
+
+    @property
+    def at_work(self) -> TurnBrief | None:
+        """The thread's oldest turn that has not ended."""
+        return next((turn for turn in self.turns if turn.state != "ended"), None)
 
     @property
     def running_turn(self) -> str | None:

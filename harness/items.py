@@ -406,6 +406,10 @@ class Waiting:
     status: Literal["waiting"] = "waiting"
 
 
+WITHOUT_END: Final = 253_402_300_799.0
+"""The `until` of a turn that waits for somebody's word only: the end of the year 9999."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stopped:
     by: str

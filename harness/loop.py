@@ -28,6 +28,7 @@ from harness.compaction import (
 )
 from harness.history import BYTES_PER_TOKEN, INTERRUPTED, History
 from harness.items import (
+    WITHOUT_END,
     AgentMessage,
     Answer,
     ApprovalRequest,
@@ -202,6 +203,7 @@ class _RunningTurn:
                 await self.listen()
                 if self.history.final_answer is not None:
                     return Completed(self.history.final_answer)
+                await self.check_pause()
                 await self.make_room()
                 await self.ask_to_wrap_up(await self.check_limits())
                 answered = await self.ask()
@@ -272,6 +274,11 @@ class _RunningTurn:
     async def check_stop(self) -> None:
         if (by := await self.session.stop_requested()) is not None:
             raise _TurnEnded(Stopped(by))
+
+    async def check_pause(self) -> None:
+        """Between two steps only: nothing is cut off, and nothing is held meanwhile."""
+        if (by := await self.session.pause_requested()) is not None:
+            raise _TurnEnded(Waiting(f"Paused by {by}.", WITHOUT_END))
 
     async def ask(self) -> _Answered:
         """The model's next answer; faults go by the table in `harness.retry`."""

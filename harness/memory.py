@@ -71,6 +71,9 @@ class PlainSession:
     async def allowances(self) -> Sequence[Allowance]:
         return ()
 
+    async def pause_requested(self) -> str | None:
+        return None
+
     async def snapshot(self) -> str | None:
         return None
 

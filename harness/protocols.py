@@ -232,6 +232,10 @@ class Session(Protocol):
         """The budgets that hold now besides the turn's own limits; asked for before each model call."""
         ...
 
+    async def pause_requested(self) -> str | None:
+        """Who asked the turn to pause, while nobody has let it go on since."""
+        ...
+
     async def snapshot(self) -> str | None:
         """Keep the work tree as it is, after a step that may have changed it; tell the name of what was kept.
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -123,7 +123,9 @@ def _lines(found: "Resolved", subject: _Subject, *, is_explained: bool) -> Itera
         yield f"The repository's file: {subject.source}."
         if not subject.config.enabled:
             yield "It says enabled: false, so that no turn starts in this repository at all."
-    rows = [(name, value, layer) for name, value, layer in _rows(found)]
+    from handlers.policy_rows import rows_of
+
+    rows = list(rows_of(found))
     widest = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, layer in rows:
         line = f"{name.ljust(widest[0])}  {value.ljust(min(widest[1], 60)) if is_explained else value}"
@@ -133,29 +135,6 @@ def _lines(found: "Resolved", subject: _Subject, *, is_explained: bool) -> Itera
             yield f"Not granted: {missed}."
         for line in subject.config.ignored:
             yield f"Not used of devcontainer.json: {line}."
-
-
-def _rows(found: "Resolved") -> Iterator[tuple[str, str, str]]:
-    """Field, value and layer, in the words that people use for them."""
-    from handlers.written import NAMES, shown
-    from sandbox.base import PROTECTED_PATHS, Limits
-
-    policy = found.policy
-    added = [path for path in policy.protected_paths if path not in PROTECTED_PATHS]
-    yield "mode", policy.mode.value, found.decided["mode"]
-    yield "network", ", ".join(policy.allowed_hosts) or "off", found.decided["allowed_hosts"]
-    paths = f"the built-in {len(policy.protected_paths) - len(added)}"
-    yield "protected paths", ", ".join([paths, *added]), found.decided["protected_paths"]
-    for limit in fields(Limits):
-        value = shown(limit.name, getattr(policy.limits, limit.name))
-        yield NAMES.get(limit.name, limit.name), value, found.decided[limit.name]
-    caches = ", ".join(f"{cache.name} ({cache.source.parent.name})" for cache in policy.caches)
-    yield "caches", caches or "none", found.decided["caches"]
-    variables = ", ".join(f"{name}={value}" for name, value in policy.environment.items())
-    yield "environment", variables or "nothing added", found.decided["environment"]
-    yield "image", policy.image or "the driver's own", found.decided["image"]
-    yield "approvals", found.approvals, found.decided["approvals"]
-    yield "hosts on approval", ", ".join(found.askable.hosts) or "none", ""
 
 
 def _report(found: "Resolved", subject: _Subject) -> dict[str, Any]:

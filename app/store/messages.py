@@ -32,6 +32,16 @@ def compact(connection: Connection, turn: str, *, author: str, key: str, now: fl
     _put(connection, turn=turn, kind="compact", author=author, text="", key=key, at=now)
 
 
+def pause(connection: Connection, turn: str, *, author: str, key: str, now: float) -> None:
+    """The turn is to be parked after its present step, until somebody says `resume`."""
+    _put(connection, turn=turn, kind="pause", author=author, text="", key=key, at=now)
+
+
+def resume(connection: Connection, turn: str, *, author: str, key: str, now: float) -> None:
+    """The turn is not to be parked any more."""
+    _put(connection, turn=turn, kind="resume", author=author, text="", key=key, at=now)
+
+
 def steering(connection: Connection, turn: str, *, after: int) -> list[Message]:
     """What the turn has not heard, oldest first: `after` is the last number that it has."""
     query = (
@@ -57,6 +67,18 @@ def stopped_by(connection: Connection, turn: str) -> str | None:
 def is_known(connection: Connection, key: str) -> bool:
     """Whether this was said to its turn already."""
     return connection.execute(select(messages.c.id).where(messages.c.key == key)).one_or_none() is not None
+
+
+def paused_by(connection: Connection, turn: str) -> str | None:
+    """Who paused the turn, while nobody has said `resume` since: the last word counts."""
+    query = (
+        select(messages.c.author, messages.c.kind)
+        .where(messages.c.turn == turn, messages.c.kind.in_(("pause", "resume")))
+        .order_by(messages.c.id.desc())
+        .limit(1)
+    )
+    last = connection.execute(query).one_or_none()
+    return last.author if last is not None and last.kind == "pause" else None
 
 
 def _put(connection: Connection, **values: object) -> None:

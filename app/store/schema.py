@@ -132,6 +132,7 @@ turns = Table(
     Column("request", Text, nullable=False, default=""),  # the briefing, once composed
     Column("status", String, nullable=False),  # queued → running (→ parked → running) → ended
     Column("not_before", Double, nullable=False, default=0.0),  # until when it is parked
+    Column("parked_for", Text),  # what it waits for, in words; null while it is not parked
     Column("attempts", Integer, nullable=False, default=0),  # how often it was taken since it last waited
     Column("owner", String),  # the token of the worker that may write
     Column("outcome", Text),
@@ -171,7 +172,8 @@ messages = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("turn", String, ForeignKey("turns.id"), nullable=False),
-    # steer: for the model before its next step; stop: the turn ends; compact: the history is made short.
+    # steer: for the model before its next step; stop: the turn ends; pause, resume: the last of them counts;
+    # compact: the history is made short.
     # The journal tells what was heard.
     Column("kind", String, nullable=False),
     Column("author", String, nullable=False),

@@ -7,10 +7,11 @@ from typing import Final
 
 from sqlalchemy import Connection, Double, Integer, Row, String, bindparam, func, insert, select, update
 
+from app.store import messages
 from app.store.charges import Account, charge
 from app.store.database import Database
 from app.store.past import earlier_entries, entry_of
-from app.store.schema import items, turns
+from app.store.schema import items, threads, turns
 from handlers.view import TurnBrief
 from harness.items import Item, ItemAdapter, Life, Outcome, OutcomeAdapter, TurnResult
 from harness.protocols import Entry, OwnershipLost
@@ -33,6 +34,7 @@ class TurnRow:
     created_at: float
     started_at: float | None
     ended_at: float | None
+    follows: str | None = None
 
     @property
     def state(self) -> str:
@@ -52,7 +54,14 @@ def hold_open(connection: Connection, turn: str) -> None:
 
 
 def queue(
-    connection: Connection, turn: str, thread: str, *, start: str, now: float, origin: int | None = None
+    connection: Connection,
+    turn: str,
+    thread: str,
+    *,
+    start: str,
+    now: float,
+    origin: int | None = None,
+    follows: str | None = None,
 ) -> bool:
     """Put the turn behind the thread's others. False when it is there already."""
     if connection.execute(select(turns.c.id).where(turns.c.id == turn)).one_or_none() is not None:
@@ -67,6 +76,7 @@ def queue(
             origin=origin,
             status="queued",
             created_at=now,
+            follows=follows,
         )
     )
     return True
@@ -89,6 +99,17 @@ def find(connection: Connection, turn: str) -> TurnRow | None:
     return _turn(row) if row is not None else None
 
 
+def thread_of(connection: Connection, turn: str, *, repository: int) -> str | None:
+    """The thread of a turn of this repository."""
+    query = (
+        select(turns.c.thread)
+        .join(threads, threads.c.id == turns.c.thread)
+        .where(turns.c.id == turn, threads.c.repository_id == repository)
+    )
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
 def of_thread(connection: Connection, thread: str) -> list[TurnRow]:
     query = select(turns).where(turns.c.thread == thread).order_by(turns.c.seq)
     return [_turn(row) for row in connection.execute(query)]
@@ -104,10 +125,18 @@ def briefs_of(connection: Connection, thread: str) -> list[TurnBrief]:
             turns.c.created_at,
             turns.c.started_at,
             turns.c.ended_at,
+            turns.c.parked_for,
+            turns.c.follows,
         )
         .where(turns.c.thread == thread)
         .order_by(turns.c.seq)
     )
+    rows = connection.execute(query).all()
+    told = {
+        row.id: (messages.paused_by(connection, row.id), messages.stopped_by(connection, row.id))
+        for row in rows
+        if row.status != "ended"
+    }
     return [
         TurnBrief(
             id=row.id,
@@ -116,8 +145,12 @@ def briefs_of(connection: Connection, thread: str) -> list[TurnBrief]:
             created_at=row.created_at,
             started_at=row.started_at,
             ended_at=row.ended_at,
+            paused_by=told[row.id][0] if row.id in told else None,
+            stopping_by=told[row.id][1] if row.id in told else None,
+            waits_for=(row.parked_for or "") if row.status == "parked" else "",
+            follows=row.follows or "",
         )
-        for row in connection.execute(query)
+        for row in rows
     ]
 
 
@@ -158,6 +191,7 @@ def take(connection: Connection, turn: str, *, owner: str, now: float) -> None:
         .values(
             owner=owner,
             status="running",
+            parked_for=None,
             attempts=turns.c.attempts + 1,
             started_at=func.coalesce(turns.c.started_at, now),
         )
@@ -199,7 +233,9 @@ def abandon(connection: Connection, thread: str, outcome: Outcome, *, now: float
     return list(connection.execute(statement).scalars())
 
 
-def park(connection: Connection, turn: str, *, until: float, owner: str, is_fault: bool = False) -> None:
+def park(
+    connection: Connection, turn: str, *, until: float, owner: str, is_fault: bool = False, why: str = ""
+) -> None:
     """Let go of the turn until then: no process and no container is held. Raises `OwnershipLost`.
 
     `is_fault`: it could not go on. Else it waits for something, and its attempts are counted anew.
@@ -208,7 +244,7 @@ def park(connection: Connection, turn: str, *, until: float, owner: str, is_faul
     statement = (
         update(turns)
         .where(turns.c.id == turn, turns.c.owner == owner, turns.c.status == "running")
-        .values(status="parked", not_before=until, **attempts)
+        .values(status="parked", not_before=until, parked_for=why, **attempts)
         .returning(turns.c.id)
     )
     if connection.execute(statement).one_or_none() is None:
@@ -243,6 +279,7 @@ def _turn(row: Row[tuple[object, ...]]) -> TurnRow:
         fields["created_at"],
         fields["started_at"],
         fields["ended_at"],
+        fields["follows"],
     )
 
 

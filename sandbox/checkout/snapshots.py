@@ -18,7 +18,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +28,20 @@ from sandbox.base import SandboxError
 from sandbox.checkout import Checkout
 from sandbox.checkout.compare import Differences
 from sandbox.checkout.full_tree import CHECKED_OUT_AT
-from sandbox.result import GITLINK, LINK, MAX_FILE_BYTES, Known, Stamp, directories_of, open_below, opened
+from sandbox.result import (
+    GITLINK,
+    LINK,
+    MAX_FILE_BYTES,
+    ChangedFile,
+    Known,
+    Stamp,
+    directories_of,
+    open_below,
+    opened,
+)
 
+UNCHANGED: Final = hashlib.sha256(b"").hexdigest()[:20]
+"""The snapshot of a tree that is as its commit has it."""
 MAX_STORE_BYTES: Final = 1_000_000_000
 _CLOCK_REALTIME_COARSE: Final = 5
 """https://man7.org/linux/man-pages/man2/clock_gettime.2.html; Python has no name for it."""
@@ -125,6 +137,19 @@ class Snapshots:
                 await asyncio.to_thread(restoring.make_room, found, states)
                 for path in sorted({*current, *states}):
                     await self._restore_one(restoring, path, states.get(path), current.get(path))
+            self._seen.clear()
+            if restoring.failures:
+                raise NotRestored(restoring.failures)
+
+    async def lay(self, files: Sequence[ChangedFile], tree: int) -> None:
+        """Make these changes in `tree`. Nothing may run in it meanwhile; the same again changes nothing.
+
+        Raises `NotRestored` for what could not be put there; all others were.
+        """
+        async with self._lock:
+            with opened(tree) as root:
+                restoring = _Restoring(root, self.owner_uid)
+                await asyncio.to_thread(restoring.lay, files)
             self._seen.clear()
             if restoring.failures:
                 raise NotRestored(restoring.failures)
@@ -255,6 +280,17 @@ class _Restoring:
             self._noting(path, self._make_directory)
             with suppress(OSError), self._parent(path + b"/.") as (directory, _):
                 os.fchmod(directory, states[path].mode)
+
+    def lay(self, files: Sequence[ChangedFile]) -> None:
+        """Deletions first: a file may stand where a directory was."""
+        for file in sorted(files, key=lambda file: file.kind != "delete"):
+            path = os.fsencode(file.path)
+            if file.kind == "delete":
+                self._noting(path, self._remove)
+            elif file.data is not None:
+                is_link = file.mode == "120000"
+                state = _State("link") if is_link else _State("file", int(file.mode[-3:], 8))
+                self.put(path, state, file.data)
 
     def put(self, path: bytes, state: _State, data: bytes, *, at: int | None = None) -> None:
         """Have this file or symlink at `path`, with the time `at` where given."""

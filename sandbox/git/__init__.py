@@ -24,7 +24,7 @@ _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _STDERR_KEPT: Final = 16 * 1024
 _CHUNK: Final = 64 * 1024
 _PATIENCE: Final = 10.0
-_OLDEST: Final = (2, 36)
+_OLDEST: Final = (2, 38)
 """The first with `cat-file --batch-command`."""
 # Both on the command line and in the mirror's configuration: either alone would be enough.
 _SETTINGS: Final = (

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from sandbox.base import FileTooLarge, SandboxError
 from sandbox.git import (
@@ -36,7 +36,7 @@ from sandbox.git.push import (
     refusal_of_access,
     refusal_of_update,
 )
-from sandbox.result import ChangedFile
+from sandbox.result import MAX_FILE_BYTES, ChangedFile
 
 __all__ = [
     "BranchProtected",
@@ -325,6 +325,43 @@ class Mirror:
             sha = await self._import(stream, environment)
             return await self._diff(parent, sha, limit=limit, environment=environment)
 
+    async def changes(self, base: str, head: str) -> tuple[ChangedFile, ...]:
+        """What the tree of `head` has that `base` has not, file by file; what is too large is left out."""
+        listing = await self._git.run(
+            "diff-tree",
+            "-r",
+            "-z",
+            "--raw",
+            "--no-renames",
+            "--no-abbrev",
+            _sha(base),
+            _sha(head),
+            "--",
+            limit=_LISTING,
+            seconds=_QUICK,
+        )
+        fields = listing.split(b"\0")
+        found = []
+        for told, path in zip(fields[:-1:2], fields[1::2], strict=True):
+            _, mode, _, object_id, status = told.decode().split(" ")
+            name = os.fsdecode(path)
+            if status == "D":
+                found.append(ChangedFile(path=name, kind="delete", mode="000000", data=None))
+                continue
+            data = await self._content(mode, object_id)
+            if data is not None:
+                kind: Literal["add", "update"] = "add" if status == "A" else "update"
+                found.append(ChangedFile(path=name, kind=kind, mode=_mode(mode), data=data))
+        return tuple(found)
+
+    async def _content(self, mode: str, object_id: str) -> bytes | None:
+        if mode not in {"100644", "100755", "120000"}:
+            return None
+        try:
+            return await self.read_blob(object_id, limit=MAX_FILE_BYTES)
+        except FileTooLarge:
+            return None
+
     async def commit(
         self, *, parent: str, changes: Sequence[ChangedFile], message: str, author: Identity, date: int
     ) -> str:
@@ -373,6 +410,16 @@ class Mirror:
         if current != expected:
             return HeadMoved(current)
         return refusal_of_update(rejection, finished.stderr)
+
+    async def drop(self, sha: str) -> None:
+        """Keep the commit no longer for its own sake; nothing is thrown away."""
+        await self._git.run("update-ref", "-d", _own_ref(_sha(sha)), limit=_SMALL, seconds=_QUICK)
+
+    async def head_of(self, remote: Remote, branch: str) -> str | None:
+        """Where a branch is now, by the forge; None when there is none. Raises `GitFailed`."""
+        self._check_protocol(remote)
+        with logged_in(self._git, remote) as git:
+            return await _remote_head(git, remote, _full_ref(f"refs/heads/{branch}"))
 
     async def close(self) -> None:
         """End the process that reads objects."""
@@ -483,6 +530,14 @@ async def _remote_head(git: Git, remote: Remote, ref: str) -> str | None:
         if name == ref:
             return sha
     return None
+
+
+def _mode(text: str) -> Literal["100644", "100755", "120000"]:
+    match text:
+        case "100755" | "120000":
+            return text
+        case _:
+            return "100644"
 
 
 def _is_sha(name: str) -> bool:

@@ -10,6 +10,7 @@ from handlers.broker import Judgement, Refused
 from handlers.comments import Progress, Published, Unpublished
 from handlers.dispatch import dispatch
 from handlers.effects import (
+    CheckAction,
     CompactThread,
     EditComment,
     Effect,
@@ -37,6 +38,7 @@ from handlers.events import (
     TurnEnded,
     Unhandled,
 )
+from handlers.publish import RETRY_BUTTON, STOP_BUTTON
 from handlers.view import Branch, RepositoryConfig, TurnBrief, View
 from handlers.wishes import Ceiling, Wishes
 from harness.items import Completed, Declined, Exhausted, Failed, Stopped, Waiting
@@ -141,6 +143,7 @@ def test_a_mention_on_a_pull_request_works_on_its_head_under_its_bases_instructi
         conclusion=None,
         title="Queued",
         summary=comments.check_summary(start),
+        actions=(STOP_BUTTON,),
     )
     assert kinds(effects) == ["start_turn", "react", "post_comment", "write_check_run"]
 
@@ -231,7 +234,7 @@ def test_stop_ends_the_turn_at_work() -> None:
 
     [stop] = [effect for effect in effects if isinstance(effect, StopTurn)]
     assert (stop.turn_id, stop.author) == ("beef", "octocat")
-    assert kinds(effects) == ["stop_turn", "react"]
+    assert kinds(effects) == ["stop_turn", "hold_thread", "react"]
 
 
 @pytest.mark.parametrize(("turns", "turn"), [(AT_WORK, "beef"), (ENDED, None)])
@@ -249,7 +252,7 @@ def test_compact_is_for_the_turn_at_work_or_the_next_one(
 def test_stop_with_nothing_at_work_says_so() -> None:
     effects = dispatch(said("@darner stop"), WRITER_VIEW)
 
-    assert "Nothing is at work in this conversation." in answer_to(effects)
+    assert "Nothing is at work here." in answer_to(effects)
 
 
 @pytest.mark.parametrize("words", ["stop", "compact", "also the docs"])
@@ -293,9 +296,10 @@ def test_the_same_event_always_gives_the_same_effects_with_keys_of_their_own() -
         ("", "confused", "You named me, and that was all"),
         ("hlep", "confused", "Did you mean `@darner help`?"),
         ("review", "confused", "I understand `review`, but I cannot do it yet."),
-        ("stop", "confused", "Nothing is at work in this conversation."),
+        ("pause", "confused", "Nothing is at work here, so there is nothing to pause."),
+        ("resume", "confused", "Nothing is paused or stopped here."),
+        ("retry", "confused", "I have not worked here yet"),
         ("compact", "confused", "I have not worked in this conversation yet"),
-        ("retry", "confused", "I understand `retry`, but I cannot do it yet."),
         ("status", "+1", "I have not worked in this conversation yet."),
     ],
 )
@@ -469,7 +473,13 @@ def last_words(
 
 
 def check_on(
-    sha: str, event: TurnEnded, word: str, *, summary: str = "", conclusion: Any = "success"
+    sha: str,
+    event: TurnEnded,
+    word: str,
+    *,
+    summary: str = "",
+    conclusion: Any = "success",
+    actions: tuple[CheckAction, ...] = (),
 ) -> Effect:
     return WriteCheckRun(
         key=f"0ca1:check:{sha[:12]}",
@@ -479,6 +489,7 @@ def check_on(
         conclusion=conclusion,
         title=word,
         summary=comments.check_summary(event.start, summary),
+        actions=actions,
     )
 
 
@@ -668,7 +679,8 @@ def test_a_failed_turn_on_a_pull_request_completes_its_check_without_blocking_a_
 
     effects = dispatch(event, PULL_VIEW)
 
-    assert effects[-1] == check_on(HEAD_SHA, event, "❌ Failed", conclusion="neutral")
+    check = check_on(HEAD_SHA, event, "❌ Failed", conclusion="neutral", actions=(RETRY_BUTTON,))
+    assert effects[-1] == check
 
 
 def test_internal_events_survive_their_storage() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from handlers import reasons
 from handlers.events import (
     Actor,
+    ButtonPressed,
     Comment,
     CommentDeleted,
     ExternalEvent,
@@ -103,6 +104,8 @@ def test_every_payload_that_github_published_is_understood(entry: dict[str, Any]
         ("issues", "transferred"): SubjectClosed,
         ("pull_request", "closed"): SubjectClosed,
         ("issue_comment", "deleted"): CommentDeleted,
+        ("check_run", "requested_action"): ButtonPressed,
+        ("check_run", "rerequested"): ButtonPressed,
         ("ping", None): Pinged,
     }
     expected = written.get((entry["event"], entry["action"]), Unhandled)

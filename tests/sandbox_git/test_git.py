@@ -69,7 +69,7 @@ async def test_the_doctor_is_told_of_git(tmp_path: Path) -> None:
 
     assert (told.name, told.result) == ("git", "ok")
     assert await check_git(str(old)) == Check(
-        "git", "failed", "git version 2.30.2: too old", "Install git 2.36 or newer."
+        "git", "failed", "git version 2.30.2: too old", "Install git 2.38 or newer."
     )
 
 

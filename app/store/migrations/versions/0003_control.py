@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.create_index(
         "items_compactions", "items", ["turn"], sqlite_where=compactions, postgresql_where=compactions
     )
+    op.add_column("turns", sa.Column("parked_for", sa.Text(), nullable=True))
     op.create_table(
         "requests",
         sa.Column("id", sa.String(), nullable=False),
@@ -125,6 +126,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_index("items_compactions", "items")
     op.drop_column("threads", "compact_by")
+    op.drop_column("turns", "parked_for")
     op.drop_column("turns", "follows")
     for column in ("budget_micros", "budget_tokens", "archived_at", "stopped_by"):
         op.drop_column("threads", column)

@@ -1,0 +1,47 @@
+"""Somebody pressed a button of one of our check runs: the same as the command it stands for."""
+
+from typing import Final
+
+from handlers import comments_control, reasons
+from handlers.asked import answer_to, by_button
+from handlers.effects import Effect
+from handlers.events import ButtonPressed
+from handlers.grammar import Command, Retry, Stop
+from handlers.ingest import ignored, triage
+from handlers.on_control import control
+from handlers.permissions import STANDING, Refusal
+from handlers.policy import resolve, situation_of
+from handlers.view import View
+
+BUTTONS: Final[dict[str, Command]] = {"stop": Stop(), "retry": Retry(), "rerequested": Retry()}
+"""What a button's identifier stands for; `rerequested` is GitHub's own "Re-run"."""
+
+
+def command_of(event: ButtonPressed) -> Command | None:
+    return BUTTONS.get(event.button)
+
+
+def on_button(event: ButtonPressed, view: View) -> list[Effect]:
+    """GitHub shows buttons to people who may write; the permission API is asked all the same."""
+    if (set_aside := triage(event, view.bot)) is not None:
+        return [set_aside]
+    command, target = command_of(event), view.target
+    if target is None or command is None:
+        return [ignored(event, reasons.NOT_OUR_CHECK if target is None else reasons.UNKNOWN_BUTTON)]
+    start = target.start
+    if STANDING[view.permission] != "writer":
+        return [ignored(event, reasons.NEEDS_WRITE)]
+    asked = by_button(event, view, start)
+    situation = situation_of(view, repository=event.repository.full_name, is_fork=start.is_fork)
+    resolved = resolve(situation)
+    if isinstance(resolved, Refusal):
+        return [ignored(event, reasons.NEEDS_WRITE)]
+    if isinstance(command, Stop):
+        if view.running_turn != event.external_id:
+            return answer_to(asked, comments_control.not_at_work(event.external_id))
+        return control(asked, view, command, resolved)
+    if not view.config.enabled or view.config_error:
+        return [ignored(event, reasons.DISABLED)]
+    if start.turn_id != event.external_id:
+        return answer_to(asked, comments_control.not_the_last(event.external_id, start.turn_id))
+    return control(asked, view, Retry(), resolved)
