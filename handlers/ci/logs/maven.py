@@ -13,7 +13,7 @@ _OLD: Final = re.compile(
     r"^(?:\[ERROR\] )?([\w$]+(?:\[[^\]]*\])?)\(([\w.$]+)\)\s+Time elapsed: .*<<< (?:FAILURE|ERROR)!$"
 )
 _NEW: Final = re.compile(
-    r"^(?:\[ERROR\] )?([\w.$]+)\.([\w$]+(?:[\[({].*)?) (?:--\s+)?Time elapsed: .*<<< (?:FAILURE|ERROR)!$"
+    r"^(?:\[ERROR\] )?([\w.$]+)\.([\w$]+(?:[\[({].*?)?) (?:--\s+)?Time elapsed: .*<<< (?:FAILURE|ERROR)!$"
 )
 _COMPILER: Final = re.compile(r"^\[ERROR\] (\S.*\.(?:java|kt|scala|groovy)):\[(\d+),(\d+)\] (.+)$")
 _GOAL: Final = re.compile(r"^\[ERROR\] Failed to execute goal (.+?)(?: -> \[Help \d+\])?$")

@@ -35,6 +35,8 @@ _GATES: Final = (b"rror: ", b"FAIL", b" ----", b"ERROR", b"rror ")
 
 _RUNNER: Final = re.compile(r"^##\[(?:error|warning|notice|debug)\]")
 _NEVER: Final = 1 << 62
+_NUL: Final = "\N{REPLACEMENT CHARACTER}"
+"""In the place of NUL, which no database takes as text."""
 
 
 class Parser(ABC):
@@ -85,7 +87,7 @@ class Parser(ABC):
 
 
 def _text(block: bytes, start: int, end: int) -> str:
-    text = block[start : min(end, start + LONGEST_LINE)].decode(errors="replace").rstrip()
+    text = block[start : min(end, start + LONGEST_LINE)].decode(errors="replace").rstrip().replace("\0", _NUL)
     return _RUNNER.sub("", text, count=1) if text.startswith("##[") else text
 
 

@@ -127,7 +127,8 @@ _LONGEST_COMPLAINT: Final = 500
 
 
 def _shown(text: bytes) -> str:
-    return text.decode(errors="replace").strip("\n")
+    # No database takes NUL as text.
+    return text.decode(errors="replace").strip("\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def read_log(chunks: Iterable[bytes], *, limit: int = LIMIT) -> JobLog:

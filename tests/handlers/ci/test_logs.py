@@ -84,6 +84,73 @@ def test_several_tools_in_one_log_are_all_heard_in_their_order() -> None:
     assert log.around.startswith("shop/money.py:1:1: I001")
 
 
+def first_in(log: str) -> tuple[str, str | None, int | None, str | None, str]:
+    (one, *_) = read_log([log.encode()]).failures
+    return one.tool, one.file, one.line, one.test, one.message
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (
+            (
+                "[ERROR] shop.MoneyTest.adds(int)[1] -- Time elapsed: 0.01 s <<< FAILURE!\n"
+                "org.opentest4j.AssertionFailedError: expected: <4> but was: <3>\n"
+                "\tat org.junit.jupiter.api.AssertionUtils.fail(AssertionUtils.java:55)\n"
+                "\tat shop.MoneyTest.adds(MoneyTest.java:15)\n\n"
+            ),
+            (
+                *("maven", "shop/MoneyTest.java", 15, "shop.MoneyTest.adds(int)[1]"),
+                "org.opentest4j.AssertionFailedError: expected: <4> but was: <3>",
+            ),
+        ),
+        (
+            "[ERROR] Failed to execute goal on project shop: Could not resolve dependencies -> [Help 1]\n",
+            ("maven", None, None, None, "on project shop: Could not resolve dependencies"),
+        ),
+        (
+            "e: file:///home/runner/work/a/a/src/Main.kt:10:5 Unresolved reference: nothing\n",
+            ("gradle", "src/Main.kt", 10, None, "Unresolved reference: nothing"),
+        ),
+        (
+            "* What went wrong:\nCould not resolve all files for configuration ':compile'.\n> No host\n\n",
+            (
+                *("gradle", None, None, None),
+                "Could not resolve all files for configuration ':compile'.\n> No host",
+            ),
+        ),
+        (
+            "---- a stdout ----\nthread 'a' panicked at 'no price', src/lib.rs:7:5\n\nfailures:\n",
+            ("cargo", "src/lib.rs", 7, "a", "no price"),
+        ),
+        (
+            "error: linking with `cc` failed: exit status: 1\n\n",
+            ("cargo", None, None, None, "linking with `cc` failed: exit status: 1"),
+        ),
+        (
+            " FAIL  src/a.test.ts > adds\nError: no price\n \u276f src/a.test.ts:9:27\n\u23af\u23af\u23af\n",
+            ("vitest", "src/a.test.ts", 9, "src/a.test.ts > adds", "Error: no price"),
+        ),
+        (
+            "=" * 70 + "\nFAIL: test_a (suite.T)\n" + "-" * 70 + "\nTraceback (most recent call last):\n"
+            '  File "suite.py", line 3, in test_a\nAssertionError: no\n\nRan 1 test in 0.1s\n',
+            ("unittest", "suite.py", 3, "suite.T.test_a", "AssertionError: no"),
+        ),
+        ("ld.lld: error: undefined symbol: missing\n", ("cc", None, None, None, "undefined symbol: missing")),
+        (
+            "C:\\dev\\shop\\app.ts(3,5): error TS2304: Cannot find name 'x'.\n",
+            ("tsc", "C:/dev/shop/app.ts", 3, None, "TS2304 Cannot find name 'x'."),
+        ),
+        ("error TS5057: No tsconfig.json\n", ("tsc", None, None, None, "TS5057 No tsconfig.json")),
+    ],
+)
+def test_forms_that_no_tool_at_hand_writes(
+    log: str, said: tuple[str, str | None, int | None, str | None, str]
+) -> None:
+    """Written by hand, after the tools' documentation: newer and older ones than those captured."""
+    assert first_in(log) == said
+
+
 def test_what_is_told_twice_is_one_failure() -> None:
     once = (LOGS / "jest.txt").read_bytes()
 
@@ -206,3 +273,4 @@ def test_any_bytes_are_a_log(chunks: list[bytes]) -> None:
 
     assert log.read == sum(len(chunk) for chunk in chunks)
     assert all(failure.message for failure in log.failures)
+    assert "\0" not in repr(log).replace("\\\\", "").replace("\\x00", "\0")
