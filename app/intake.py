@@ -47,6 +47,10 @@ MAX_BODY_BYTES: Final = 25 * 1024 * 1024
 """GitHub sends no more. https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
 
 
+STANDING_EVENTS: Final = frozenset({"installation", "installation_repositories", "repository"})
+"""They concern no conversation, and perhaps all of a repository's. Apps are always told the first two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int
@@ -57,8 +61,16 @@ class Intake:
     """The webhook endpoint."""
 
     def __init__(
-        self, database: Database, wake_ups: WakeUps, *, secrets: Sequence[str], bot: Callable[[], Bot]
+        self,
+        database: Database,
+        wake_ups: WakeUps,
+        *,
+        secrets: Sequence[str],
+        bot: Callable[[], Bot],
+        on_standing_changed: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_standing_changed`: called when repositories may have been gained, lost, moved or archived."""
+        self._on_standing_changed = on_standing_changed
         self._database = database
         self._wake_ups = wake_ups
         self._secrets = tuple(secrets)
@@ -103,6 +115,8 @@ class Intake:
         accepted = await self._database.write(lambda connection: self._store(connection, row, event))
         if accepted is None:
             return Reply(200, "Known already.")
+        if name in STANDING_EVENTS:
+            self._on_standing_changed()
         if accepted.state == "pending" and accepted.thread is not None:
             self._wake_ups.nudge(Queue.EVENTS, accepted.thread)
             # What is set aside is in the ledger; only what may matter is worth a line.

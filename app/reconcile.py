@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,17 +69,26 @@ class Reconciler:
         self._every = every
         self._is_my_turn = is_my_turn
         self._now = now
+        self._wanted = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """Something of note was told: look now, whoever's turn it is."""
+        self._wanted.set()
 
     async def watch(self) -> None:
         """For as long as the server runs."""
         while True:
+            is_wanted = self._wanted.is_set()
+            self._wanted.clear()
             try:
-                if await self._is_my_turn("darner-reconcile", self._every / 2):
+                if is_wanted or await self._is_my_turn("darner-reconcile", self._every / 2):
                     await self.look()
             except SQLAlchemyError as error:
                 # The database is out of order: the next look is soon enough.
                 log.warning("reconcile.not_looked", extra={"fields": {"error": type(error).__name__}})
-            await asyncio.sleep(self._every)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every):
+                    await self._wanted.wait()
 
     async def look(self) -> None:
         """Look at every conversation once; what the forge does not tell now is left to the next look."""

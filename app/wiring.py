@@ -80,7 +80,11 @@ def build(settings: Settings, *, watcher: Watcher | None = None, role: Role | No
     role = role or Role(works=settings.work)
     server = server_of(settings, watcher=watcher, role=role)
     intake = Intake(
-        server.database, server.wake_ups, secrets=settings.webhook_secrets, bot=lambda: server.bot
+        server.database,
+        server.wake_ups,
+        secrets=settings.webhook_secrets,
+        bot=lambda: server.bot,
+        on_standing_changed=server.reconciler.look_soon,
     )
     return create_app(
         intake=intake if role.takes else None,
@@ -117,6 +121,14 @@ class Server:
             web_url=settings.github_url,
             tokens=self._tokens,
             limits=self.limits,
+        )
+        self.reconciler = Reconciler(
+            self.database,
+            self.wake_ups,
+            self.github,
+            self.limits,
+            every=60 * settings.reconcile_minutes,
+            is_my_turn=self.wake_ups.is_first_in,
         )
         self.bot = _unknown_bot(settings)
         """Who Darner is; complete once the forge has told."""
@@ -251,15 +263,7 @@ class Server:
     async def _watch_for_missed(self) -> None:
         await self._known.wait()
         missed = Missed(self.database, self._tokens, is_my_turn=self.wake_ups.is_first_in)
-        reconciler = Reconciler(
-            self.database,
-            self.wake_ups,
-            self.github,
-            self.limits,
-            every=60 * self._settings.reconcile_minutes,
-            is_my_turn=self.wake_ups.is_first_in,
-        )
-        await asyncio.gather(missed.watch(), reconciler.watch())
+        await asyncio.gather(missed.watch(), self.reconciler.watch())
 
     async def _forget_old_results(self) -> None:
         """Once a day, by one of all processes."""

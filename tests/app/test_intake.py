@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from app.engine import Queue
 from app.explain import Explanation, explain
+from app.intake import Intake
 from app.store import backlog
-from tests.app.conftest import OLD_SECRET, House, Webhook
+from tests.app.conftest import BOT, OLD_SECRET, SECRET, House, Webhook
 
 PAYLOADS = Path(__file__).parent.parent / "data" / "github" / "webhooks"
 MENTION = PAYLOADS / "51-issue_comment.created.derived-mention-parsing.json"
@@ -81,6 +83,27 @@ async def test_duplicates_wake_nobody(house: House, webhook: Webhook) -> None:
     assert len(house.driven) <= 2
     pending = await house.database.read(lambda connection: backlog.threads_with_events(connection, now=1e12))
     assert len(pending) == 1
+
+
+async def test_news_of_installations_and_repositories_is_passed_on(house: House, webhook: Webhook) -> None:
+    """They belong to no conversation; whoever keeps those in step with the forge hears of them, once each."""
+    heard: list[None] = []
+    intake = Intake(
+        house.database,
+        house.wake_ups,
+        secrets=(SECRET,),
+        bot=lambda: BOT,
+        on_standing_changed=lambda: heard.append(None),
+    )
+    webhook.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=intake), base_url="http://darner")
+    body = (PAYLOADS / "36-installation.created.json").read_bytes()
+
+    async with webhook.client:
+        for _ in range(2):
+            await webhook.deliver(body, guid="g1", event="installation")
+        await webhook.deliver(comment("hello"), guid="g2")
+
+    assert len(heard) == 1
 
 
 async def test_second_delivery_of_one_act_is_a_duplicate(house: House, webhook: Webhook) -> None:

@@ -1,5 +1,6 @@
 """Webhooks that never came: what is over is found by looking, and what cannot be reached is given up."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from app.tokens import AppTokens
 from demo import forge as local_forge
 from demo import story
 from demo.forge import Forge
-from demo.forge.actions import repos
+from demo.forge.actions import apps, repos
 from demo.forge.actions.actor import Actor
 from demo.forge.person import Person, signed_in
 from demo.forge.state import Comment, Viewer
@@ -114,7 +115,7 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
             github = GitHub(api_url=forge.api_url, web_url=forge.url, tokens=tokens, limits=limits)
             wake_ups = WakeUps(database, max_turns=1)
             await wake_ups.start(dict.fromkeys(Queue, _nobody))
-            reconciler = Reconciler(database, wake_ups, github, limits, every=60, is_my_turn=_always)
+            reconciler = Reconciler(database, wake_ups, github, limits, every=3600, is_my_turn=_always)
             async with signed_in("maya", api_url=forge.api_url, token=forge.tokens["maya"]) as maya:
                 yield Office(forge, maya, database, reconciler)
             await wake_ups.stop()
@@ -177,6 +178,26 @@ async def test_a_repository_that_is_lost_costs_nothing_more(office: Office, loss
     assert await office.letters(thread) == []
 
 
+async def test_a_word_about_repositories_makes_it_look_at_once(office: Office) -> None:
+    """It need not wait for its time: here an hour."""
+    place = office.repository("told")
+    issue = await office.maya.opens_issue("maya/told", "Title", "")
+    watching = asyncio.create_task(office.reconciler.watch())
+    try:
+        thread = await office.asked(place, issue)
+        await office.maya.closes_issue("maya/told", issue)
+        office.reconciler.look_soon()
+        async with asyncio.timeout(20):
+            while not (found := await office.letters(thread)):
+                await asyncio.sleep(0.02)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    assert isinstance(found[0], SubjectFound)
+    assert found[0].way == "closed"
+
+
 async def test_a_renamed_repository_is_followed(office: Office) -> None:
     """Its threads know the new name at once."""
     place = office.repository("old-name")
@@ -191,3 +212,16 @@ async def test_a_renamed_repository_is_followed(office: Office) -> None:
     known = await office.database.read(lambda connection: inbox.place_of(connection, thread))
     assert known.full_name == "maya/new-name"
     assert (await office.turn(thread)).status == "queued"
+
+
+async def test_an_app_that_was_uninstalled_gives_up_what_waits(office: Office) -> None:
+    """Everything of that installation ends; nobody can be told. (The last here: it does not come back.)"""
+    place = office.repository("uninstalled")
+    issue = await office.maya.opens_issue("maya/uninstalled", "Title", "")
+    thread = await office.asked(place, issue)
+    apps.uninstall(office.actor(), office.forge.seeded.installation)
+
+    await office.reconciler.look()
+
+    assert (await office.turn(thread)).status == "ended"
+    assert [effect.state for effect in await office.effects(thread)] == ["failed"]
