@@ -31,7 +31,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.leases import Lease, Leases, name_of_process
 from app.store import leases as lease_rows
-from app.store.database import Database, make_durable
+from app.store.database import Database, make_durable, postgresql_engine
 from app.store.fence import LeaseLost, fenced
 from app.store.hearing import hear, tell
 from app.store.leases import Places
@@ -430,7 +430,7 @@ def _file_claimed(path: Path) -> Iterator[None]:
 def _dbos_engine(url: str) -> Engine:
     """DBOS needs the driver's own transaction control: it cannot share the store's engine."""
     if sa.make_url(url).get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_size=5, max_overflow=10)
+        return postgresql_engine(url, max_overflow=10)
     engine = sa.create_engine(url, pool_size=5, max_overflow=5)
 
     @event.listens_for(engine, "connect")

@@ -35,6 +35,8 @@ BATCH: Final = 256
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a write or a read waits for a PostgreSQL that is being restarted before it fails."""
+FROZEN_SECONDS: Final = 5
+"""How long a transaction may stand still."""
 _LONGEST_PAUSE: Final = 1.0
 
 _MIGRATING: Final = 0x6461726D
@@ -253,7 +255,7 @@ def _resolve(answers: Answered) -> None:
 def engine_for(url: str) -> Engine:
     """An engine whose transactions on SQLite are IMMEDIATE, in WAL mode, synced at each commit."""
     if sa.make_url(url).get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_size=5, max_overflow=5)
+        return postgresql_engine(url, max_overflow=5)
     engine = sa.create_engine(url, pool_size=5, max_overflow=0)
 
     @event.listens_for(engine, "connect")
@@ -267,6 +269,23 @@ def engine_for(url: str) -> Engine:
         # SQLAlchemy's pysqlite page: with isolation_level None the transaction is begun by hand.
         mode = "DEFERRED" if connection.get_execution_options().get("reader") else "IMMEDIATE"
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def postgresql_engine(url: str, *, max_overflow: int) -> Engine:
+    """An engine whose transactions the server ends when nothing comes any more.
+
+    A process that is frozen in the middle of one would keep its locks, and all others waiting, for ever.
+    https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-IDLE-IN-TRANSACTION-SESSION-TIMEOUT
+    """
+    engine = sa.create_engine(url, pool_size=5, max_overflow=max_overflow)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:
+        del record
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'")
+        connection.commit()
 
     return engine
 

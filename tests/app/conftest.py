@@ -58,7 +58,16 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new database, of either kind (the second where PostgreSQL is installed)."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'darner.db'}"
-    server: str = request.getfixturevalue("postgres_url")
+    return _new_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> str:
+    """A new database of a server that many processes may use."""
+    return _new_database(postgres_url)
+
+
+def _new_database(server: str) -> str:
     name = f"darner{next(_count)}"
     engine = sa.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

@@ -166,3 +166,17 @@ def test_each_process_has_a_seat_of_its_own(tmp_path: Path) -> None:
 
     assert places == [tmp_path, tmp_path / "seats" / "2", tmp_path / "seats" / "3"]
     assert again == tmp_path
+
+
+async def test_a_process_frozen_in_a_transaction_holds_nobody_up(postgres_database: str) -> None:
+    """The server ends what stands still, and gives back what it had locked."""
+    places = Places("darner-turns/", total=1)
+    frozen = Database(postgres_database)
+    with Database(postgres_database) as database, frozen.engine.connect() as connection:
+        rows.take(connection, NAME, owner="o", worker="frozen", seconds=60, places=places)
+        async with asyncio.timeout(20):
+            lease = await Leases(database, "mine").take(NAME, places=places)
+        connection.invalidate()
+    frozen.engine.dispose()
+
+    assert isinstance(lease, Lease)

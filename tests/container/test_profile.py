@@ -13,7 +13,7 @@ def test_the_profile_is_made_from_the_policy() -> None:
 
 def test_the_compose_file_asks_for_what_is_documented() -> None:
     """The same flags in other words."""
-    service = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]["darner"]
+    service = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]["worker"]
     asked = {
         *(f"--security-opt {option}" for option in service["security_opt"]),
         *(f"--cap-drop {capability}" for capability in service["cap_drop"]),
