@@ -276,13 +276,14 @@ def _own_place(scores: Mapping[tuple[int, int], float], own: int, *, same_count:
 def likeness(known: Surroundings, seen: Surroundings) -> float:
     """How much of the known surroundings is there, in its order, from 0 to 1; near lines count most."""
     around = (_share(known.before, seen.before) + _share(known.after, seen.after)) / 2
-    scope = _share(known.scopes, seen.scopes) if known.scopes else float(not seen.scopes)
+    scope = _share(known.scopes, seen.scopes)
     return (1 - _SCOPE_SHARE) * around + _SCOPE_SHARE * scope
 
 
 def _share(known: Sequence[str], seen: Sequence[str]) -> float:
     if not known:
-        return float(not seen)
+        # At the edge of a file: what has come in there speaks neither for the place nor against it.
+        return 0.5 if seen else 1.0
     found = total = 0.0
     position = 0
     for distance, line in enumerate(known):
