@@ -211,9 +211,15 @@ class EventsWorker:
 
     async def _with_budgets(self, view: View, event: Event, thread: str, place: RepositoryRef) -> View:
         """What is spent matters where somebody asks for something."""
-        if not isinstance(event, IssueCommented | ReviewCommented | SubjectOpened | ButtonPressed):
-            return view
-        payer = Payer(thread=thread, place=place, actor=event.actor.id)
+        match event:
+            case IssueCommented() | ReviewCommented() | SubjectOpened() | ButtonPressed():
+                actor = event.actor.id
+            case OperatorAsked():
+                # What goes on is in the name of whoever asked for it.
+                actor = event.start.requester.id
+            case _:
+                return view
+        payer = Payer(thread=thread, place=place, actor=actor)
         allowances = await self._database.read(
             lambda connection: self._spending.allowances(connection, payer, with_open_ones=True)
         )

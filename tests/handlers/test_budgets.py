@@ -11,10 +11,10 @@ from handlers.comments import Progress
 from handlers.dispatch import dispatch
 from handlers.effects import Effect, Ignore, PostComment, React, ReactionTarget, SetBudget
 from handlers.scan import scan
-from handlers.view import TurnBrief, View
+from handlers.view import Target, TurnBrief, View
 from handlers.wishes import Ceiling, Wishes
 from harness.budget import Allowance
-from harness.items import BudgetScope, BudgetUnit, Exhausted
+from harness.items import BudgetScope, BudgetUnit, Exhausted, Failed
 from tests.handlers.people import DARNER, EVE, HOST, WRITER_VIEW, ended, said, start_on_issue
 
 ACT = "42/7/issue_comment/55/created/2026-11-22T12:00:00Z"
@@ -186,6 +186,23 @@ def test_where_a_budget_is_spent_no_turn_starts(spent: Allowance, what: str, way
     assert isinstance(effects[0], Ignore)
     assert effects[0].reason == reasons.BUDGET_SPENT
     assert answer_of(effects) == f"⌛ **Out of budget** · I did not start: {what} {way_on}"
+
+
+@pytest.mark.parametrize("words", ["retry", "fork"])
+def test_no_other_command_is_a_way_around_a_budget(words: str) -> None:
+    """Going on with a turn, or a second attempt, is a turn like any other."""
+    failed = TurnBrief("0ca1", "ended", 1.0, 2.0, 3.0, Failed("No.", "0ca1/1"))
+    view = replace(
+        view_with(),
+        turns=(failed,),
+        target=Target(start_on_issue(), failed.outcome),
+        allowances=(used("thread", "tokens", 7, 7, is_raisable=True),),
+    )
+
+    effects = dispatch(said(f"@darner {words}"), view)
+
+    assert [effect.type for effect in effects] == ["react", "post_comment"]
+    assert answer_of(effects).startswith("⌛ **Out of budget** · I did not start: this conversation's budget")
 
 
 def test_a_turn_at_work_is_steered_though_a_budget_is_spent() -> None:

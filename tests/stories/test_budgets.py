@@ -46,7 +46,7 @@ async def test_a_budget_set_by_comment_ends_the_turn_at_work(world: World) -> No
     await world.cole.says(repository, issue, "@darner budget $5")
     await world.cole.says(repository, issue, "@darner budget 2m")
     await world.settled(repository)
-    await world.cole.says(repository, issue, "@darner mend spread")
+    await world.cole.says(repository, issue, "@darner retry")
     final = await world.final_comment(repository, issue)
 
     assert "No stitch is lost any more." in final
