@@ -90,6 +90,8 @@ PATIENT_ATTEMPTS: Final = 300
 """Tries while the forge is out of order: with the longest pause, about a day."""
 GIT_ATTEMPTS: Final = 30
 """Tries of a git that could not: hours. It may be the network, or a disk that an operator must look after."""
+_BASE_IS_GONE: Final = '"field": "base"'
+"""In GitHub's refusal of a pull request. https://docs.github.com/en/rest/pulls/pulls#create-a-pull-request"""
 LONGEST_PAUSE: Final = 300.0
 LONGEST_OBEYED: Final = 3600.0
 """Of a `Retry-After`."""
@@ -474,8 +476,8 @@ def _worth(effect: Effect, error: ForgeError) -> int:
     """How many tries."""
     match effect:
         case OpenPull() if not error.is_passing:
-            # A branch that was pushed just now may not be known everywhere yet.
-            return 4
+            # A branch that was pushed just now may not be known everywhere yet; the base was there before.
+            return 1 if _BASE_IS_GONE in error.message else 4
         case PostComment() | PushResult() | UndoTurn() | OpenPull() | StartTurn() if error.is_passing:
             return PATIENT_ATTEMPTS
         case _:

@@ -9,7 +9,8 @@ import pytest
 
 from demo.forge.faults import FaultKind
 from demo.forge.person import CheckRun
-from tests.stories.world import World
+from handlers import reasons
+from tests.stories.world import World, git
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -89,3 +90,37 @@ async def test_a_secondary_limit_is_waited_out(world: World) -> None:
     begun = asyncio.get_running_loop().time()
     await _job_with(world, FaultKind.SECONDARY_LIMIT, "progress comment", "pull request", seconds=1)
     assert asyncio.get_running_loop().time() - begun >= 2
+
+
+async def test_who_loses_the_right_to_write_meanwhile_gets_no_push(world: World) -> None:
+    """The permission counts that is there when it is written, not the one that was there before."""
+    repository = world.repository()
+    issue = await world.issue(repository)
+    async with world.gate.closed():
+        await world.cole.says(repository, issue, "@darner mend spread")
+        await world.gate.someone_waits()
+        world.revoke(repository, "cole")
+
+    final = await world.final_comment(repository, issue)
+
+    assert reasons.RIGHT_LOST in final
+    assert await world.maya.pulls(repository) == []
+    assert list(await world.maya.branches(repository)) == ["main"]
+
+
+async def test_the_work_survives_the_branch_it_was_for(world: World) -> None:
+    """The head branch is deleted while the turn is at work: the result lies on a branch of its own."""
+    repository = world.repository()
+    clone = await world.clone(world.cole, repository)
+    await clone.commits({"NOTES.md": "Wider rows.\n"}, branch="wider")
+    number = await world.cole.opens_pull(repository, head="wider", base="main", title="Wider rows")
+    async with world.gate.closed():
+        await world.cole.says(repository, number, "@darner mend spread")
+        await world.gate.someone_waits()
+        await asyncio.to_thread(git, clone.directory, "push", "-q", "origin", "--delete", "wider")
+
+    final = await world.final_comment(repository, number)
+
+    [turn] = await world.turns(repository)
+    assert f"darner/{number}-{turn}" in await world.maya.branches(repository)
+    assert f"The branch `darner/{number}-{turn}` is there, but GitHub did not open a pull request" in final

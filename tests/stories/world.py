@@ -156,6 +156,13 @@ class World:
         acting_as = acting(self.forge.state, _user(self.forge, "maya"))
         repos.set_collaborator(acting_as, found, user=_user(self.forge, login), role="read")
 
+    def revoke(self, repository: str, login: str) -> None:
+        """Maya takes away what somebody may do in a repository of hers."""
+        found = self.forge.state.repository(*repository.split("/"))
+        assert found is not None
+        maya = acting(self.forge.state, _user(self.forge, "maya"))
+        repos.set_collaborator(maya, found, user=_user(self.forge, login), role="read")
+
     async def issue(self, repository: str) -> int:
         """An issue of Maya's that tells of the demo's bug."""
         return await self.maya.opens_issue(repository, TITLE, BODY)
