@@ -278,8 +278,11 @@ class TurnsWorker:
         return await self._end(row, start, owner, result, left, await journal.load())
 
     async def _is_refused(self, row: TurnRow, start: StartTurn, place: RepositoryRef) -> Allowance | None:
-        """The budget that was spent before the turn has begun: nothing is made ready for it."""
-        if row.request:
+        """The budget that was spent before the turn has begun: nothing is made ready for it.
+
+        One that goes on from another has its files to keep: it begins, and ends before its first request.
+        """
+        if row.request or start.continues:
             return None
         allowances = await self._runtime.database.read(
             lambda connection: self._runtime.spending.allowances(connection, _payer(row, start, place))
