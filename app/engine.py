@@ -211,16 +211,7 @@ class WakeUps:
         self, connection: Connection, queue: Queue, thread: str, *, wake: str, delay: float = 0.0
     ) -> None:
         """Make sure that `thread` is driven, if and when `connection`'s transaction commits."""
-        options: dict[str, Any] = {
-            "queue_name": queue.value,
-            "workflow_name": "wake",
-            "workflow_id": wake,
-            "queue_partition_key": thread,
-            "app_version": APPLICATION_VERSION,
-        }
-        if delay > 0:
-            options["delay_seconds"] = delay
-        self._client.enqueue_in_transaction(connection, options, queue.value, thread)  # type: ignore[arg-type]
+        _enqueue(self._client, connection, queue, thread, wake=wake, delay=delay)
         if delay <= 0:
             tell(connection, f"{self.worker} {queue} {thread}")
 
@@ -374,6 +365,41 @@ class WakeUps:
             except Exception:
                 log.exception("engine.tidy_failed")
             await asyncio.sleep(BURY_SECONDS)
+
+
+@contextmanager
+def waking_from_outside(url: str) -> Iterator[Callable[[Connection, Queue, str, str], None]]:
+    """For a command beside the server: gives what makes sure that a thread is driven by whoever works.
+
+    Called with a connection, a queue, a thread and the wake-up's name; as `WakeUps.enqueue`.
+    """
+    engine = _dbos_engine(url)
+    client = DBOSClient(system_database_engine=engine, application_name="darner")
+
+    def enqueue(connection: Connection, queue: Queue, thread: str, wake: str) -> None:
+        _enqueue(client, connection, queue, thread, wake=wake)
+        tell(connection, f"{name_of_process()} {queue} {thread}")
+
+    try:
+        yield enqueue
+    finally:
+        client.destroy()
+        engine.dispose()
+
+
+def _enqueue(
+    client: DBOSClient, connection: Connection, queue: Queue, thread: str, *, wake: str, delay: float = 0.0
+) -> None:
+    options: dict[str, Any] = {
+        "queue_name": queue.value,
+        "workflow_name": "wake",
+        "workflow_id": wake,
+        "queue_partition_key": thread,
+        "app_version": APPLICATION_VERSION,
+    }
+    if delay > 0:
+        options["delay_seconds"] = delay
+    client.enqueue_in_transaction(connection, options, queue.value, thread)  # type: ignore[arg-type]
 
 
 async def _forget_done_wake_ups() -> None:

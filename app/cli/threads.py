@@ -1,8 +1,8 @@
-"""`darner threads list|show|steer|stop`: the conversations of this server, and the turn at work in one."""
+"""`darner threads …`: the conversations of this server, and what an operator does with one."""
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,27 +17,28 @@ from app.cli.reading import cost_line, reading
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from app.engine import Queue
     from app.store.overview import ThreadSummary
 
 threads = typer.Typer(
     name="threads", help="Look at conversations, and direct the turn at work in one.", no_args_is_help=True
 )
-OPERATOR = "the operator"
-"""Who a turn is told it hears from."""
 
 ThreadArgument = Annotated[str, typer.Argument(metavar="THREAD", help="As `threads list` shows it.")]
+TurnArgument = Annotated[str, typer.Argument(metavar="[TURN]", help="As `threads show` tells it.")]
 
 
 @threads.command("list")
 def list_threads(
     as_json: AsJson = False,
     most: Annotated[int, typer.Option("--most", min=1, help="How many, newest first.")] = 30,
+    with_archived: Annotated[bool, typer.Option("--all", help="Those set aside, too.")] = False,
 ) -> None:
     """Show the conversations, the one with the newest turn first."""
     from app.store.overview import summaries
 
     with reading() as connection:
-        found = summaries(connection, most=most)
+        found = summaries(connection, most=most, with_archived=with_archived)
     if as_json:
         typer.echo(json.dumps([_as_json(summary) for summary in found]))
         return
@@ -92,6 +93,7 @@ def steer(
 ) -> None:
     """Tell the turn at work something before its next step."""
     from app.store import messages
+    from handlers.asked import OPERATOR
     from handlers.comments import steering
 
     told = steering(OPERATOR, text)
@@ -102,34 +104,141 @@ def steer(
 
 @threads.command()
 def stop(thread: ThreadArgument) -> None:
-    """End the turn at work: nothing of it is published, its work is shown in the conversation."""
-    from app.store import messages
+    """End the turn at work, its work shown in the conversation, and let nothing start there by itself."""
+    from app.engine import Queue
+    from app.store import messages, turns
+    from app.store.threads import hold
+    from handlers.asked import OPERATOR
 
-    with _directing(thread) as (connection, turn):
-        messages.stop(connection, turn, author=OPERATOR, key=_key(turn), now=time.time())
+    with _waking() as wake, _directing(thread) as (connection, turn):
+        key = _key(turn)
+        messages.stop(connection, turn, author=OPERATOR, key=key, now=time.time())
+        hold(connection, thread, by=OPERATOR)
+        if turns.unpark(connection, turn):
+            wake(connection, Queue.TURNS, thread, key)
     typer.echo(f"Turn {turn} ends within seconds, if the server is running.")
+
+
+@threads.command()
+def pause(thread: ThreadArgument) -> None:
+    """Set the turn at work aside after its present step; it holds nothing meanwhile."""
+    _ask(thread, "pause")
+
+
+@threads.command()
+def resume(thread: ThreadArgument) -> None:
+    """Let a paused turn go on, and things start by themselves again; takes back `stop` and `archive`."""
+    _ask(thread, "resume")
+
+
+@threads.command()
+def retry(thread: ThreadArgument) -> None:
+    """Go on from where the last turn failed or was stopped, in the name of whoever asked for it."""
+    _ask(thread, "retry")
+
+
+@threads.command()
+def fork(
+    thread: ThreadArgument,
+    turn: TurnArgument = "",
+    words: Annotated[str, typer.Argument(help="What to do this time; needs TURN.")] = "",
+) -> None:
+    """Make a second attempt from the end of a turn, on a branch of its own."""
+    _ask(thread, f"fork {turn} {words}")
+
+
+@threads.command()
+def undo(thread: ThreadArgument, turn: TurnArgument = "") -> None:
+    """Take back what a turn has pushed, by one new commit on its branch."""
+    _ask(thread, f"undo {turn}")
+
+
+@threads.command()
+def archive(thread: ThreadArgument) -> None:
+    """Set a conversation aside: `list` leaves it out, and nothing starts there by itself."""
+    from app.store import threads as store
+
+    with _writing() as connection:
+        is_there = store.archive(connection, thread, now=time.time())
+    if not is_there:
+        raise complain(f"There is no thread {thread}; `darner threads list` shows those there are.", status=1)
+    typer.echo(
+        f"Set aside. `darner threads list --all` shows it, `darner threads resume {thread}` takes it back."
+    )
+
+
+def _ask(thread: str, command: str) -> None:
+    """Leave the command to the server, which answers in the conversation as it does to a comment."""
+    from app.engine import Queue
+    from app.store import inbox
+    from app.store.turns import of_thread
+    from handlers.effects import EffectAdapter, StartTurn
+    from handlers.events import OperatorAsked
+    from handlers.grammar import Request, parse_command
+
+    text = " ".join(command.split())
+    if isinstance(parse_command(text), Request):
+        raise complain(
+            "That is no turn's id: it has twelve digits, as `darner threads show` tells.", status=2
+        )
+    with reading() as reader:
+        rows = of_thread(reader, thread)
+    if not rows:
+        raise complain(f"There is no thread {thread}; `darner threads list` shows those there are.", status=1)
+    start = EffectAdapter.validate_json(rows[-1].start) if rows[-1].start != "{}" else None
+    if not isinstance(start, StartTurn):
+        message = f"{thread} is a local conversation; `darner exec --resume {thread}` goes on with it."
+        raise complain(message, status=1)
+    key = _key(thread)
+    asked = OperatorAsked(key=key, text=text, start=start)
+    with _waking() as wake, _writing() as connection:
+        inbox.put_event(connection, thread, asked, origin=None, now=time.time())
+        wake(connection, Queue.EVENTS, thread, key)
+    where = f"{start.repository}#{start.number}"
+    typer.echo(f"Asked. The answer stands in {where} within seconds, if the server is running.")
+
+
+@contextmanager
+def _waking() -> "Iterator[Callable[[Connection, Queue, str, str], None]]":
+    """What makes sure that the server drives a thread. Opened before a transaction: it looks by itself."""
+    from app.engine import waking_from_outside
+
+    with reading() as reader:
+        url = reader.engine.url
+    with waking_from_outside(url.render_as_string(hide_password=False)) as wake:
+        yield wake
+
+
+@contextmanager
+def _writing() -> Iterator["Connection"]:
+    """A transaction on the server's database."""
+    from app.store.database import engine_for
+
+    with reading() as reader:
+        url = reader.engine.url
+    engine = engine_for(url.render_as_string(hide_password=False))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 @contextmanager
 def _directing(thread: str) -> Iterator[tuple["Connection", str]]:
     """A transaction, and the thread's turn that has not ended."""
-    from app.store.database import engine_for
     from app.store.turns import TurnOver, hold_open, next_unfinished
 
     with reading() as reader:
         row = next_unfinished(reader, thread)
-        url = reader.engine.url
     if row is None:
         raise complain(f"Nothing is at work in {thread}; `darner threads list` shows what is.", status=1)
-    engine = engine_for(url.render_as_string(hide_password=False))
     try:
-        with engine.begin() as connection:
+        with _writing() as connection:
             hold_open(connection, row.id)
             yield connection, row.id
     except TurnOver:
         raise complain(f"Turn {row.id} has just ended.", status=1) from None
-    finally:
-        engine.dispose()
 
 
 def _key(turn: str) -> str:

@@ -21,7 +21,7 @@ class ThreadSummary:
     """Of the newest turn: its outcome, or what it is doing."""
 
 
-def summaries(connection: Connection, *, most: int) -> list[ThreadSummary]:
+def summaries(connection: Connection, *, most: int, with_archived: bool = False) -> list[ThreadSummary]:
     """The threads that have turns, the one with the newest turn first."""
     newest = func.max(turns.c.created_at).label("newest")
     query = (
@@ -35,6 +35,7 @@ def summaries(connection: Connection, *, most: int) -> list[ThreadSummary]:
         )
         .join(turns, turns.c.thread == threads.c.id)
         .group_by(threads.c.id, threads.c.repository, threads.c.number)
+        .where(*(() if with_archived else (threads.c.archived_at.is_(None),)))
         .order_by(newest.desc(), threads.c.id)
         .limit(most)
     )

@@ -191,6 +191,17 @@ async def test_the_operator_directs_a_turn_from_the_command_line(house: House) -
     assert final.startswith("🛑 **Stopped by the operator**")
     again = await run_darner("threads", "stop", thread, settings=house.settings)
     assert (again.exit_status, "Nothing is at work" in again.stderr) == (1, True)
+    asked = await run_darner("threads", "resume", thread, settings=house.settings)
+    assert f"The answer stands in {REPOSITORY}#{issue} within seconds" in asked.stdout
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (said := await house.final_comment(issue)).startswith("Asked by the operator."):
+            await asyncio.sleep(POLL_SECONDS)
+    assert "What starts by itself may start here again." in said
+    archived = await run_darner("threads", "archive", thread, settings=house.settings)
+    listed = await run_darner("threads", "list", settings=house.settings)
+    everything = await run_darner("threads", "list", "--all", settings=house.settings)
+    assert "Set aside." in archived.stdout
+    assert [thread in shown.stdout for shown in (listed, everything)] == [False, True]
 
 
 async def test_a_forge_that_is_ill_when_the_server_starts_costs_it_a_moment(house: House) -> None:
