@@ -284,9 +284,11 @@ class Client:
         if status >= 400:
             raise requester.createException(status, headers, _complaint(text))
         link = headers.get("link", "")
-        if etag := headers.get("etag"):
+        # Read first: what makes no sense is not worth keeping.
+        answer = json.loads(text)
+        if status == 200 and (etag := headers.get("etag")):
             self._answers.keep(key, Remembered(etag, link, text))
-        return json.loads(text), link
+        return answer, link
 
     def _newest(self, path: str) -> list[PostedComment]:
         """A list that is oldest first, from its last pages; raw (an object costs 70 µs each)."""

@@ -35,6 +35,9 @@ LOST: Final = frozenset({"missing", "denied", "invalid"})
 """What the forge says of a repository that is gone, or that we may not see any more."""
 
 
+SURE_SECONDS: Final = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Thread:
     """One conversation with something left to do."""
@@ -59,9 +62,10 @@ class Reconciler:
         *,
         every: float,
         is_my_turn: Callable[[str, float], Awaitable[bool]],
+        sure_after: float = SURE_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`every`: seconds."""
+        """`every`: seconds; `sure_after`: for how long a repository must have been out of reach."""
         self._database = database
         self._wake_ups = wake_ups
         self._github = github
@@ -69,6 +73,8 @@ class Reconciler:
         self._every = every
         self._is_my_turn = is_my_turn
         self._now = now
+        self._sure_after = sure_after
+        self._doubted: dict[int, float] = {}
         self._wanted = asyncio.Event()
 
     def look_soon(self) -> None:
@@ -107,8 +113,10 @@ class Reconciler:
         except ForgeError as error:
             if error.fault not in LOST:
                 raise
-            await self._lost(thread, f"the repository cannot be reached any more: {error}")
+            if self._is_sure(thread.place.id):
+                await self._lost(thread, f"the repository cannot be reached any more: {error}")
             return
+        self._doubted.pop(thread.place.id, None)
         place = await self._renamed(thread, standing)
         if standing.is_archived:
             await self._lost(thread, "the repository was archived, and takes no writes")
@@ -116,6 +124,15 @@ class Reconciler:
         found = await self._found(thread, place)
         if found is not None:
             await self._tell(thread, found)
+
+    def _is_sure(self, repository: int) -> bool:
+        """Whether it has been so for a while: one wrong answer must not end what people wait for."""
+        now = self._now()
+        since = self._doubted.setdefault(repository, now)
+        if now - since >= self._sure_after:
+            return True
+        asyncio.get_running_loop().call_later(self._sure_after, self.look_soon)
+        return False
 
     async def _renamed(self, thread: _Thread, standing: Standing) -> RepositoryRef:
         place = RepositoryRef(thread.place.id, standing.full_name, thread.place.installation)
