@@ -30,7 +30,7 @@ class Block:
         return self._first[word]
 
 
-_GATES: Final = (b"rror: ", b"FAIL", b" ----", b"ERROR", b"rror ")
+_GATES: Final = (b"rror: ", b"FAIL", b" ----", b"ERROR", b"rror ", b"undefined ", b"==")
 """Parts of many openers: where one is not in a block, none of those is."""
 
 _RUNNER: Final = re.compile(r"^##\[(?:error|warning|notice|debug)\]")
@@ -53,6 +53,8 @@ class Parser(ABC):
     def __init__(self, found: Found) -> None:
         self.found = found
         self.before = ""
+        self.lines = 0
+        """How many it was shown."""
         self._is_reading = False
 
     @abstractmethod
@@ -82,6 +84,7 @@ class Parser(ABC):
             if end < 0:
                 end = len(block)
             at(position)
+            self.lines += 1
             self._is_reading = self.line(_text(block, position, end))
             position = end + 1
 

@@ -16,6 +16,8 @@ _BEFORE: Final = 2 * 1024
 _AFTER: Final = 6 * 1024
 _MOST_TOLD: Final = 2_000
 """Failures of one tool that are looked at, repeats included."""
+_MOST_LINES: Final = 1_000_000
+"""Lines that one parser is shown, some seconds of work."""
 _COMPLAINT: Final = b"##[error]"
 _MOST_COMPLAINTS: Final = 20
 
@@ -78,12 +80,22 @@ class LogReader:
             self._told = told
             parser.scan(words, self._at)
             self._parsers[parser] = self._told
-        # Nobody reads so many, and whoever wrote them may go on for ever.
-        self._parsers = {parser: told for parser, told in self._parsers.items() if told <= _MOST_TOLD}
+        self._retire()
         if _COMPLAINT in block:
             self._complain(block)
         self._tail = (self._tail + block[-TAIL:])[-TAIL:]
         self._clean += len(block)
+
+    def _retire(self) -> None:
+        """Let go of parsers that were shown more than a tool writes of failures: it may go on for ever."""
+        done = [
+            parser
+            for parser, told in self._parsers.items()
+            if told > _MOST_TOLD or parser.lines > _MOST_LINES
+        ]
+        for parser in done:
+            self._told = self._parsers.pop(parser)
+            parser.end()
 
     def _at(self, position: int) -> None:
         self._line = position

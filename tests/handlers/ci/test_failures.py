@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.ci.failures import Failure, fingerprint_of
@@ -83,6 +83,7 @@ def test_a_file_is_the_same_on_every_runner(file: str) -> None:
     assert replace(FAILS, file=file).fingerprint == FAILS.fingerprint
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(
     line=st.none() | st.integers(1, 10_000),
     details=st.text(),
@@ -99,6 +100,7 @@ def test_place_times_and_addresses_never_matter(
     assert one.fingerprint == replace(FAILS, message="<X at 0x1> not ready within 1.00s").fingerprint
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(st.lists(st.text(alphabet="abc", min_size=1, max_size=3), min_size=1, max_size=4))
 def test_what_failed_together_has_one_name_in_any_order(messages: list[str]) -> None:
     failures = [replace(FAILS, message=message) for message in messages]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.ci.weakening import MOST, Weakening, find_weakening
@@ -344,6 +344,7 @@ FILES = st.lists(LINES, max_size=14).map("\n".join)
 PATHS = st.sampled_from(["tests/test_a.py", "src/lib.rs", "a.test.js", "pyproject.toml", "a.md"])
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(PATHS, FILES)
 def test_no_change_and_pure_additions_of_code_weaken_nothing(path: str, text: str) -> None:
     assert find_weakening(diff_of({path: text}, {path: text})) == ()
@@ -351,6 +352,7 @@ def test_no_change_and_pure_additions_of_code_weaken_nothing(path: str, text: st
     assert {one.kind for one in found} <= {"test_skipped", "check_suppressed"}
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(FILES, st.integers(0, 14))
 def test_a_file_that_is_split_in_two_loses_nothing(text: str, at: int) -> None:
     lines = text.split("\n")
@@ -360,11 +362,13 @@ def test_a_file_that_is_split_in_two_loses_nothing(text: str, at: int) -> None:
     assert find_weakening(diff_of({"tests/test_a.py": text}, kept)) == ()
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(st.text(max_size=500))
 def test_any_text_is_judged(text: str) -> None:
     assert isinstance(find_weakening(text), tuple)
 
 
+@settings(deadline=None)  # A busy machine is no failure.
 @given(PATHS, FILES, FILES)
 def test_any_change_is_judged_with_lines_that_are_there(path: str, before: str, after: str) -> None:
     longest = max(len(before.split("\n")), len(after.split("\n")))
