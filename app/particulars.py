@@ -16,7 +16,7 @@ from handlers.events import (
     ReviewCommented,
     SubjectOpened,
 )
-from handlers.grammar import Command, Fork, Retry, Stop, Undo, Why, parse_command
+from handlers.grammar import Command, Fork, Retry, Undo, Why, parse_command
 from handlers.ingest import request_of
 from handlers.on_button import command_of as command_of_button
 from handlers.on_control import turn_meant
@@ -59,7 +59,7 @@ def particulars_of(
     meant = None
     if isinstance(command, Retry | Fork | Undo):
         meant = turn_meant(command, briefs, landings.of_thread(connection, thread))
-    elif isinstance(command, Stop) and isinstance(event, ButtonPressed):
+    elif isinstance(event, ButtonPressed):
         meant = event.external_id
     return Particulars(
         thread=threads.facts_of(connection, thread),

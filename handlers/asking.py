@@ -2,6 +2,7 @@
 
 from handlers import comments, comments_requests, reasons
 from handlers.broker import Judgement, approval_hash
+from handlers.checks import waiting_check
 from handlers.comments import Publication, Published, Unpublished
 from handlers.effects import AskApproval, EditComment, Effect, Ignore, PostComment
 from handlers.events import TurnEnded
@@ -52,6 +53,8 @@ def ask_people(ended: TurnEnded, asked: ApprovalRequest, view: View) -> list[Eff
             review_thread=start.review_thread,
             requester=start.requester.login,
         ),
+        # A question takes words; there is no button for those.
+        *([] if asked.kind == "question" else waiting_check(start, name, state.note)),
     ]
 
 

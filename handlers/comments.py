@@ -623,9 +623,9 @@ def commit_message(start: StartTurn, *, approved_by: str = "") -> str:
     )
 
 
-def check_title(phase: Literal["queued", "ended"], word: str = "") -> str:
-    if phase == "queued":
-        return "Queued"
+def check_title(phase: Literal["queued", "waiting", "ended"], word: str = "") -> str:
+    if phase != "ended":
+        return "Queued" if phase == "queued" else "Waiting for an answer"
     return word.replace("**", "")
 
 

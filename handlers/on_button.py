@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from handlers import comments_control, reasons
+from handlers import comments_control, on_answer, reasons
 from handlers.asked import answer_to, by_button
 from handlers.effects import Effect
 from handlers.events import ButtonPressed
-from handlers.grammar import Command, Retry, Stop
-from handlers.ingest import ignored, triage
+from handlers.grammar import Approve, Command, Retry, Stop, parse_command
+from handlers.ingest import act_of, ignored, triage
 from handlers.on_control import control
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import resolve, situation_of
@@ -18,7 +18,9 @@ BUTTONS: Final[dict[str, Command]] = {"stop": Stop(), "retry": Retry(), "rereque
 
 
 def command_of(event: ButtonPressed) -> Command | None:
-    return BUTTONS.get(event.button)
+    """The identifier of an *Approve* button names its request, as the comment does."""
+    named = parse_command(event.button)
+    return named if isinstance(named, Approve) and named.request else BUTTONS.get(event.button)
 
 
 def on_button(event: ButtonPressed, view: View) -> list[Effect]:
@@ -36,6 +38,10 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
     resolved = resolve(situation)
     if isinstance(resolved, Refusal):
         return [ignored(event, reasons.NEEDS_WRITE)]
+    if isinstance(command, Approve):
+        reply = on_answer.on_answer(command, view, act=act_of(event), actor=event.actor)
+        decision: list[Effect] = [] if reply.decision is None else [reply.decision]
+        return decision + answer_to(asked, reply.said, reply.reaction)
     if isinstance(command, Stop):
         if view.running_turn != event.external_id:
             return answer_to(asked, comments_control.not_at_work(event.external_id))

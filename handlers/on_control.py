@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from handlers import comments, comments_control, reasons
 from handlers.asked import Asked, answer_to, comment_to, reaction_to
+from handlers.checks import queued_check
 from handlers.effects import (
     Effect,
     ForgetThread,
@@ -36,7 +37,6 @@ from handlers.grammar import (
 )
 from handlers.on_budget import why_nothing_starts
 from handlers.policy import Resolved
-from handlers.publish import queued_check
 from handlers.view import Landing, Target, ThreadFacts, TurnBrief, View
 from harness.items import Completed
 

@@ -6,6 +6,7 @@ from typing import Literal, assert_never
 
 from handlers import comments, comments_control, comments_requests, on_answer, reasons
 from handlers.asked import Mentioning, by_text, trigger_of
+from handlers.checks import queued_check
 from handlers.effects import (
     CompactThread,
     Effect,
@@ -45,7 +46,6 @@ from handlers.on_budget import budgeted, why_nothing_starts
 from handlers.on_control import HEEDED_ALWAYS, WRITERS_ONLY, control
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
-from handlers.publish import queued_check
 from handlers.view import TurnBrief, View
 
 

@@ -1,19 +1,17 @@
 """The last words of a turn: progress comment, final comment and check run, for whichever way it ended."""
 
-from typing import Final, Literal
+from typing import Literal
 
 from handlers import comments, comments_requests
 from handlers.asking import ask_for_held
 from handlers.broker import Judgement, judge
+from handlers.checks import RETRY_BUTTON
 from handlers.comments import Publication, Published, Unpublished
-from handlers.effects import CheckAction, EditComment, Effect, PostComment, StartTurn, WriteCheckRun
+from handlers.effects import EditComment, Effect, PostComment, StartTurn, WriteCheckRun
 from handlers.events import TurnEnded
 from handlers.policy import protected_paths, situation_of
 from handlers.view import View
 from harness.items import Completed, Stopped
-
-STOP_BUTTON: Final = CheckAction("stop", "Stop", "End this turn; its work is shown")
-RETRY_BUTTON: Final = CheckAction("retry", "Retry", "Go on from where this turn ended")
 
 
 def judgement_of(ended: TurnEnded, view: View) -> Judgement:
@@ -70,24 +68,6 @@ def last_words(
     if isinstance(publication, Published):
         shas.append(publication.sha)
     return effects + [_check_run(ended, word, sha, publication) for sha in shas]
-
-
-def queued_check(start: StartTurn, note: str) -> list[Effect]:
-    """The check run of a turn that begins, on the head it works on; forks' heads take none."""
-    if not start.is_pull or start.is_fork:
-        return []
-    return [
-        WriteCheckRun(
-            key=f"{start.turn_id}:check:queued",
-            external_id=start.turn_id,
-            head_sha=start.base_sha,
-            status="queued",
-            conclusion=None,
-            title=comments.check_title("queued"),
-            summary=comments.check_summary(start, note),
-            actions=(STOP_BUTTON,),
-        )
-    ]
 
 
 def final_comment(start: StartTurn, body: str) -> PostComment:

@@ -6,9 +6,11 @@ from typing import Final
 import pytest
 
 from handlers import comments, comments_control, reasons
+from handlers.checks import STOP_BUTTON
 from handlers.comments import Progress
 from handlers.dispatch import dispatch
 from handlers.effects import (
+    Decide,
     ForgetThread,
     HoldThread,
     Ignore,
@@ -28,8 +30,16 @@ from handlers.events import ButtonPressed, InternalEventAdapter, OperatorAsked, 
 from handlers.grammar import Fork, Pause, Retry, Undo
 from handlers.on_control import starts_by_itself, turn_meant
 from handlers.on_turn_end import push_of
-from handlers.publish import STOP_BUTTON
-from handlers.view import Account, Landing, RepositoryConfig, Target, ThreadFacts, TurnBrief, View
+from handlers.view import (
+    Account,
+    AskedRequest,
+    Landing,
+    RepositoryConfig,
+    Target,
+    ThreadFacts,
+    TurnBrief,
+    View,
+)
 from harness.items import Completed, Failed, Stopped
 from tests.handlers.people import (
     EVE,
@@ -415,6 +425,21 @@ def test_a_button_is_the_command_it_stands_for() -> None:
     assert (start.continues, start.requester) == ("0ca1", Requester(1, "octocat", "write"))
     assert isinstance(progress, PostComment)
     assert progress.body.startswith("Asked by octocat with a button. ")
+
+
+def test_an_approve_button_answers_the_request_that_it_names() -> None:
+    """No other one, and once."""
+    asked = AskedRequest("1a2b3c4d", "0ca1", "network", "{}", "d" * 16, MAIN_SHA, "open", until=9e9)
+    view = replace(at_work(), target=TARGET, requests=(asked,))
+
+    decision, comment = dispatch(button("approve 1a2b3c4d"), view)
+    [late] = dispatch(button("approve 1a2b3c4d"), replace(view, requests=(replace(asked, state="denied"),)))
+
+    assert isinstance(decision, Decide)
+    assert (decision.request_id, decision.state, decision.by.login) == ("1a2b3c4d", "approved", "octocat")
+    assert isinstance(comment, PostComment)
+    assert comment.body.startswith("Asked by octocat with a button. ")
+    assert isinstance(late, PostComment)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from handlers import comments, reasons
 from handlers.broker import Judgement, Refused
+from handlers.checks import RETRY_BUTTON, STOP_BUTTON
 from handlers.comments import Progress, Published, Unpublished
 from handlers.dispatch import dispatch
 from handlers.effects import (
@@ -38,7 +39,6 @@ from handlers.events import (
     TurnEnded,
     Unhandled,
 )
-from handlers.publish import RETRY_BUTTON, STOP_BUTTON
 from handlers.view import Branch, RepositoryConfig, TurnBrief, View
 from handlers.wishes import Ceiling, Wishes
 from harness.items import Completed, Declined, Exhausted, Failed, Stopped, Waiting

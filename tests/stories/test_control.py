@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from demo.forge.state import CheckRun
 from tests.stories.sessions import runs, says, session
 from tests.stories.world import PATIENCE_SECONDS, POLL_SECONDS, World
 
@@ -246,6 +247,41 @@ async def test_a_stranger_directs_nothing_and_an_edit_is_no_second_command(world
     assert await world.bot_comments(repository, issue) == before
     assert (await world.only_pull(repository)).head_sha == head
     assert len(await world.turns(repository)) == 1
+
+
+async def test_the_buttons_of_a_check_run_stop_and_retry(world: World) -> None:
+    """The answers stand in the conversation, and name who pressed."""
+    world.model.teach(session("knit a collar", runs("sleep 100"), says("Collar knitted.")))
+    repository = world.repository()
+    clone = await world.clone(world.cole, repository)
+    await clone.commits({"NOTES.md": "Wider rows.\n"}, branch="wider")
+    number = await world.cole.opens_pull(repository, head="wider", base="main", title="Wider rows")
+    async with world.gate.closed():
+        await world.cole.says(repository, number, "@darner knit a collar")
+        await world.gate.someone_waits()
+        [turn] = await world.turns(repository)
+        await world.until_said(repository, number, comments=1)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not list(world.forge.state.where(CheckRun, external_id=turn)):
+                await asyncio.sleep(POLL_SECONDS)
+        offered = world.buttons(turn)
+        world.presses("maya", repository, turn, "stop")
+        stopped = await world.final_comment(repository, number)
+    offered += world.buttons(turn)
+    world.presses("cole", repository, turn, "retry")
+    await world.forge.webhooks_settled()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(await world.turns(repository)) == 1:
+            await asyncio.sleep(POLL_SECONDS)
+    second = (await world.turns(repository))[1]
+    comments = [said.body for said in await world.bot_comments(repository, number)]
+    await world.cole.says(repository, number, "@darner stop")
+    await world.settled(repository)
+
+    assert offered == ["Stop", "Retry"]
+    assert stopped.startswith("🛑 **Stopped by maya**")
+    assert any(body.startswith("Asked by cole with a button.") for body in comments)
+    assert second != turn
 
 
 async def _has_run(world: World, repository: str) -> str:

@@ -27,12 +27,12 @@ from demo import forge as local_forge
 from demo import model as scripted
 from demo import story
 from demo.forge import Forge
-from demo.forge.actions import apps, repos
+from demo.forge.actions import apps, checks, repos
 from demo.forge.announce import redeliver
 from demo.forge.person import Person, Pull, Said, signed_in
 from demo.forge.rest import OPERATIONS
 from demo.forge.seed import acting
-from demo.forge.state import Delivery, User
+from demo.forge.state import CheckRun, Delivery, User
 from tests.github.ledger import Ledger
 from tests.stories.sessions import SESSIONS
 
@@ -162,6 +162,21 @@ class World:
         assert found is not None
         maya = acting(self.forge.state, _user(self.forge, "maya"))
         repos.set_collaborator(maya, found, user=_user(self.forge, login), role="read")
+
+    def presses(self, login: str, repository: str, turn: str, button: str) -> None:
+        """Somebody presses a button of the newest check run of a turn; `rerequested` is GitHub's own."""
+        state = self.forge.state
+        run = max(state.where(CheckRun, external_id=turn), key=lambda run: run.id)
+        actor = acting(state, _user(self.forge, login))
+        if button == "rerequested":
+            checks.rerequest(actor, run)
+        else:
+            checks.request_action(actor, run, identifier=button)
+
+    def buttons(self, turn: str) -> list[str]:
+        """What the newest check run of a turn offers."""
+        run = max(self.forge.state.where(CheckRun, external_id=turn), key=lambda run: run.id)
+        return [action.label for action in run.actions]
 
     async def issue(self, repository: str) -> int:
         """An issue of Maya's that tells of the demo's bug."""
