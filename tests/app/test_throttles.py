@@ -1,5 +1,7 @@
 """The limits that all processes share: order, spacing, windows and blocks, on every database."""
 
+import asyncio
+
 from app.store import throttles
 from app.store.database import Database
 
@@ -30,6 +32,16 @@ async def test_writes_stand_a_second_apart_in_the_order_in_which_they_came(datab
     """Whoever comes later goes later; after a quiet time at once."""
     assert [await booked(database, now=100.0) for _ in range(3)] == [100.0, 101.0, 102.0]
     assert await booked(database, now=200.0) == 200.0
+
+
+async def test_two_processes_never_take_the_same_time(database: Database) -> None:
+    """They share nothing but the database, and book at once."""
+    with Database(database.url) as other:
+        times = await asyncio.gather(
+            *(booked(one, now=100.0, is_creating=True) for _ in range(10) for one in (database, other))
+        )
+
+    assert sorted(times) == [100.0 + count for count in range(20)]
 
 
 async def test_an_acknowledgement_goes_before_what_waits(database: Database) -> None:
