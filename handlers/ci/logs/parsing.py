@@ -30,7 +30,7 @@ class Block:
         return self._first[word]
 
 
-_GATES: Final = (b"rror: ", b"FAIL", b" ----", b"ERROR", b"rror ", b"undefined ", b"==")
+_GATES: Final = (b"rror", b"rror: ", b"rror ", b"FAIL", b"ERROR", b"--", b"==", b".py", b"undefined ")
 """Parts of many openers: where one is not in a block, none of those is."""
 
 _RUNNER: Final = re.compile(r"^##\[(?:error|warning|notice|debug)\]")
