@@ -28,10 +28,11 @@ def queued_check(start: StartTurn, note: str) -> list[Effect]:
 
 
 def waiting_check(start: StartTurn, request: str, told: str) -> list[Effect]:
-    """The check run of a turn that has asked for leave; its button answers that one request."""
+    """The check run of a turn that has asked for leave; its buttons answer that one request."""
     if not start.is_pull or start.is_fork:
         return []
     approve = CheckAction(f"approve {request}", "Approve", "Allow what this turn has asked for")
+    deny = CheckAction(f"deny {request}", "Deny", "This turn goes on without")
     return [
         WriteCheckRun(
             key=f"{start.turn_id}:check:asked:{request}",
@@ -41,6 +42,6 @@ def waiting_check(start: StartTurn, request: str, told: str) -> list[Effect]:
             conclusion=None,
             title=comments.check_title("waiting"),
             summary=comments.check_summary(start, told),
-            actions=(approve, STOP_BUTTON),
+            actions=(approve, deny, STOP_BUTTON),
         )
     ]

@@ -6,7 +6,7 @@ from handlers import comments_control, on_answer, reasons
 from handlers.asked import answer_to, by_button
 from handlers.effects import Effect
 from handlers.events import ButtonPressed
-from handlers.grammar import Approve, Command, Retry, Stop, parse_command
+from handlers.grammar import Approve, Command, Deny, Retry, Stop, parse_command
 from handlers.ingest import act_of, ignored, triage
 from handlers.on_control import control
 from handlers.permissions import STANDING, Refusal
@@ -18,9 +18,9 @@ BUTTONS: Final[dict[str, Command]] = {"stop": Stop(), "retry": Retry(), "rereque
 
 
 def command_of(event: ButtonPressed) -> Command | None:
-    """The identifier of an *Approve* button names its request, as the comment does."""
+    """The identifiers of *Approve* and *Deny* name their request, as the comment does."""
     named = parse_command(event.button)
-    return named if isinstance(named, Approve) and named.request else BUTTONS.get(event.button)
+    return named if isinstance(named, Approve | Deny) and named.request else BUTTONS.get(event.button)
 
 
 def on_button(event: ButtonPressed, view: View) -> list[Effect]:
@@ -38,7 +38,10 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
     resolved = resolve(situation)
     if isinstance(resolved, Refusal):
         return [ignored(event, reasons.NEEDS_WRITE)]
-    if isinstance(command, Approve):
+    if isinstance(command, Approve | Deny):
+        if event.actor.kind != "User":
+            # A person's word is wanted: no bot has one, whatever its rights.
+            return [ignored(event, reasons.NEEDS_WRITE)]
         reply = on_answer.on_answer(command, view, act=act_of(event), actor=event.actor)
         decision: list[Effect] = [] if reply.decision is None else [reply.decision]
         return decision + answer_to(asked, reply.said, reply.reaction)

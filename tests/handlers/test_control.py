@@ -433,6 +433,9 @@ def test_an_approve_button_answers_the_request_that_it_names() -> None:
     view = replace(at_work(), target=TARGET, requests=(asked,))
 
     decision, comment = dispatch(button("approve 1a2b3c4d"), view)
+    denied, _ = dispatch(button("deny 1a2b3c4d"), view)
+    bot = replace(button("approve 1a2b3c4d"), actor=replace(OCTOCAT, kind="Bot"))
+    listed = replace(view, bot=replace(view.bot, allowed_bots=frozenset({OCTOCAT.id})))
     [late] = dispatch(button("approve 1a2b3c4d"), replace(view, requests=(replace(asked, state="denied"),)))
 
     assert isinstance(decision, Decide)
@@ -440,6 +443,9 @@ def test_an_approve_button_answers_the_request_that_it_names() -> None:
     assert isinstance(comment, PostComment)
     assert comment.body.startswith("Asked by octocat with a button. ")
     assert isinstance(late, PostComment)
+    assert isinstance(denied, Decide)
+    assert (denied.request_id, denied.state) == ("1a2b3c4d", "denied")
+    assert [effect.type for effect in dispatch(bot, listed)] == ["ignore"]
 
 
 @pytest.mark.parametrize(
