@@ -206,7 +206,8 @@ class TurnsWorker:
         until = self._runtime.now() + delay
 
         def store(connection: Connection) -> None:
-            turns.park(connection, row.id, until=until, owner=owner, is_fault=is_fault)
+            told = why if delay > 0 else ""
+            turns.park(connection, row.id, until=until, owner=owner, is_fault=is_fault, why=told)
             wake = f"turn-{row.id}-{owner}"
             self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
 

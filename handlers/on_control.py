@@ -39,6 +39,7 @@ from handlers.on_budget import why_nothing_starts
 from handlers.policy import Resolved
 from handlers.view import Landing, Target, ThreadFacts, TurnBrief, View
 from harness.items import Completed
+from sandbox.base import SandboxMode
 
 Control = Stop | Pause | Resume | Retry | Fork | Undo | Forget | Why | ShowPolicy | Status
 WRITERS_ONLY: Final = Stop | Pause | Resume | Retry | Fork | Undo | Forget | Why
@@ -198,7 +199,8 @@ def _going_on(asked: Asked, view: View, target: Target, resolved: Resolved) -> S
         turn_id=hashlib.sha256(asked.act.encode()).hexdigest()[:12],
         requester=asked.requester or before.requester,
         trigger=asked.trigger or before.trigger,
-        mode=resolved.policy.mode,
+        # A turn that was to look only (a review, say) is not made to write by being repeated.
+        mode=before.mode if before.mode is SandboxMode.READ_ONLY else resolved.policy.mode,
         config_sha=view.default_branch.sha if view.default_branch else before.config_sha,
         progress_key=f"{asked.act}:progress",
         review_thread=asked.review_thread,

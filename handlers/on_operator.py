@@ -1,12 +1,13 @@
 """The operator gave a command at the machine: the same as in a comment, and answered in the conversation."""
 
+from dataclasses import replace
 from typing import get_args
 
 from handlers import comments, reasons
 from handlers.asked import answer_to, by_operator
 from handlers.effects import Effect, Ignore
 from handlers.events import OperatorAsked
-from handlers.grammar import parse_command
+from handlers.grammar import Fork, Retry, parse_command
 from handlers.on_control import Control, control
 from handlers.permissions import Refusal
 from handlers.policy import resolve, situation_of
@@ -17,10 +18,12 @@ def on_operator(event: OperatorAsked, view: View) -> list[Effect]:
     """Needs nobody's permission: whoever can write to the database could do all of it by hand."""
     asked = by_operator(event)
     command = parse_command(event.text)
-    resolved = resolve(situation_of(view, repository=event.start.repository, is_fork=event.start.is_fork))
     if not isinstance(command, get_args(Control)):
         return [Ignore(key=f"{event.key}:ignore", reason=reasons.UNHANDLED)]
+    situation = situation_of(view, repository=event.start.repository, is_fork=event.start.is_fork)
+    # A turn that goes on is in the name of whoever asked for it, if that person still may.
+    in_their_name = isinstance(command, Retry | Fork)
+    resolved = resolve(situation if in_their_name else replace(situation, permission="admin"))
     if isinstance(resolved, Refusal):
-        # A turn that goes on is in the name of whoever asked for it; that person may not any more.
         return answer_to(asked, comments.needs_write(), "confused")
     return control(asked, view, command, resolved)

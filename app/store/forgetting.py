@@ -27,7 +27,10 @@ def forget(connection: Connection, thread: str) -> None:
     mine = select(turns.c.id).where(turns.c.thread == thread)
     connection.execute(delete(items).where(items.c.turn.in_(mine)))
     connection.execute(update(messages).where(messages.c.turn.in_(mine)).values(text=""))
-    connection.execute(update(requests).where(requests.c.thread == thread).values(asked="", words=""))
+    mine_asked = requests.c.thread == thread
+    # Nobody can answer what nobody knows any more.
+    connection.execute(update(requests).where(mine_asked, requests.c.state == "open").values(state="void"))
+    connection.execute(update(requests).where(mine_asked).values(asked="", words=""))
     for row in connection.execute(
         select(turns.c.id, turns.c.start, turns.c.outcome).where(turns.c.thread == thread)
     ).all():
