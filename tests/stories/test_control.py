@@ -276,9 +276,9 @@ async def test_the_buttons_of_a_check_run_stop_and_retry(world: World) -> None:
         while len(await world.turns(repository)) == 1:
             await asyncio.sleep(POLL_SECONDS)
     second = (await world.turns(repository))[1]
-    comments = [said.body for said in await world.bot_comments(repository, number)]
     await world.cole.says(repository, number, "@darner stop")
     await world.settled(repository)
+    comments = [said.body for said in await world.bot_comments(repository, number)]
 
     assert offered == ["Stop", "Retry"]
     assert stopped.startswith("🛑 **Stopped by maya**")
