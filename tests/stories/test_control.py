@@ -270,15 +270,14 @@ async def test_the_buttons_of_a_check_run_stop_and_retry(world: World) -> None:
         world.presses("maya", repository, turn, "stop")
         stopped = await world.final_comment(repository, number)
     offered += world.buttons(turn)
+    before = len(await world.bot_comments(repository, number))
     world.presses("cole", repository, turn, "retry")
-    await world.forge.webhooks_settled()
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(await world.turns(repository)) == 1:
-            await asyncio.sleep(POLL_SECONDS)
+    await world.until_said(repository, number, comments=before + 1)
+    # Until the progress comment tells of the work instead.
+    comments = [said.body for said in await world.bot_comments(repository, number)]
     second = (await world.turns(repository))[1]
     await world.cole.says(repository, number, "@darner stop")
     await world.settled(repository)
-    comments = [said.body for said in await world.bot_comments(repository, number)]
 
     assert offered == ["Stop", "Retry"]
     assert stopped.startswith("🛑 **Stopped by maya**")
