@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from app.cli.demo import demo
+from app.cli.demo.command import demo
 from app.cli.doctor import doctor
 from app.cli.exec import exec_
 from app.cli.forge import forge
