@@ -47,7 +47,7 @@ check: install ## Lint, types and architecture
 	$(BIN)/lint-imports
 
 bench: install ## Measure; prints one JSON line a figure
-	@tools/system-packages git bwrap rg
+	@tools/system-packages git bwrap rg initdb
 	$(BIN)/python -m bench $(ARGS)
 
 sweep: install ## Kill the server before each step of a turn, on both databases; prints a table

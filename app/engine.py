@@ -134,6 +134,7 @@ class WakeUps:
         self._keeping: asyncio.Task[None] | None = None
         self._sweep_now = asyncio.Event()
         self._is_full = False
+        self._is_anyone_turned_away = False
         self._stack = ExitStack()
         self._is_stopping = False
 
@@ -269,16 +270,27 @@ class WakeUps:
     async def _drive(self, queue: Queue, thread: str, *, after: float = 0.0) -> None:
         """One at a time per thread. The worker loop's border: what fails is taken up by the next sweep."""
         await asyncio.sleep(after)
+        if self._is_one_of_many and queue is Queue.TURNS and self._slots[queue].locked():
+            # Nobody stands in line here: another process may have a place, and when there is one here the
+            # sweep tells who comes first.
+            self._is_anyone_turned_away = True
+            return
         lock = self._locks.setdefault((queue, thread), asyncio.Lock())
         async with lock, self._slots[queue]:
             try:
                 if self._is_one_of_many or (queue is Queue.TURNS and self._shared_places):
                     await self._drive_leased(queue, thread)
+                    self._look_for_the_next()
                 else:
                     await self._drives[queue](thread)
             except Exception:
                 fields = {"thread": thread, "queue": queue.value}
                 log.exception("thread.drive_failed", extra={"fields": fields})
+
+    def _look_for_the_next(self) -> None:
+        if self._is_anyone_turned_away:
+            self._is_anyone_turned_away = False
+            self._sweep_now.set()
 
     async def _drive_leased(self, queue: Queue, thread: str) -> None:
         """Drive it if nobody else does; else whoever does is told that there is more."""
@@ -341,8 +353,10 @@ class WakeUps:
                         self.nudge(queue, thread)
             except Exception:
                 log.exception("engine.sweep_failed")
+            # Not `wait_for`: it may swallow the cancellation that comes with what it waits for.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._sweep_now.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._sweep_now.wait()
 
     async def _held_elsewhere(self) -> frozenset[str]:
         """Threads that a living process drives: it will look once more if somebody comes for them."""

@@ -15,8 +15,10 @@ from bench import (
     sandbox,
     sessions,
     snapshot,
+    starts,
     steps,
     webhooks,
+    workers,
 )
 from bench.figure import Figure
 
@@ -25,11 +27,13 @@ PARTS: Final[Mapping[str, Callable[[], Awaitable[list[Figure]]]]] = {
     "checkout": checkout.measure,
     "snapshot": snapshot.measure,
     "steps": steps.measure,
+    "starts": starts.measure,
     "sessions": sessions.measure,
     "long_threads": long_threads.measure,
     "memory": memory.measure,
     "first_request": first_request.measure,
     "webhooks": webhooks.measure,
+    "workers": workers.measure,
     "ci_logs": ci_logs.measure,
     "fingerprints": fingerprints.measure,
 }

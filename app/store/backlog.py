@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from app.store.schema import effects, inbox, threads, turns
 
@@ -35,12 +35,15 @@ def is_at_work(connection: Connection, thread: str) -> bool:
 
 
 def threads_with_turns(connection: Connection, *, now: float) -> Sequence[str]:
-    """With a turn that may run, who waits longest first. Local threads are driven by their own command."""
+    """With a turn that may run: those that were begun before those that were not, the oldest first.
+
+    Local threads are driven by their own command.
+    """
     query = (
         select(turns.c.thread)
         .join(threads, threads.c.id == turns.c.thread)
         .where(turns.c.status != "ended", turns.c.not_before <= now, threads.c.repository_id.is_not(None))
         .group_by(turns.c.thread)
-        .order_by(func.min(turns.c.created_at))
+        .order_by(func.min(case((turns.c.status == "running", 0), else_=1)), func.min(turns.c.created_at))
     )
     return connection.execute(query).scalars().all()

@@ -35,10 +35,11 @@ async def run(home: Path, database_url: str, threads: int) -> bool:
         await made.hire("doomed", "sleepy", "steady")
         frozen = await made.busy("sleepy")
         made.tell("sleepy", signal.SIGSTOP)
+        watching = asyncio.create_task(made.taken_over("sleepy", frozen))
         killed = await made.busy("doomed")
         made.tell("doomed", signal.SIGKILL)
         after_death = await made.taken_over("doomed", killed)
-        after_freeze = await made.taken_over("sleepy", frozen)
+        after_freeze = await watching
         made.tell("sleepy", signal.SIGCONT)
         await made.done(issues, by=sweep)
         seconds = time.monotonic() - begun

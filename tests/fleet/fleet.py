@@ -3,18 +3,31 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from demo.model import Session
 from tests.stories.by_hand import REPOSITORY, House, opened
 from tests.stories.sessions import runs, says, session
 from tests.stories.world import POLL_SECONDS, free_port
 from tests.sweep.sweep import Sweep
 
 REQUEST: Final = "keep the long tally"
+TALLY_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = 600.0
+
+
+def tally(seconds: float) -> Session:
+    """Two commands, each of which takes so long and can be died in."""
+    return session(
+        REQUEST,
+        runs(f"echo one >> tally.txt; sleep {seconds}"),
+        runs(f"echo two >> tally.txt; sleep {seconds}"),
+        says("Counted."),
+    )
 
 
 @dataclass
@@ -111,19 +124,17 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    home: Path, *, database_url: str, seconds: float, patience: float, limits: dict[str, str]
+    home: Path,
+    *,
+    database_url: str,
+    limits: Mapping[str, str],
+    seconds: float = TALLY_SECONDS,
+    patience: float = PATIENCE_SECONDS,
 ) -> AsyncIterator[Fleet]:
     """Forge, model and one intake that does no work, until the block ends; each command takes `seconds`."""
     extra = {"DARNER_DATABASE_URL": database_url, "DARNER_WORK": "false", **limits}
     async with opened(home, extra=extra) as house:
-        house.model.teach(
-            session(
-                REQUEST,
-                runs(f"echo one >> tally.txt; sleep {seconds}"),
-                runs(f"echo two >> tally.txt; sleep {seconds}"),
-                says("Counted."),
-            )
-        )
+        house.model.teach(tally(seconds))
         made = Fleet(house, patience)
         try:
             yield made
