@@ -92,6 +92,8 @@ GIT_ATTEMPTS: Final = 30
 """Tries of a git that could not: hours. It may be the network, or a disk that an operator must look after."""
 _BASE_IS_GONE: Final = '"field": "base"'
 """In GitHub's refusal of a pull request. https://docs.github.com/en/rest/pulls/pulls#create-a-pull-request"""
+LOOKS_AT_EFFECTS: Final = frozenset({"Retry", "Fork", "Undo", "Forget", "retry", "rerequested"})
+"""Commands, and buttons, that go by what was pushed before, or delete it: they come after all of it."""
 LONGEST_PAUSE: Final = 300.0
 LONGEST_OBEYED: Final = 3600.0
 """Of a `Retry-After`."""
@@ -140,19 +142,28 @@ class EventsWorker:
                     inbox.next_letter(connection, thread, now=self._now()),
                 )
             )
-            waiting = pending or letter
-            # Whoever postponed it has enqueued the wake-up for then.
-            if waiting is None or waiting.not_before > self._now():
-                if pending is not None and pending.slot is not None:
+            is_free = pending is not None and pending.not_before <= self._now()
+            if pending is not None and is_free and await self._may_go(thread, place, pending):
+                await self._perform(thread, place, pending)
+            elif letter is not None and self._is_due(letter, pending):
+                await self._handle(thread, place, letter)
+            else:
+                # Whoever postponed it has enqueued the wake-up for then.
+                if pending is not None and not is_free and pending.slot is not None:
                     # Its time was moved back while it waited.
                     self._wake_ups.nudge(Queue.EVENTS, thread, after=pending.not_before - self._now())
                 return
-            if pending is not None:
-                if not await self._may_go(thread, place, pending):
-                    return
-                await self._perform(thread, place, pending)
-            elif letter is not None:
-                await self._handle(thread, place, letter)
+
+    def _is_due(self, letter: Letter, pending: Pending | None) -> bool:
+        """Whether it is the letter's time, also while an effect waits for the forge's limits.
+
+        What it is decided to do goes out behind what waits; but a turn is stopped, steered or answered at
+        once. Only what looks at the effects themselves waits until they are done.
+        """
+        if letter.not_before > self._now():
+            return False
+        asks_operator = isinstance(letter.event, OperatorAsked)
+        return pending is None or not (asks_operator or letter.command in LOOKS_AT_EFFECTS)
 
     async def _handle(self, thread: str, place: RepositoryRef, letter: Letter) -> None:
         """One event: view, decision, effects. The handler border: a fault is recorded and tried again."""

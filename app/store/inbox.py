@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, select, update
 from app.store import deliveries
 from app.store.database import insert_new
 from app.store.places import RepositoryRef
+from app.store.schema import deliveries as deliveries_table
 from app.store.schema import inbox, threads
 from handlers import reasons
 from handlers.events import InternalEvent, InternalEventAdapter
@@ -21,6 +22,8 @@ class Letter:
     event: InternalEvent | None
     attempts: int
     not_before: float
+    command: str = ""
+    """What a delivery asks for, in the intake's word; empty for an internal event."""
 
 
 def open_thread(
@@ -129,7 +132,15 @@ def next_letter(connection: Connection, thread: str, *, now: float) -> Letter | 
     """The oldest unhandled one, those left out that wait for quiet; one that failed keeps its place."""
     waits_for_quiet = inbox.c.quiet_kind.is_not(None) & (inbox.c.attempts == 0) & (inbox.c.not_before > now)
     query = (
-        select(inbox.c.id, inbox.c.delivery, inbox.c.event, inbox.c.attempts, inbox.c.not_before)
+        select(
+            inbox.c.id,
+            inbox.c.delivery,
+            inbox.c.event,
+            inbox.c.attempts,
+            inbox.c.not_before,
+            deliveries_table.c.command,
+        )
+        .outerjoin_from(inbox, deliveries_table, deliveries_table.c.id == inbox.c.delivery)
         .where(inbox.c.thread == thread, inbox.c.state == "pending", ~waits_for_quiet)
         .order_by(inbox.c.id)
         .limit(1)
@@ -138,7 +149,7 @@ def next_letter(connection: Connection, thread: str, *, now: float) -> Letter | 
     if row is None:
         return None
     event = InternalEventAdapter.validate_json(row.event) if row.event is not None else None
-    return Letter(row.id, row.delivery, event, row.attempts, row.not_before)
+    return Letter(row.id, row.delivery, event, row.attempts, row.not_before, row.command or "")
 
 
 def mark(connection: Connection, letter: int, state: str) -> None:

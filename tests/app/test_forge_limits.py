@@ -1,5 +1,6 @@
 """One thread's trouble with the forge's limits is everybody's: in simulated time, against the local forge."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from app.mirrors import Mirrors
 from app.perform import Performer
 from app.results import Results
 from app.spending import Spending
-from app.store import inbox, outbox, throttles
+from app.store import deliveries, inbox, messages, outbox, throttles, turns
 from app.store.database import Database
+from app.store.deliveries import DeliveryRow
 from app.store.outbox import EffectRow
 from app.store.places import RepositoryRef
 from app.tokens import AppTokens
@@ -28,13 +30,17 @@ from demo.forge import Forge
 from demo.forge.faults import FaultKind
 from demo.forge.person import Person, signed_in
 from demo.forge.rest.api import Request, Response
+from demo.forge.state import User
 from handlers.effects import Effect, PostComment, React, ReactionTarget
+from handlers.grammar import parse_command
+from handlers.mention import find_request
 from handlers.view import Bot
 from harness.items import TurnLimits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 START = 1_000_000.0
+NOON = "2026-11-22T12:00:00Z"
 BOT = Bot(id=None, login="darner[bot]", mention="darner")
 
 
@@ -78,6 +84,38 @@ class Deployment:
 
         await self.database.write(store)
         return thread
+
+    async def hears(self, issue: int, text: str, *, comment: int) -> None:
+        """A comment of Maya's, as its webhook has put it into the inbox."""
+        owner = next(iter(self.forge.state.where(User, login="maya")))
+        sender = {"id": owner.id, "login": owner.login, "type": "User"}
+        written = {"id": comment, "body": text, "user": sender, "created_at": NOON, "updated_at": NOON}
+        repository = {"id": self.place.id, "full_name": "maya/purl", "default_branch": "main"}
+        payload = {
+            "action": "created",
+            "issue": {"number": issue, "user": sender},
+            "comment": written,
+            "repository": repository,
+            "sender": sender,
+        }
+        thread, request = f"{self.place.id}-{issue}", find_request(text, "darner")
+        row = DeliveryRow(
+            guid=f"guid-{comment}",
+            event="issue_comment",
+            received_at=self.clock(),
+            body=json.dumps(payload).encode(),
+            state="pending",
+            reason="",
+            command=type(parse_command(request or "")).__name__,
+            thread=thread,
+        )
+
+        def store(connection: Connection) -> None:
+            delivery = deliveries.insert(connection, row)
+            assert delivery is not None
+            inbox.put_delivery(connection, thread, delivery, now=self.clock())
+
+        await self.database.write(store)
 
     async def said(self, issue: int) -> list[str]:
         """What people read, without the hidden markers."""
@@ -167,6 +205,41 @@ async def test_a_secondary_limit_holds_everybody_who_writes_for_as_long_as_it_sa
             await deployment.worker.drive(thread)
     assert await deployment.said(one) == ["hello"]
     assert await deployment.said(other) == ["world", "again"]
+
+
+async def test_who_says_stop_need_not_wait_for_the_limit(deployment: Deployment) -> None:
+    """The turn ends at once; what is said of it comes behind what waited, and so does what looks at that."""
+    issue = await deployment.maya.opens_issue("maya/purl", "Stop", "")
+    thread = await deployment.has_to(issue, comment(issue, "hello"))
+    deployment.forge.faults.add(FaultKind.SECONDARY_LIMIT, method="POST", path="/comments", seconds=72)
+    await deployment.worker.drive(thread)
+
+    def at_work(connection: Connection) -> None:
+        turns.queue(connection, "0ca1f3e2b7d4", thread, start="{}", now=START)
+        turns.take(connection, "0ca1f3e2b7d4", owner="me", now=START)
+
+    await deployment.database.write(at_work)
+    await deployment.hears(issue, "@darner stop", comment=1)
+    await deployment.hears(issue, "@darner forget", comment=2)
+    await deployment.worker.drive(thread)
+
+    def stopped_by(connection: Connection) -> str | None:
+        return messages.stopped_by(connection, "0ca1f3e2b7d4")
+
+    assert await deployment.database.read(stopped_by) == "maya"
+    assert await deployment.said(issue) == []
+    waiting = await deployment.database.read(
+        lambda connection: inbox.next_letter(connection, thread, now=deployment.clock())
+    )
+    assert waiting is not None
+    assert waiting.command == "Forget"
+
+    for seconds in range(73, 79):
+        deployment.clock.at = START + seconds
+        await deployment.worker.drive(thread)
+    first, second = await deployment.said(issue)
+    assert first == "hello"
+    assert second.startswith("Turn `0ca1f3e2b7d4` has not ended, so I have deleted nothing.")
 
 
 async def test_an_acknowledgement_is_seen_before_the_answers_that_wait(deployment: Deployment) -> None:
