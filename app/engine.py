@@ -131,6 +131,7 @@ class WakeUps:
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: WeakValueDictionary[tuple[Queue, str], asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_ready: Callable[[], bool] = lambda: True
         self._keeping: asyncio.Task[None] | None = None
         self._sweep_now = asyncio.Event()
         self._is_full = False
@@ -142,12 +143,20 @@ class WakeUps:
     def _is_one_of_many(self) -> bool:
         return not self._database.is_sqlite
 
-    async def start(self, drives: Mapping[Queue, Drive], *, backlog: Backlog = no_backlog) -> None:
+    async def start(
+        self,
+        drives: Mapping[Queue, Drive],
+        *,
+        backlog: Backlog = no_backlog,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Launch DBOS inside the running loop, and so continue what a crash left.
 
-        Takes the database where that is SQLite. Raises `AlreadyRunning`.
+        Takes the database where that is SQLite. Raises `AlreadyRunning`. One of many takes nothing from the
+        others before it `is_ready`.
         """
         self._drives = drives
+        self._is_ready = is_ready
         self._stack.enter_context(claimed(self._database.url))
         engine = _dbos_engine(self._database.url)
         self._stack.callback(engine.dispose)
@@ -270,6 +279,8 @@ class WakeUps:
     async def _drive(self, queue: Queue, thread: str, *, after: float = 0.0) -> None:
         """One at a time per thread. The worker loop's border: what fails is taken up by the next sweep."""
         await asyncio.sleep(after)
+        if self._is_one_of_many and not self._is_ready():
+            return
         if self._is_one_of_many and queue is Queue.TURNS and self._slots[queue].locked():
             # Nobody stands in line here: another process may have a place, and when there is one here the
             # sweep tells who comes first.
@@ -311,9 +322,15 @@ class WakeUps:
         finally:
             is_wanted = await self._leases.release(lease)
             if is_wanted:
-                self.nudge(queue, thread)
+                await self._pass_on(queue, thread)
             if places is not None:
                 await self._tell_of_place()
+
+    async def _pass_on(self, queue: Queue, thread: str) -> None:
+        """Somebody came while we held the thread: there is more to do, for us, or for others when we stop."""
+        self.nudge(queue, thread)
+        if self._is_stopping and self._is_one_of_many:
+            await self._database.write(lambda connection: tell(connection, f"{self.worker} {queue} {thread}"))
 
     async def _under(self, lease: Lease, drive: Drive, thread: str) -> None:
         """Drive behind the lease's fence; when the lease is lost the drive is cancelled, and cleans up."""

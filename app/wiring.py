@@ -150,7 +150,7 @@ class Server:
             if introducing.done():
                 introducing.result()
             stack.push_async_callback(self.wake_ups.stop)
-            await self.wake_ups.start(drives, backlog=self._backlog)
+            await self.wake_ups.start(drives, backlog=self._backlog, is_ready=self._known.is_set)
             watching = asyncio.create_task(self._watch_for_missed())
             stack.push_async_callback(_end, watching)
             pruning = asyncio.create_task(self._forget_old_results())

@@ -1,4 +1,4 @@
-"""`python -m tests.fleet [threads]`: kills one of three workers and freezes one under many threads; a table.
+"""`python -m tests.fleet [threads]`: kills one of three workers, and the database, and freezes one; a table.
 
 Exits with 1 when anything was lost, doubled, out of order or over a limit.
 """
@@ -26,8 +26,9 @@ LIMITS: Final = {
 }
 
 
-async def run(home: Path, database_url: str, threads: int) -> bool:
+async def run(home: Path, server: postgres.Server, threads: int) -> bool:
     """Whether all was sound."""
+    database_url = server.url.format("postgres")
     async with fleet(home, database_url=database_url, seconds=1.0, patience=1800, limits=LIMITS) as made:
         sweep = Sweep(made.house)
         issues = await made.asked(threads)
@@ -41,6 +42,9 @@ async def run(home: Path, database_url: str, threads: int) -> bool:
         after_death = await made.taken_over("doomed", killed)
         after_freeze = await watching
         made.tell("sleepy", signal.SIGCONT)
+        # The database, too: whoever is in the middle of something waits for it.
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
         await made.done(issues, by=sweep)
         seconds = time.monotonic() - begun
         faults = {issue: [fault async for fault in sweep.faults(issue)] for issue in issues}
@@ -55,7 +59,9 @@ async def run(home: Path, database_url: str, threads: int) -> bool:
 def _show(
     made: Fleet, threads: int, seconds: float, after_death: float, after_freeze: float, faulty: int
 ) -> None:
-    print("\n| three workers on PostgreSQL, one killed, one frozen and woken | |\n| --- | --- |")
+    print(
+        "\n| three workers on PostgreSQL, one killed, one frozen; then the database killed | |\n| --- | --- |"
+    )
     print(f"| threads, each with a turn of two commands | {threads} |")
     print(f"| all ended after | {seconds:.0f} s ({60 * threads / seconds:.0f} turns a minute) |")
     print(f"| the killed one's turns taken over after | {after_death:.1f} s |")
@@ -67,10 +73,10 @@ def _show(
 def main() -> int:
     threads = int(sys.argv[1]) if len(sys.argv) > 1 else THREADS
     with (
-        postgres.running(postgres.programs()) as server,
+        postgres.serving(postgres.programs()) as server,
         tempfile.TemporaryDirectory(prefix="darner-fleet-") as home,
     ):
-        is_sound = asyncio.run(run(Path(home), server.format("postgres"), threads))
+        is_sound = asyncio.run(run(Path(home), server, threads))
     return int(not is_sound)
 
 
