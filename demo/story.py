@@ -1,5 +1,6 @@
 """What happens in the demo: the issue a person writes, the mention that starts the work. Performs nothing."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,3 +22,10 @@ MENTION: Final = "@darner fix the failing test"
 
 CHECK: Final = ("python3", "-m", "unittest")
 """Run in a checkout of the repository: fails before the work and passes after it."""
+
+MENDED: Final[Mapping[str, str]] = {
+    "purl/spacing.py": (REPOSITORY / "purl/spacing.py")
+    .read_text(encoding="utf-8")
+    .replace("place < left_over - 1", "place < left_over")
+}
+"""Without the bug: where the demo is about something else."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 
@@ -38,6 +39,27 @@ class CheckRun:
     conclusion: str | None
     title: str
     external_id: str
+    annotations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewThread:
+    """The comments on one place of a pull request's diff, the one that began it first."""
+
+    said: tuple[Said, ...]
+    path: str
+    line: int | None
+    is_resolved: bool
+    is_outdated: bool
+
+
+_THREADS: Final = """\
+query($owner: String!, $name: String!, $number: Int!) {
+  repository(owner: $owner, name: $name) { pullRequest(number: $number) { reviewThreads(first: 100) { nodes {
+    path line isResolved isOutdated
+    comments(first: 100) { nodes { databaseId body author { login } } }
+  } } } }
+}"""
 
 
 class Person:
@@ -65,6 +87,20 @@ class Person:
         fields = {"head": head, "base": base, "title": title, "body": body}
         return int((await self._post(f"{repository}/pulls", fields))["number"])
 
+    async def makes_branch(self, repository: str, name: str, *, at: str) -> None:
+        """A branch that begins where the branch `at` is."""
+        sha = (await self.branches(repository))[at]
+        await self._post(f"{repository}/git/refs", {"ref": f"refs/heads/{name}", "sha": sha})
+
+    async def commits(self, repository: str, branch: str, path: str, text: str, *, message: str) -> str:
+        """Write one file in a commit of its own, as the browser's editor does; the commit's SHA."""
+        fields = {"message": message, "branch": branch, "content": b64encode(text.encode()).decode()}
+        url = f"/repos/{repository}/contents/{path}"
+        present = await self._client.get(url, params={"ref": branch})
+        if present.status_code != 404:
+            fields["sha"] = present.raise_for_status().json()["sha"]
+        return str((await self._call("PUT", f"{repository}/contents/{path}", fields))["commit"]["sha"])
+
     async def comments_on_line(
         self, repository: str, number: int, body: str, *, sha: str, path: str, line: int
     ) -> int:
@@ -78,6 +114,22 @@ class Person:
 
     async def reads_review_comments(self, repository: str, number: int) -> list[Said]:
         return [_said(raw) for raw in await self._get(f"{repository}/pulls/{number}/comments?per_page=100")]
+
+    async def replies(self, repository: str, number: int, comment: int, body: str) -> int:
+        """Answer in the thread that an inline comment began; the answer's id."""
+        path = f"{repository}/pulls/{number}/comments/{comment}/replies"
+        return int((await self._post(path, {"body": body}))["id"])
+
+    async def review_threads(self, repository: str, number: int) -> list[ReviewThread]:
+        """Those of a pull request, oldest first."""
+        owner, _, name = repository.partition("/")
+        url = self._client.base_url.join("../graphql")
+        variables = {"owner": owner, "name": name, "number": number}
+        answer = await self._client.post(url, json={"query": _THREADS, "variables": variables})
+        found = answer.raise_for_status().json()["data"]["repository"]["pullRequest"]["reviewThreads"][
+            "nodes"
+        ]
+        return [_thread(raw) for raw in found]
 
     async def reactions(self, repository: str, comment: int) -> list[str]:
         """What was reacted with, by anybody."""
@@ -147,6 +199,19 @@ def _said(raw: dict[str, Any]) -> Said:
     return Said(raw["id"], (raw["user"] or {}).get("login", "ghost"), raw["body"])
 
 
+def _thread(raw: dict[str, Any]) -> ReviewThread:
+    return ReviewThread(
+        said=tuple(
+            Said(said["databaseId"], (said["author"] or {}).get("login", "ghost"), said["body"])
+            for said in raw["comments"]["nodes"]
+        ),
+        path=raw["path"],
+        line=raw["line"],
+        is_resolved=raw["isResolved"],
+        is_outdated=raw["isOutdated"],
+    )
+
+
 def _check_run(raw: dict[str, Any]) -> CheckRun:
     return CheckRun(
         name=raw["name"],
@@ -154,6 +219,7 @@ def _check_run(raw: dict[str, Any]) -> CheckRun:
         conclusion=raw["conclusion"],
         title=raw["output"]["title"] or "",
         external_id=raw["external_id"] or "",
+        annotations=raw["output"]["annotations_count"],
     )
 
 
