@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
+
+from demo.forge.suggestion import is_suggestion
 
 _VOID: Final = {"br", "hr", "img", "input"}
 _DROPPED_WITH_CONTENT: Final = {
@@ -67,11 +72,15 @@ class MarkdownRenderer:
         self._repository_path = repository_path
         self._is_user = is_user
         self._parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+        self._parser.add_render_rule("fence", _fence)
 
-    def __call__(self, text: str) -> Markup:
-        """The text as HTML: comments gone, unknown tags gone, every tag closed."""
+    def __call__(self, text: str, *, replaced: Sequence[str] = ()) -> Markup:
+        """The text as HTML: comments gone, unknown tags gone, every tag closed.
+
+        `replaced` are the lines that a suggestion in it is for.
+        """
         cleaner = _Cleaner(repository_path=self._repository_path, is_user=self._is_user)
-        cleaner.feed(self._parser.render(text))
+        cleaner.feed(self._parser.render(text, {"replaced": replaced}))
         cleaner.close()
         return Markup(cleaner.html())  # noqa: S704 - the cleaner wrote every tag and escaped every text in it
 
@@ -142,6 +151,18 @@ class _Cleaner(HTMLParser):
         if found["number"]:
             return f'<a href="{escape(self._repository_path)}/issues/{found["number"]}">{shown}</a>'
         return f'<strong class="mention">{shown}</strong>' if self._is_user(found["login"]) else None
+
+
+def _fence(
+    renderer: RendererHTML, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType
+) -> str:
+    """A code block; a suggestion as what goes and what comes."""
+    token = tokens[idx]
+    if not is_suggestion(token):
+        return renderer.fence(tokens, idx, options, env)
+    gone = "".join(f"<del>{escape(line)}\n</del>" for line in env["replaced"])
+    come = "".join(f"<ins>{escape(line)}\n</ins>" for line in token.content.splitlines())
+    return f"<p><strong>Suggested change</strong></p>\n<pre>{gone}{come}</pre>\n"
 
 
 def _attribute(tag: str, name: str, value: str) -> str:

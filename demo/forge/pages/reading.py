@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,11 +13,12 @@ from fastapi.responses import FileResponse, PlainTextResponse
 
 from demo.forge import shapes
 from demo.forge.actions import pulls as pull_actions
+from demo.forge.actions import workflows
 from demo.forge.git import EMPTY_TREE, Entry, Git
-from demo.forge.pages import diffview, timeline
+from demo.forge.pages import diffview, joblog, timeline
 from demo.forge.pages.site import PageRoute, Place, Site
 from demo.forge.refusals import not_found
-from demo.forge.state import CheckRun, Issue, Pull, Repository, Side, User
+from demo.forge.state import CheckRun, Issue, Pull, Repository, Side, User, WorkflowJob
 
 STATIC: Final = Path(__file__).parent / "static"
 LARGEST_SHOWN: Final = 400_000
@@ -52,7 +54,16 @@ def reading(site: Site) -> APIRouter:
     router.add_api_route("/{owner}/{name}/pull/{number:int}/files", pages.pull_files)
     router.add_api_route("/{owner}/{name}/pull/{number:int}.diff", pages.pull_diff)
     router.add_api_route("/{owner}/{name}/runs/{run_id:int}", pages.check_run)
+    router.add_api_route("/{owner}/{name}/runs/{run_id:int}/log", pages.job_log)
     return router
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What a runner left of a job."""
+
+    job: WorkflowJob
+    shown: joblog.JobLog
 
 
 def static(file: str) -> Response:
@@ -206,7 +217,8 @@ class _Pages:
     def pull_checks(self, request: Request, owner: str, name: str, number: int) -> Response:
         place, issue, pull = self._pull(request, owner, name=name, number=number)
         checks = timeline.latest_checks(self._state, place.repo, head_sha=pull.head_sha)
-        return self._pull_tab("pull_checks.html", request, place=place, issue=issue, checks=checks)
+        shown = [(run, self._log(run)) for run in checks]
+        return self._pull_tab("pull_checks.html", request, place=place, issue=issue, checks=shown)
 
     def pull_files(
         self,
@@ -221,11 +233,15 @@ class _Pages:
     ) -> Response:
         place, issue, pull = self._pull(request, owner, name=name, number=number)
         begun = timeline.threads(self._state, issue)
+        checks = timeline.latest_checks(self._state, place.repo, head_sha=pull.head_sha)
+        noted = [note for run in checks for note in run.annotations]
         files = [
             (
                 file,
                 diffview.rows(
-                    file.patch, threads=[thread for thread in begun if thread.first.path == file.path]
+                    file.patch,
+                    threads=[thread for thread in begun if thread.first.path == file.path],
+                    notes=[note for note in noted if note.path == file.path],
                 ),
             )
             for file in shapes.comparison(self._state, place.repo, pull=pull).files
@@ -248,10 +264,26 @@ class _Pages:
 
     def check_run(self, request: Request, owner: str, name: str, run_id: int) -> Response:
         place = self._site.place(request, owner, name=name)
+        run = self._check_run(place, run_id)
+        log = self._log(run)
+        return self._shown("check_run.html", request, place=place, tab="pulls", run=run, log=log)
+
+    def job_log(self, request: Request, owner: str, name: str, run_id: int) -> Response:
+        run = self._check_run(self._site.place(request, owner, name=name), run_id)
+        job = workflows.job_of(self._state, run)
+        if job is None or run.status != "completed":
+            raise not_found()
+        return PlainTextResponse(job.log, headers={"X-Content-Type-Options": "nosniff"})
+
+    def _check_run(self, place: Place, run_id: int) -> CheckRun:
         run = self._state.find(CheckRun, run_id)
         if run is None or run.repo_id != place.repo.id:
             raise not_found()
-        return self._shown("check_run.html", request, place=place, tab="pulls", run=run)
+        return run
+
+    def _log(self, run: CheckRun) -> _Log | None:
+        job = workflows.job_of(self._state, run)
+        return _Log(job, joblog.read(job.log)) if job else None
 
     def _listed(self, repos: Sequence[Repository]) -> list[tuple[Repository, str, int]]:
         newest_first = sorted(repos, key=lambda repo: repo.pushed_at, reverse=True)

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 
-from demo.forge.actions import reviews
+from demo.forge.actions import reviews, suggestions
 from demo.forge.pages.site import PageRoute, Site, see_other
 from demo.forge.pages.writing import Field, text_of
-from demo.forge.state import Side
+from demo.forge.refusals import not_found
+from demo.forge.state import ReviewComment, Side
 
 Verdict = Literal["COMMENT", "APPROVE", "REQUEST_CHANGES"]
 
@@ -22,6 +23,7 @@ def reviewing(site: Site) -> APIRouter:
     router.add_api_route(f"{pull}/line", forms.comment_line, methods=["POST"])
     router.add_api_route(f"{pull}/threads/{{thread_id:int}}", forms.reply, methods=["POST"])
     router.add_api_route(f"{pull}/threads/{{thread_id:int}}/resolution", forms.resolve, methods=["POST"])
+    router.add_api_route(f"{pull}/suggestions/{{comment_id:int}}", forms.commit_suggestion, methods=["POST"])
     return router
 
 
@@ -77,3 +79,14 @@ class _ReviewForms:
         issue = self._site.pull(place, number)
         reviews.resolve(place.actor, issue, thread_id=thread_id, resolved=then == "resolve")
         return see_other(f"{self._site.issue_path(place, issue)}/files#discussion_r{thread_id}")
+
+    def commit_suggestion(
+        self, request: Request, owner: str, name: str, number: int, comment_id: int
+    ) -> Response:
+        place = self._site.place(request, owner, name=name)
+        issue = self._site.pull(place, number)
+        said = self._site.state.find(ReviewComment, comment_id)
+        if said is None or said.issue_id != issue.id:
+            raise not_found()
+        suggestions.commit_suggestion(place.actor, issue, said)
+        return see_other(f"{self._site.issue_path(place, issue)}/files#discussion_r{said.id}")

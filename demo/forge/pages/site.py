@@ -19,9 +19,11 @@ from markupsafe import Markup
 
 from demo.forge import shapes
 from demo.forge.actions.actor import Actor
+from demo.forge.pages import diffview, timeline
 from demo.forge.pages.markdown import MarkdownRenderer
 from demo.forge.refusals import Refused, not_found
 from demo.forge.state import CONTENTS, Content, Issue, Repository, State, SubjectKind, User, Viewer
+from demo.forge.suggestion import lines_of, replaced, suggested
 
 COOKIE: Final = "forge_user"
 EMOJI: Final[dict[Content, str]] = {
@@ -82,7 +84,12 @@ class Site:
         self.templates.globals |= {
             "account": self._account,
             "contents": [(content, EMOJI[content]) for content in CONTENTS],
+            "excerpt": diffview.excerpt,
             "issue_path": self.issue_path,
+            "lines_of": lines_of,
+            "replaced": replaced,
+            "standing": timeline.standing,
+            "suggested": suggested,
             "labels_of": state.labels,
             "reactions_to": self._reactions,
             "role_words": self._role_words,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -139,6 +140,23 @@ def latest_checks(state: State, repo: Repository, *, head_sha: str) -> list[Chec
     """The newest run of each name."""
     newest = {(run.app_id, run.name): run for run in state.check_runs(repo, head_sha)}
     return sorted(newest.values(), key=lambda run: run.name)
+
+
+def standing(checks: Sequence[CheckRun]) -> str:
+    """How many checks came to what, the worst first: `1 failed, 2 passed`."""
+    counts = Counter(_word_for(run) for run in checks)
+    return ", ".join(f"{counts[word]} {word}" for word in _STANDINGS if counts[word])
+
+
+_STANDINGS = ("failed", "still to end", "neutral", "skipped", "passed")
+
+
+def _word_for(run: CheckRun) -> str:
+    if run.status != "completed":
+        return "still to end"
+    return {"success": "passed", "neutral": "neutral", "skipped": "skipped"}.get(
+        run.conclusion or "", "failed"
+    )
 
 
 def _reviewed(state: State, issue: Issue) -> Iterator[Reviewed]:
