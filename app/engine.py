@@ -168,7 +168,8 @@ class WakeUps:
             "executor_id": self.worker if self._is_one_of_many else "local",
             # Nobody waits for a notification of DBOS: its listener would be one more connection.
             "use_listen_notify": False,
-            "notification_listener_polling_interval_sec": 1.0,
+            # It looks into an empty table of its own, and whoever stops it waits for one round.
+            "notification_listener_polling_interval_sec": 0.1,
             "log_level": "WARNING",
         }
         DBOS(config=config)
