@@ -1,7 +1,7 @@
 """What a command wants to know besides the plain view: the turn it means, or the decision it asks about."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -20,7 +20,7 @@ from handlers.grammar import Command, Fork, Retry, Undo, Why, parse_command
 from handlers.ingest import request_of
 from handlers.on_button import command_of as command_of_button
 from handlers.on_control import turn_meant
-from handlers.view import Account, Bot, DoneEffect, Target, ThreadFacts, TurnBrief
+from handlers.view import Account, Bot, DoneEffect, Landing, Target, ThreadFacts, TurnBrief
 from harness.items import Declined, Failed, Stopped
 
 
@@ -80,8 +80,17 @@ def _target(connection: Connection, thread: str, turn: str) -> Target | None:
         start=start,
         outcome=row.outcome,
         follows=row.follows or "",
-        landing=landed[-1] if landed else None,
+        landing=_whole(landed) if landed else None,
     )
+
+
+def _whole(landed: Sequence[Landing]) -> Landing:
+    """A turn's commits on top of one another (what was held back came later) as one."""
+    whole = landed[-1]
+    for before in reversed(landed[:-1]):
+        if (before.branch, before.sha) == (whole.branch, whole.parent):
+            whole = replace(whole, parent=before.parent)
+    return whole
 
 
 def _account(connection: Connection, thread: str, named: str | None, asking: int | None) -> Account | None:

@@ -146,7 +146,7 @@ class TurnSession:
 
     async def decision(self, request: str, *, is_due: bool) -> Decision | None:
         def look(connection: Connection) -> Decision | None:
-            return requests.decision_of(connection, request, is_due=is_due, now=self.now())
+            return requests.decision_of(connection, request, turn=self._turn, is_due=is_due, now=self.now())
 
         return await (self._database.write(look) if is_due else self._database.read(look))
 

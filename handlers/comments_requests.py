@@ -4,11 +4,14 @@ Whoever approves must see exactly what they approve: nothing of it is cut, and w
 """
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from handlers.effects import StartTurn
+from handlers.invisible import strip_invisible
 from handlers.markdown import fence_for
+from handlers.redact import redact
 from handlers.scan import clean, clean_line
 from handlers.view import AskedRequest
 from harness.items import ApprovalRequest
@@ -32,15 +35,21 @@ def asking(start: StartTurn, request: str, asked: ApprovalRequest, *, mention: s
     if asked.kind == "question":
         return _question(start, request, asked, mention=mention)
     place = f" in `{clean_line(asked.place, limit=200)}`" if asked.place not in {"", "."} else ""
-    why = f"Why: {clean(asked.why, limit=1500)}" if asked.why else ""
+    until = _UNTIL[asked.kind].format(moment(asked.until))
+    how = (
+        f"Write `@{mention} approve {request}` to allow exactly this, or `@{mention} deny {request}` and "
+        "why not."
+    )
+    if not is_shown_whole(asked.wanted):
+        how = (
+            "A part of it looks like a secret and is not shown, so that nobody can approve it. Write "
+            f"`@{mention} deny {request}` and what to do instead."
+        )
     blocks = [
         f"✋ **Needs approval** · {_ASKS[asked.kind]}{place}:",
         _verbatim("\n".join(asked.wanted)),
-        why,
-        (
-            f"Write `@{mention} approve {request}` to allow exactly this, or `@{mention} deny {request}` and "
-            f"why not. {_UNTIL[asked.kind].format(moment(asked.until))}"
-        ),
+        _quoted("Why: ", asked.why, limit=1500) if asked.why else "",
+        f"{how} {until}",
         _footer(start, request, asked.digest),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -51,7 +60,7 @@ def _question(start: StartTurn, request: str, asked: ApprovalRequest, *, mention
     shown = "\n".join(f"{number}. {clean_line(text, limit=200)}" for number, text in enumerate(options, 1))
     blocks = [
         "❓ **A question** · I cannot go on well without an answer:",
-        clean(question, limit=2500),
+        _quoted("", question, limit=2500),
         shown,
         (
             f"Answer by `@{mention} …` here, in your own words. Without an answer until "
@@ -95,7 +104,24 @@ def _visible(character: str) -> str:
     if character == "\n" or character == " ":
         return character
     is_hidden = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
+    # Some letters and marks have no shape either.
+    is_hidden = is_hidden or not strip_invisible(character).text
     return f"\\u{{{ord(character):x}}}" if is_hidden else character
+
+
+def is_shown_whole(wanted: Sequence[str]) -> bool:
+    """Whether the scanner that each text passes takes nothing out of what is asked for."""
+    text = "\n".join(wanted)
+    return redact(text, secrets=()).text == text
+
+
+def _quoted(lead: str, text: str, *, limit: int) -> str:
+    """What the agent says of it. More than a line is marked as quoted: it must not pass for our words."""
+    said = clean(text, limit=limit)
+    if "\n" not in said:
+        return f"{lead}{said}"
+    quoted = "\n".join(f"> {line}".rstrip() for line in said.split("\n"))
+    return f"{lead.rstrip()}\n\n{quoted}" if lead else quoted
 
 
 def waiting_for_people(request: str, kind: str) -> str:
@@ -169,6 +195,13 @@ def turn_is_over(request: AskedRequest, *, mention: str) -> str:
 
 def is_a_question(request: AskedRequest, *, mention: str) -> str:
     return f"Request `{request.id}` is a question: answer it by `@{mention} …` in your own words."
+
+
+def is_not_shown_whole(request: AskedRequest, *, mention: str) -> str:
+    return (
+        f"Not approved: a part of request `{request.id}` looks like a secret and was not shown, and nobody "
+        f"can approve what they have not seen. `@{mention} deny {request.id}` closes it."
+    )
 
 
 def head_has_moved(request: AskedRequest, head: str, *, mention: str) -> str:

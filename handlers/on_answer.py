@@ -10,6 +10,7 @@ from handlers import comments_requests as told
 from handlers.effects import Decide, Requester
 from handlers.events import Actor
 from handlers.grammar import Approve, Deny
+from handlers.hidden import remove_hidden
 from handlers.permissions import STANDING
 from handlers.view import AskedRequest, View
 from handlers.wanted import wanted_of
@@ -51,11 +52,13 @@ def on_answer(command: Approve | Deny, view: View, *, act: str, actor: Actor) ->
             turn_id=request.turn,
             state="denied",
             by=by,
-            words=command.why,
+            words=remove_hidden(command.why).text,
         )
         return Reply(told.denied(request), decision)
     if request.kind == "question":
         return Reply(told.is_a_question(request, mention=mention))
+    if not told.is_shown_whole(wanted_of(request).wanted):
+        return Reply(told.is_not_shown_whole(request, mention=mention))
     if (head := _moved_head(view, request)) is not None:
         words = "the head of the pull request has moved since it was asked"
         void = Decide(key=key, request_id=request.id, turn_id=request.turn, state="void", by=by, words=words)
@@ -87,7 +90,7 @@ def answer(request: AskedRequest, view: View, text: str, *, act: str, actor: Act
         turn_id=request.turn,
         state="answered",
         by=Requester(actor.id, actor.login, view.permission),
-        words=text,
+        words=remove_hidden(text).text,
     )
     return Reply(told.answered(request), decision)
 

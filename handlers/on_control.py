@@ -35,6 +35,7 @@ from handlers.grammar import (
     Undo,
     Why,
 )
+from handlers.hidden import remove_hidden
 from handlers.on_budget import why_nothing_starts
 from handlers.policy import Resolved
 from handlers.view import Landing, Target, ThreadFacts, TurnBrief, View
@@ -186,7 +187,7 @@ def _fork(asked: Asked, view: View, command: Fork, resolved: Resolved) -> list[E
     if target.outcome is None:
         return answer_to(asked, comments_control.not_ended(target.start.turn_id, mention), "confused")
     start = _going_on(asked, view, target, resolved)
-    start = replace(start, follows=target.start.turn_id, words=command.text)
+    start = replace(start, follows=target.start.turn_id, words=remove_hidden(command.text).text)
     return _started(asked, view, target, start)
 
 

@@ -41,6 +41,7 @@ from handlers.grammar import (
     Why,
     parse_command,
 )
+from handlers.hidden import remove_hidden
 from handlers.ingest import act_of, ignored, request_of, triage
 from handlers.on_budget import budgeted, why_nothing_starts
 from handlers.on_control import HEEDED_ALWAYS, WRITERS_ONLY, control
@@ -166,7 +167,7 @@ def _steer(event: Mentioning, view: View, turn: TurnBrief, request: str) -> list
     review = event if isinstance(event, ReviewCommented) else None
     text = comments.steering(
         event.actor.login,
-        request,
+        remove_hidden(request).text,
         path=review.path if review else "",
         hunk=review.diff_hunk if review else "",
     )

@@ -10,6 +10,7 @@ from typing import Final
 from harness.items import ApprovalRequest, ItemId, TurnId
 from harness.protocols import Ask
 
+LONGEST_PLACE: Final = 200
 LONGEST_SHOWN: Final = 4_000
 """Characters of what is asked for. Whoever decides must see all of it."""
 
@@ -53,7 +54,13 @@ def digest_of(kind: str, wanted: Sequence[str], *more: str | bool) -> str:
 
 def is_shown_whole(ask: Ask) -> bool:
     """Whether a person can be shown all that is asked for."""
-    return sum(map(len, ask.wanted)) <= LONGEST_SHOWN
+    return sum(map(len, ask.wanted)) <= LONGEST_SHOWN and _is_plain(ask.place)
+
+
+def _is_plain(place: str) -> bool:
+    """Whether a directory reads in a line of text as what it is."""
+    is_one_line = place.isascii() and place.isprintable() and " ".join(place.split()) == place
+    return is_one_line and "`" not in place and len(place) <= LONGEST_PLACE
 
 
 WAITS_FOR: Final = {

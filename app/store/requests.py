@@ -67,11 +67,17 @@ def void_of_turn(connection: Connection, turn: str, *, now: float) -> None:
     _close(connection, requests.c.turn == turn, "void", by="", words="the turn has ended", now=now)
 
 
-def decision_of(connection: Connection, request: str, *, is_due: bool, now: float) -> Decision | None:
-    """What was decided; None while it is open. `is_due`: then it expires now, if it is open."""
+def decision_of(
+    connection: Connection, request: str, *, turn: str, is_due: bool, now: float
+) -> Decision | None:
+    """What was decided; None while it is open. `is_due`: then it expires now, if it is open.
+
+    Only for the turn that asked: names are short, and another turn's decision is none for this one.
+    """
+    which = (requests.c.id == request) & (requests.c.turn == turn)
     if is_due:
-        _close(connection, requests.c.id == request, "expired", by="", words="", now=now)
-    query = select(requests.c.state, requests.c.decided_by, requests.c.words).where(requests.c.id == request)
+        _close(connection, which, "expired", by="", words="", now=now)
+    query = select(requests.c.state, requests.c.decided_by, requests.c.words).where(which)
     row = connection.execute(query).one_or_none()
     if row is None:
         # Parked, and the comment not even posted when the time was up.

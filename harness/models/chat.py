@@ -28,6 +28,7 @@ from harness.models.encoding import arguments_of, call_id_for, compact_json, dat
 from harness.models.endpoint import Endpoint
 from harness.models.faults import complaint_of, error_in_stream, malformed
 from harness.models.sse import DONE
+from harness.models.usage import tokens_told
 from harness.protocols import ModelError, ModelOutput, ModelRequest, ModelResponse, ToolSpec
 
 
@@ -145,10 +146,10 @@ class _Usage(BaseModel):
     def counted(self) -> Usage:
         prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
         return Usage(
-            input_tokens=self.prompt_tokens or 0,
-            cached_input_tokens=(prompt.cached_tokens if prompt else 0) or 0,
-            output_tokens=self.completion_tokens or 0,
-            reasoning_tokens=(completion.reasoning_tokens if completion else 0) or 0,
+            input_tokens=tokens_told(self.prompt_tokens),
+            cached_input_tokens=tokens_told(prompt.cached_tokens if prompt else 0),
+            output_tokens=tokens_told(self.completion_tokens),
+            reasoning_tokens=tokens_told(completion.reasoning_tokens if completion else 0),
         )
 
 

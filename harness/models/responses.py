@@ -28,6 +28,7 @@ from harness.models.encoding import arguments_of, call_id_for, compact_json, dat
 from harness.models.endpoint import Endpoint
 from harness.models.faults import FieldRefused, complaint_of, error_in_stream, malformed
 from harness.models.sse import DONE
+from harness.models.usage import tokens_told
 from harness.protocols import ModelError, ModelOutput, ModelRequest, ModelResponse, ToolSpec
 
 
@@ -190,10 +191,10 @@ class _Usage(BaseModel):
     def counted(self) -> Usage:
         inputs, outputs = self.input_tokens_details, self.output_tokens_details
         return Usage(
-            input_tokens=self.input_tokens or 0,
-            cached_input_tokens=(inputs.cached_tokens if inputs else 0) or 0,
-            output_tokens=self.output_tokens or 0,
-            reasoning_tokens=(outputs.reasoning_tokens if outputs else 0) or 0,
+            input_tokens=tokens_told(self.input_tokens),
+            cached_input_tokens=tokens_told(inputs.cached_tokens if inputs else 0),
+            output_tokens=tokens_told(self.output_tokens),
+            reasoning_tokens=tokens_told(outputs.reasoning_tokens if outputs else 0),
         )
 
 

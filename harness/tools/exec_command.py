@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from pydantic import Field
 
-from harness.approvals import LONGEST_SHOWN, digest_of, is_shown_whole
+from harness.approvals import LONGEST_PLACE, LONGEST_SHOWN, digest_of, is_shown_whole
 from harness.items import Call, CommandExecution, FileChange, ItemId, ToolItem
 from harness.protocols import Ask, Decision, ToolSpec
 from harness.rules import Allowed, Asks, Forbidden, Undecided, Unreadable, Verdict, judge
@@ -84,6 +84,8 @@ class ExecCommand:
                 why = "No rule of the operator allows it."
             case _:
                 return None
+        if asked.login:
+            why = f"{why} It would run in a login shell, which reads its start files first."
         digest = digest_of("command", (asked.cmd,), asked.workdir, asked.tty, asked.login)
         return Ask("command", (asked.cmd,), why, digest, place=asked.workdir)
 
@@ -146,7 +148,10 @@ class ExecCommand:
 
     def _why_not_asked(self) -> str:
         if self._context.askable.may_ask:
-            return f"Nobody was asked: a person can be shown {LONGEST_SHOWN:,} characters of it at most."
+            return (
+                f"Nobody was asked: a person can be shown {LONGEST_SHOWN:,} characters of it at most, and a "
+                f"directory of {LONGEST_PLACE} plain ones."
+            )
         return "There is nobody to ask here."
 
     async def _run_patch(self, item: ToolItem, cmd: str) -> ToolItem:

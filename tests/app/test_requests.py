@@ -41,9 +41,11 @@ async def decide(database: Database, state: RequestState, *, by: str, now: float
     )
 
 
-async def decision(database: Database, *, now: float, is_due: bool = False) -> Decision | None:
+async def decision(
+    database: Database, *, now: float, is_due: bool = False, turn: str = "t1"
+) -> Decision | None:
     return await database.write(
-        lambda connection: requests.decision_of(connection, "1a2b3c4d", is_due=is_due, now=now)
+        lambda connection: requests.decision_of(connection, "1a2b3c4d", turn=turn, is_due=is_due, now=now)
     )
 
 
@@ -58,6 +60,9 @@ async def test_of_two_answers_the_first_counts(database: Database) -> None:
     assert await decision(database, now=20.0) is None
 
     await decide(database, "denied", by="maya", now=20.0)
+    # Names are short: what was decided for one turn is nothing to another.
+    assert await decision(database, now=20.0, turn="t2") is None
+    assert await decision(database, now=200.0, is_due=True, turn="t2") == Decision("expired")
     with pytest.raises(AlreadyDecided):
         await decide(database, "approved", by="cole", now=20.0)
 

@@ -40,6 +40,7 @@ from handlers.view import (
     TurnBrief,
     View,
 )
+from handlers.wanted import Wanted, written
 from harness.items import Completed, Failed, Stopped
 from tests.handlers.people import (
     EVE,
@@ -429,7 +430,16 @@ def test_a_button_is_the_command_it_stands_for() -> None:
 
 def test_an_approve_button_answers_the_request_that_it_names() -> None:
     """No other one, and once."""
-    asked = AskedRequest("1a2b3c4d", "0ca1", "network", "{}", "d" * 16, MAIN_SHA, "open", until=9e9)
+    asked = AskedRequest(
+        "1a2b3c4d",
+        "0ca1",
+        "network",
+        written(Wanted(("pypi.org",), 1)),
+        "d" * 16,
+        MAIN_SHA,
+        "open",
+        until=9e9,
+    )
     view = replace(at_work(), target=TARGET, requests=(asked,))
 
     decision, comment = dispatch(button("approve 1a2b3c4d"), view)

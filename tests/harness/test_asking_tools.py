@@ -157,6 +157,20 @@ async def test_what_cannot_be_shown_whole_is_not_asked_for() -> None:
     assert "can be shown 4,000 characters" in await told("exec_command", None, cmd=long)
 
 
+@pytest.mark.parametrize("place", ["d" * 201, "a  b", "a`b", "a\u3164b", "a\nb"])
+def test_a_directory_that_cannot_be_read_as_it_is_is_not_asked_for(place: str) -> None:
+    """The same command in another directory is another command."""
+    assert asked("exec_command", cmd="npm publish", workdir="packages/core") is not None
+    assert asked("exec_command", cmd="npm publish", workdir=place) is None
+
+
+def test_who_approves_is_told_of_a_login_shell() -> None:
+    ask = asked("exec_command", cmd="npm publish", login=True)
+
+    assert ask is not None
+    assert ask.why.endswith("It would run in a login shell, which reads its start files first.")
+
+
 def test_each_difference_gives_another_digest() -> None:
     """Leave is for this command, in this directory, in this way."""
     variants: list[dict[str, Any]] = [{}, {"workdir": "sub"}, {"tty": True}, {"login": True}]

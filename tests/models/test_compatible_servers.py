@@ -198,6 +198,16 @@ async def test_chat_with_its_usage_on_the_last_choice() -> None:
     assert response.usage == Usage(input_tokens=7, output_tokens=2)
 
 
+async def test_counts_that_cannot_be_are_not_added_up() -> None:
+    """Less than nothing would give a spent budget back; more than all there is would fit no database."""
+    usage = {"prompt_tokens": -5000, "completion_tokens": 10**18, "prompt_tokens_details": None}
+    response = await answer_to(
+        "chat",
+        stream(chunk({"content": "Hi."}), chunk({}, "stop"), {"choices": [], "usage": usage}),
+    )
+    assert response.usage == Usage(input_tokens=0, output_tokens=1_000_000_000)
+
+
 async def test_chat_reasoning_is_shown_and_not_sent_back() -> None:
     """`reasoning_content`, which many engines add."""
     response = await answer_to(

@@ -202,6 +202,13 @@ async def test_held_changes_that_a_person_approves_are_pushed_and_nothing_else(w
     assert git(clone.directory, "diff", "--name-only", before, "HEAD").split() == [KEYS]
     assert "Approved-by: maya" in git(clone.directory, "log", "-1", "--format=%B")
 
+    # The turn has two commits now: to undo it takes both back.
+    await world.maya.says(repository, issue, "@darner undo")
+    assert " is undone: " in await world.final_comment(repository, issue)
+    head = (await world.only_pull(repository)).head_ref
+    assert await world.maya.file(repository, KEYS, ref=head) == "old\n"
+    assert "- Keys." not in await world.maya.file(repository, "CHANGES.md", ref=head)
+
 
 async def test_held_changes_alone_get_their_pull_request_when_approved(world: World) -> None:
     repository, issue, request = await _holds_keys(world, "change the keys")
