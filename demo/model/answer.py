@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from demo.model.conversation import Position
-from demo.model.session import FromOutput, ScriptedCall
+from demo.model.session import FromOutput, FromRequest, ScriptedCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,7 @@ def answer_for(
 ) -> Answer:
     turn = position.turn
     calls = tuple(
-        _made_call(
-            call, call_id=f"call_{_digest(f'{seed}/call/{place}')}", tools=tools, outputs=position.outputs
-        )
+        _made_call(call, call_id=f"call_{_digest(f'{seed}/call/{place}')}", tools=tools, position=position)
         for place, call in enumerate(turn.calls)
     )
     input_tokens = max(1, input_bytes // 4)
@@ -84,7 +82,7 @@ def pieces(text: str, *, size: int = 12) -> list[str]:
 
 
 def _made_call(
-    call: ScriptedCall, *, call_id: str, tools: Mapping[str, OfferedTool], outputs: Sequence[str]
+    call: ScriptedCall, *, call_id: str, tools: Mapping[str, OfferedTool], position: Position
 ) -> MadeCall:
     offered = tools.get(call.name)
     if call.input is not None:
@@ -94,18 +92,24 @@ def _made_call(
         return MadeCall(call_id, call.name, orjson.dumps({name: call.input}).decode(), "function")
     if isinstance(call.arguments, str):
         return MadeCall(call_id, call.name, call.arguments, "function")
-    filled = {name: _filled(value, outputs) for name, value in call.arguments.items()}
+    filled = {name: _filled(value, position) for name, value in call.arguments.items()}
     return MadeCall(call_id, call.name, orjson.dumps(filled).decode(), "function")
 
 
-def _filled(value: object, outputs: Sequence[str]) -> Any:
-    if not isinstance(value, FromOutput):
-        return value
-    found = [match for output in outputs for match in re.finditer(value.from_output, output)]
-    if not found:
-        return None
-    text = found[-1].group(found[-1].re.groups and 1)
-    return int(text) if text.isdecimal() else text
+def _filled(value: object, position: Position) -> Any:
+    match value:
+        case FromOutput(from_output=pattern):
+            text = _last_match(pattern, position.outputs)
+            return int(text) if text is not None and text.isdecimal() else text
+        case FromRequest(from_request=pattern):
+            return _last_match(pattern, position.said)
+        case _:
+            return value
+
+
+def _last_match(pattern: str, texts: Sequence[str]) -> str | None:
+    found = [match for text in texts for match in re.finditer(pattern, text)]
+    return found[-1].group(found[-1].re.groups and 1) if found else None
 
 
 def _tokens(text: str) -> int:

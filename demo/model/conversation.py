@@ -54,6 +54,8 @@ class Position:
     turn: Turn
     outputs: tuple[str, ...]
     """What the tools returned since the last answer."""
+    said: tuple[str, ...] = ()
+    """All that the user said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +106,20 @@ def _request_in(text: str) -> str:
 def position_in(session: Session, conversation: Sequence[Part]) -> Position:
     """The answer to give now. Depends on the request alone: a restart or a resumed turn changes nothing."""
     at, outputs = _skip_to_made(conversation, 0)
+    said = tuple(part.text for part in conversation if isinstance(part, Said))
     step = 0
     for step, scripted in enumerate(session.turns):
         turn = _chosen(scripted, outputs)
         if turn is None:
             break
         if at == len(conversation):
-            return Position(step, turn, outputs)
+            return Position(step, turn, outputs, said)
         at, outputs = _skip_answer(conversation, at, turn.items)
         if turn.is_last:
             break
     else:
         step = len(session.turns)
-    return Position(step, Turn(text=session.epilogue), outputs)
+    return Position(step, Turn(text=session.epilogue), outputs, said)
 
 
 def _chosen(scripted: Turn | Branch, outputs: Sequence[str]) -> Turn | None:

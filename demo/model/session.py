@@ -26,11 +26,21 @@ class FromOutput:
 
 @with_config(_STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FromRequest:
+    """The same, found in what the user has said: the last match, always as text."""
+
+    from_request: str
+
+
+@with_config(_STRICT)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedCall:
     """A tool call. `arguments` as text is sent as it stands, malformed or not."""
 
     name: str
-    arguments: Mapping[str, FromOutput | object] | str = field(default_factory=lambda: MappingProxyType({}))
+    arguments: Mapping[str, FromOutput | FromRequest | object] | str = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     input: str | None = None
     """The text of a freeform call; a JSON argument where the request offers the tool as a function."""
 

@@ -12,6 +12,7 @@ from demo.model import (
     BY_CONTENT,
     Branch,
     FromOutput,
+    FromRequest,
     ScriptedCall,
     Session,
     SessionFileInvalid,
@@ -90,6 +91,19 @@ async def test_an_argument_can_come_from_an_output() -> None:
     )
 
     assert answer.json()["output"][0]["arguments"] == '{"session_id":7,"chars":"q"}'
+
+
+async def test_an_argument_can_come_from_the_request() -> None:
+    """A name that only the request knows is taken from it, as text even where it reads as a number."""
+    judge = ScriptedCall(
+        name="judge_finding",
+        arguments={"id": FromRequest(from_request=r"finding (\w+)"), "verdict": "fixed"},
+    )
+    session = Session(name="m", turns=(LOOK, Turn(calls=(judge,))))
+    body = asked({"role": "user", "content": "Look at finding 4711."}, *step("call_1", "no finding 5 here"))
+    answer = await posted([session], "/v1/responses", body)
+
+    assert answer.json()["output"][0]["arguments"] == '{"id":"4711","verdict":"fixed"}'
 
 
 @pytest.mark.parametrize(
