@@ -50,7 +50,7 @@ APPLICATION_VERSION: Final = "1"
 SWEEP_SECONDS: Final = 30.0
 """Between two looks for work that nobody comes for, because a drive failed or DBOS gave a wake-up up."""
 
-SWEEP_SECONDS_OF_MANY: Final = (2.0, 3.0)
+SWEEP_SECONDS_OF_MANY: Final = (1.5, 2.5)
 """The same among several processes, each at its own time: what a dead one held is found so soon."""
 BURY_SECONDS: Final = 30.0
 """Between two looks for processes that are gone, and for wake-ups that are done."""

@@ -24,9 +24,9 @@ from app.store.leases import Places, Refusal
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS: Final = 10.0
+LEASE_SECONDS: Final = 8.0
 """How long a process may be silent before others take its threads over."""
-RENEW_SECONDS: Final = 2.5
+RENEW_SECONDS: Final = 2.0
 MARGIN_SECONDS: Final = 1.5
 """Before the end of a lease nothing is sent any more: a request needs time to arrive."""
 
