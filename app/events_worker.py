@@ -20,6 +20,7 @@ from app.particulars import Particulars, particulars_of
 from app.perform import Performed, Performer
 from app.results import StoreAway
 from app.spending import Payer, Spending
+from app.stopping import stop
 from app.store import (
     charges,
     compacting,
@@ -343,8 +344,9 @@ class EventsWorker:
             case SteerTurn():
                 messages.steer(connection, turn, author=author, text=effect.text, key=key, now=now)
             case StopTurn():
-                messages.stop(connection, turn, author=author, key=key, now=now)
-                self._wake(connection, thread, turn, wake=f"stop-{key}")
+                queue = stop(connection, turn, author=author, key=key, now=now)
+                if queue is not None:
+                    self._wake_ups.enqueue(connection, queue, thread, wake=f"stop-{key}")
             case PauseTurn():
                 messages.pause(connection, turn, author=author, key=key, now=now)
             case ResumeTurn():

@@ -146,7 +146,8 @@ class TurnsWorker:
                 # Parked: its wake-up is on its way.
                 return
             owner = secrets.token_hex(8)
-            await self._take(row, owner)
+            if not await self._take(row, owner):
+                continue
             try:
                 await self._attempt(row, owner)
             except OwnershipLost:
@@ -155,9 +156,10 @@ class TurnsWorker:
                 await self._runtime.workspaces.remove(row.id)
                 return
 
-    async def _take(self, row: TurnRow, owner: str) -> None:
+    async def _take(self, row: TurnRow, owner: str) -> bool:
+        """False when it was stopped between the look and now."""
         now = self._runtime.now()
-        await self._runtime.database.write(
+        return await self._runtime.database.write(
             lambda connection: turns.take(connection, row.id, owner=owner, now=now)
         )
 

@@ -105,17 +105,16 @@ def steer(
 @threads.command()
 def stop(thread: ThreadArgument) -> None:
     """End the turn at work, its work shown in the conversation, and let nothing start there by itself."""
-    from app.engine import Queue
-    from app.store import messages, turns
+    from app.stopping import stop as stop_turn
     from app.store.threads import hold
     from handlers.asked import OPERATOR
 
     with _waking() as wake, _directing(thread) as (connection, turn):
         key = _key(turn)
-        messages.stop(connection, turn, author=OPERATOR, key=key, now=time.time())
+        queue = stop_turn(connection, turn, author=OPERATOR, key=key, now=time.time())
         hold(connection, thread, by=OPERATOR)
-        if turns.unpark(connection, turn):
-            wake(connection, Queue.TURNS, thread, key)
+        if queue is not None:
+            wake(connection, queue, thread, key)
     typer.echo(f"Turn {turn} ends within seconds, if the server is running.")
 
 

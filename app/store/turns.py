@@ -183,11 +183,14 @@ def entries_of(connection: Connection, turn: str) -> list[Entry]:
     return [entry_of(row) for row in connection.execute(query)]
 
 
-def take(connection: Connection, turn: str, *, owner: str, now: float) -> None:
-    """From here on only `owner` writes to the turn: whoever had it before finds itself locked out."""
-    connection.execute(
+def take(connection: Connection, turn: str, *, owner: str, now: float) -> bool:
+    """From here on only `owner` writes to the turn: whoever had it before finds itself locked out.
+
+    False when it has ended meanwhile: then nobody takes it any more.
+    """
+    statement = (
         update(turns)
-        .where(turns.c.id == turn)
+        .where(turns.c.id == turn, turns.c.status != "ended")
         .values(
             owner=owner,
             status="running",
@@ -195,7 +198,9 @@ def take(connection: Connection, turn: str, *, owner: str, now: float) -> None:
             attempts=turns.c.attempts + 1,
             started_at=func.coalesce(turns.c.started_at, now),
         )
+        .returning(turns.c.id)
     )
+    return connection.execute(statement).one_or_none() is not None
 
 
 def set_request(connection: Connection, turn: str, request: str) -> None:
@@ -220,6 +225,17 @@ def end(
     )
     if connection.execute(statement).one_or_none() is None:
         raise OwnershipLost
+
+
+def end_unbegun(connection: Connection, turn: str, outcome: Outcome, *, now: float) -> bool:
+    """End a turn that nobody has taken up yet. False when somebody has."""
+    statement = (
+        update(turns)
+        .where(turns.c.id == turn, turns.c.status == "queued")
+        .values(status="ended", outcome=OutcomeAdapter.dump_json(outcome).decode(), ended_at=now)
+        .returning(turns.c.id)
+    )
+    return connection.execute(statement).one_or_none() is not None
 
 
 def abandon(connection: Connection, thread: str, outcome: Outcome, *, now: float) -> list[str]:
