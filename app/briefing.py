@@ -25,7 +25,7 @@ async def gather(
     subject, comments, instructions, diff, config = await asyncio.gather(
         github.run(place, lambda client: client.subject(start.number)),
         github.run(place, lambda client: client.comments(start.number)),
-        _instructions(mirror, start.instructions_sha),
+        instructions_of(mirror, start.instructions_sha),
         _diff(mirror, start),
         pinned_config(mirror, start),
     )
@@ -36,7 +36,7 @@ async def gather(
     return _material(start, subject, heard, instructions, diff, config.instructions)
 
 
-async def _instructions(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]:
+async def instructions_of(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]:
     """The `AGENTS.md` files of the base: the head's are data like any other file (attack class A5)."""
     found: list[InstructionFile] = []
     for path in await mirror.list_paths(sha, names=(PROJECT_FILE,)):

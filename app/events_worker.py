@@ -30,6 +30,7 @@ from app.store import (
     messages,
     outbox,
     requests,
+    reviews,
     threads,
     turns,
 )
@@ -53,7 +54,9 @@ from handlers.effects import (
     OpenPull,
     PauseTurn,
     PostComment,
+    PostReview,
     PushResult,
+    RecordReview,
     ResumeTurn,
     SetBudget,
     StartTurn,
@@ -69,10 +72,14 @@ from handlers.events import (
     InternalEvent,
     IssueCommented,
     OperatorAsked,
+    PlacedFinding,
+    PullChanged,
     ResultPushed,
     ReviewCommented,
+    ReviewPosted,
     SubjectFound,
     SubjectOpened,
+    TurnEnded,
     UndoEnded,
     ended_of,
 )
@@ -220,7 +227,9 @@ class EventsWorker:
             requests=asked,
             target=found.target,
         )
-        view = replace(view, thread=found.thread, target=found.target, account=found.account)
+        view = replace(
+            view, thread=found.thread, target=found.target, account=found.account, memory=found.memory
+        )
         return dispatch(event, await self._with_budgets(view, event, thread, place))
 
     async def _with_budgets(self, view: View, event: Event, thread: str, place: RepositoryRef) -> View:
@@ -228,6 +237,9 @@ class EventsWorker:
         match event:
             case IssueCommented() | ReviewCommented() | SubjectOpened() | ButtonPressed():
                 actor = event.actor.id
+            case PullChanged():
+                # What begins by itself is its author's.
+                actor = view.pull.author_id if view.pull is not None else event.actor.id
             case OperatorAsked():
                 # What goes on is in the name of whoever asked for it.
                 actor = event.start.requester.id
@@ -266,6 +278,8 @@ class EventsWorker:
                     self._ask(connection, thread, effect, cause=letter.id)
                 case Decide():
                     self._take_answer(connection, thread, effect)
+                case RecordReview():
+                    reviews.record(connection, thread, effect, now=self._now())
                 case CompactThread():
                     self._ask_compaction(connection, thread, effect)
                 case SetBudget():
@@ -293,9 +307,11 @@ class EventsWorker:
             origin=origin,
             now=self._now(),
             follows=start.follows or None,
+            kind=start.kind,
         )
         if is_new:
-            compacting.hand_over(connection, thread, start.turn_id, now=self._now())
+            if start.kind == "task":
+                compacting.hand_over(connection, thread, start.turn_id, now=self._now())
             self._wake_ups.enqueue(connection, Queue.TURNS, thread, wake=f"turn-{start.turn_id}")
 
     def _ask(self, connection: Connection, thread: str, asked: AskApproval, *, cause: int) -> None:
@@ -491,7 +507,9 @@ def _worth(effect: Effect, error: ForgeError) -> int:
         case OpenPull() if not error.is_passing:
             # A branch that was pushed just now may not be known everywhere yet; the base was there before.
             return 1 if _BASE_IS_GONE in error.message else 4
-        case PostComment() | PushResult() | UndoTurn() | OpenPull() | StartTurn() if error.is_passing:
+        case PostComment() | PostReview() | PushResult() | UndoTurn() | OpenPull() | StartTurn() if (
+            error.is_passing
+        ):
             return PATIENT_ATTEMPTS
         case _:
             return ATTEMPTS if error.is_passing else 1
@@ -505,10 +523,18 @@ def _failure(connection: Connection, pending: Pending, fault: _Fault) -> Interna
     cause = inbox.event_of(connection, pending.cause)
     if cause is None or isinstance(cause, SubjectFound):
         return None
+    if isinstance(effect, PostReview) and isinstance(cause, TurnEnded):
+        # Nothing of it is lost: the summary has what could not stand on its lines.
+        reason = f"the forge did not take it: {fault.text}"
+        placed = [PlacedFinding(each.finding, "summary", None, "", reason) for each in effect.comments]
+        return ReviewPosted(ended=cause, placed=tuple(placed))
     if not isinstance(effect, PushResult | OpenPull | PostComment):
         return None
     if isinstance(cause, SubjectFound | OperatorAsked | UndoEnded):
         # An answer of its own, not a turn's.
+        return None
+    if ended_of(cause).start.kind == "review":
+        # The next review brings its comments up to date.
         return None
     pushed = cause if isinstance(cause, ResultPushed) else None
     return EffectFailed(ended=ended_of(cause), effect=effect, detail=fault.text, pushed=pushed)

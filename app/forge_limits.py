@@ -30,10 +30,13 @@ from handlers.effects import (
     OpenPull,
     PauseTurn,
     PostComment,
+    PostReview,
     PushResult,
     React,
+    RecordReview,
     ResumeTurn,
     SetBudget,
+    SettleThread,
     StartTurn,
     SteerTurn,
     StopTurn,
@@ -78,6 +81,7 @@ def weight_of(effect: Effect) -> Weight:
             | AskApproval()
             | Decide()
             | SetBudget()
+            | RecordReview()
             | Ignore()
         ):
             return Weight.NOTHING
@@ -87,9 +91,9 @@ def weight_of(effect: Effect) -> Weight:
             return Weight.GIT
         case React():
             return Weight.ACKNOWLEDGEMENT
-        case EditComment() | WriteCheckRun():
+        case EditComment() | WriteCheckRun() | SettleThread():
             return Weight.CHANGE
-        case PostComment() | OpenPull():
+        case PostComment() | PostReview() | OpenPull():
             return Weight.CONTENT
         case _:
             assert_never(effect)

@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -28,6 +28,7 @@ from app.tokens import API_VERSION, TIMEOUT_SECONDS, Tokens
 from handlers.effects import ReactionTarget
 from handlers.permissions import Permission
 from handlers.view import Branch, PullFacts
+from harness.findings import Side
 
 T = TypeVar("T")
 
@@ -62,6 +63,28 @@ class SubjectText:
     author: str
     association: str
     created_at: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineNote:
+    """A comment on a pull request's diff."""
+
+    id: int
+    root: int
+    """Id of the comment that begins its thread."""
+    author_id: int
+    author: str
+    is_bot: bool
+    body: str
+    url: str
+    path: str
+    side: Side
+    line: int | None
+    """None where it is on the whole file, or outdated."""
+    start_line: int | None
+    liked: int
+    disliked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +183,13 @@ class Client:
             head=Branch(head["ref"], head["sha"]),
             base=Branch(base["ref"], base["sha"]),
             is_fork=head_id != base["repo"]["id"],
+            title=pull.get("title") or "",
+            body=pull.get("body") or "",
+            author=(pull.get("user") or {}).get("login", "ghost"),
+            author_id=(pull.get("user") or {}).get("id", 0),
+            labels=tuple(label["name"] for label in pull.get("labels") or ()),
+            is_draft=bool(pull.get("draft")),
+            is_open=pull.get("state", "open") == "open",
         )
 
     def subject(self, number: int) -> SubjectText:
@@ -169,6 +199,7 @@ class Client:
             author=(raw.get("user") or {}).get("login", "ghost"),
             association=raw.get("author_association", "NONE"),
             created_at=raw["created_at"],
+            title=raw.get("title") or "",
         )
 
     def subject_state(self, number: int) -> SubjectState:
@@ -218,6 +249,49 @@ class Client:
         """The comments on lines, oldest first; of very many the newest."""
         return self._newest(f"{self._path}/pulls/{number}/comments")
 
+    def line_notes(self, number: int) -> list[LineNote]:
+        """The comments on lines with their places, oldest first; of very many the newest."""
+        return [_line_note(raw) for raw in self._newest_raw(f"{self._path}/pulls/{number}/comments")]
+
+    def create_review(
+        self, number: int, *, sha: str, body: str, comments: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """A published review of event COMMENT, with all of its comments or none.
+
+        https://docs.github.com/en/rest/pulls/reviews#create-a-review-for-a-pull-request
+        """
+        fields = {"commit_id": sha, "body": body, "event": "COMMENT", "comments": list(comments)}
+        self._write("POST", f"{self._path}/pulls/{number}/reviews", fields)
+
+    def comment_on_file(self, number: int, *, sha: str, path: str, body: str) -> PostedComment:
+        """A comment on a whole file of the diff."""
+        fields = {"commit_id": sha, "path": path, "body": body, "subject_type": "file"}
+        return self._written("POST", f"{self._path}/pulls/{number}/comments", fields)
+
+    def settle_thread(self, number: int, comment: int, *, is_resolved: bool) -> bool:
+        """Resolve the thread that begins with `comment`, or open it again. False: there is no such thread.
+
+        GitHub offers this by GraphQL alone, to Apps with write access to contents.
+        """
+        owner, _, name = self._path.removeprefix("/repos/").partition("/")
+        cursor = None
+        while True:
+            asked = {"owner": owner, "name": name, "number": number, "after": cursor}
+            threads = self._graphql(_THREADS, asked)["repository"]["pullRequest"]["reviewThreads"]
+            for thread in threads["nodes"]:
+                [first] = thread["comments"]["nodes"] or [{}]
+                if first.get("databaseId") != comment:
+                    continue
+                if thread["isResolved"] != is_resolved:
+                    require_lease()
+                    self.has_begun_writing = True
+                    self._graphql(_RESOLVE if is_resolved else _UNRESOLVE, {"thread": thread["id"]})
+                    self.has_begun_writing = False
+                return True
+            if not threads["pageInfo"]["hasNextPage"]:
+                return False
+            cursor = threads["pageInfo"]["endCursor"]
+
     def edit_comment(self, comment: int, body: str, *, in_review: bool) -> None:
         area = "pulls" if in_review else "issues"
         self._written("PATCH", f"{self._path}/{area}/comments/{comment}", {"body": body})
@@ -251,19 +325,38 @@ class Client:
             answer = self._write("POST", path, fields)
         return OpenedPull(answer["number"], answer["html_url"])
 
-    def write_check_run(self, *, external_id: str, head_sha: str, fields: dict[str, Any]) -> int:
-        """Create the run, or update the one that has this external id."""
+    def write_check_run(
+        self,
+        *,
+        external_id: str,
+        head_sha: str,
+        fields: dict[str, Any],
+        annotations: Sequence[Mapping[str, Any]] = (),
+    ) -> int:
+        """Create the run, or update the one that has this external id.
+
+        A request takes 50 annotations, and each adds to those that are there.
+        https://docs.github.com/en/rest/checks/runs#update-a-check-run
+        """
+        run = self._check_run(external_id, head_sha, fields["name"])
+        # What an earlier try has told stands already.
+        told = 0 if run is None else (run.get("output") or {}).get("annotations_count") or 0
+        parts = [annotations[at : at + PAGE // 2] for at in range(told, len(annotations), PAGE // 2)]
+        first = _with_annotations(fields, parts[0]) if parts else fields
+        if run is not None:
+            number = int(self._write("PATCH", f"{self._path}/check-runs/{run['id']}", first)["id"])
+        else:
+            body = {**first, "head_sha": head_sha, "external_id": external_id}
+            number = int(self._write("POST", f"{self._path}/check-runs", body)["id"])
+        for part in parts[1:]:
+            self._write("PATCH", f"{self._path}/check-runs/{number}", _with_annotations(fields, part))
+        return number
+
+    def _check_run(self, external_id: str, head_sha: str, name: str) -> dict[str, Any] | None:
         runs = self._get(
-            f"{self._path}/commits/{head_sha}/check-runs",
-            check_name=fields["name"],
-            filter="all",
-            per_page=PAGE,
+            f"{self._path}/commits/{head_sha}/check-runs", check_name=name, filter="all", per_page=PAGE
         )["check_runs"]
-        for run in runs:
-            if run.get("external_id") == external_id:
-                return int(self._write("PATCH", f"{self._path}/check-runs/{run['id']}", fields)["id"])
-        body = {**fields, "head_sha": head_sha, "external_id": external_id}
-        return int(self._write("POST", f"{self._path}/check-runs", body)["id"])
+        return next((run for run in runs if run.get("external_id") == external_id), None)
 
     def _issue_path(self, number: int) -> str:
         return f"{self._path}/issues/{number}"
@@ -290,7 +383,13 @@ class Client:
             self._answers.keep(key, Remembered(etag, link, text))
         return answer, link
 
+    def _graphql(self, query: str, variables: dict[str, Any]) -> Any:
+        return self._github.requester.graphql_query(query, variables)[1]["data"]
+
     def _newest(self, path: str) -> list[PostedComment]:
+        return [_comment(raw) for raw in self._newest_raw(path)]
+
+    def _newest_raw(self, path: str) -> list[dict[str, Any]]:
         """A list that is oldest first, from its last pages; raw (an object costs 70 µs each)."""
         first, link = self._asked(path, per_page=PAGE)
         last = _last_page(link)
@@ -298,7 +397,7 @@ class Client:
         raws = [] if last > MOST_PAGES else list(first)
         for page in pages:
             raws += self._get(path, per_page=PAGE, page=page)
-        return [_comment(raw) for raw in raws]
+        return raws
 
     def _written(self, verb: str, path: str, body: dict[str, Any]) -> PostedComment:
         return _comment(self._write(verb, path, body))
@@ -435,6 +534,48 @@ def _complaint(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return {"data": text}
+
+
+def _with_annotations(fields: dict[str, Any], part: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {**fields, "output": {**fields["output"], "annotations": list(part)}}
+
+
+_THREADS: Final = """\
+query($owner: String!, $name: String!, $number: Int!, $after: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      reviewThreads(first: 100, after: $after) {
+        nodes { id isResolved comments(first: 1) { nodes { databaseId } } }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  }
+}"""
+_RESOLVE: Final = (
+    "mutation($thread: ID!) { resolveReviewThread(input: {threadId: $thread}) { thread { id } } }"
+)
+_UNRESOLVE: Final = (
+    "mutation($thread: ID!) { unresolveReviewThread(input: {threadId: $thread}) { thread { id } } }"
+)
+
+
+def _line_note(raw: dict[str, Any]) -> LineNote:
+    user, reactions = raw.get("user") or {}, raw.get("reactions") or {}
+    return LineNote(
+        id=raw["id"],
+        root=raw.get("in_reply_to_id") or raw["id"],
+        author_id=user.get("id", 0),
+        author=user.get("login", "ghost"),
+        is_bot=user.get("type") == "Bot",
+        body=raw.get("body") or "",
+        url=raw.get("html_url", ""),
+        path=raw.get("path", ""),
+        side="LEFT" if raw.get("side") == "LEFT" else "RIGHT",
+        line=raw.get("line"),
+        start_line=raw.get("start_line"),
+        liked=reactions.get("+1", 0),
+        disliked=reactions.get("-1", 0),
+    )
 
 
 def _comment(raw: dict[str, Any]) -> PostedComment:

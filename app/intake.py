@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
 from app.engine import Queue, WakeUps
-from app.store import backlog, deliveries, inbox, turns
+from app.store import backlog, deliveries, inbox, reviews, turns
 from app.store.database import Database
 from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
@@ -24,13 +24,17 @@ from handlers.events import (
     CommentDeleted,
     ExternalEvent,
     Pinged,
+    PullChanged,
+    ReviewCommented,
     SubjectClosed,
+    ThreadSettled,
     Unhandled,
 )
 from handlers.grammar import parse_command
 from handlers.ingest import (
     BadPayload,
     action_of,
+    is_plain_reply,
     parse,
     reason_to_ignore,
     request_of,
@@ -47,6 +51,8 @@ MAX_BODY_BYTES: Final = 25 * 1024 * 1024
 """GitHub sends no more. https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
 
 
+LONGEST_UNQUIET: Final = 10
+"""Times the quiet seconds: a branch that never falls quiet is looked at all the same."""
 STANDING_EVENTS: Final = frozenset({"installation", "installation_repositories", "repository"})
 """They concern no conversation, and perhaps all of a repository's. Apps are always told the first two."""
 
@@ -68,9 +74,14 @@ class Intake:
         secrets: Sequence[str],
         bot: Callable[[], Bot],
         on_standing_changed: Callable[[], None] = lambda: None,
+        quiet_seconds: float = 0.0,
     ) -> None:
-        """`on_standing_changed`: called when repositories may have been gained, lost, moved or archived."""
+        """`on_standing_changed`: called when repositories may have been gained, lost, moved or archived.
+
+        `quiet_seconds`: how long nothing more must be pushed to a branch before a push to it is looked at.
+        """
         self._on_standing_changed = on_standing_changed
+        self._quiet_seconds = quiet_seconds
         self._database = database
         self._wake_ups = wake_ups
         self._secrets = tuple(secrets)
@@ -132,6 +143,10 @@ class Intake:
         needs_work = isinstance(event, SubjectClosed | CommentDeleted) and row.state == "pending"
         if needs_work and not backlog.is_at_work(connection, row.thread or ""):
             row = replace(row, semantic_key=None, state="ignored", reason=reasons.NO_TURN_WAITS)
+        if _is_for_findings_only(event, self._bot()) and row.state == "pending":
+            root = event.thread_root if isinstance(event, ReviewCommented | ThreadSettled) else 0
+            if not reviews.has_finding_at(connection, row.thread or "", root):
+                row = replace(row, semantic_key=None, state="ignored", reason=reasons.NOT_A_FINDING)
         if row.semantic_key and (first := deliveries.first_of_act(connection, row.semantic_key)):
             if first == row.guid:
                 return None
@@ -142,9 +157,28 @@ class Intake:
         if row.state == "pending" and row.thread and row.repository_id and row.repository:
             place = RepositoryRef(row.repository_id, row.repository, row.installation_id)
             inbox.open_thread(connection, row.thread, place, number=row.number, now=row.received_at)
-            letter = inbox.put_delivery(connection, row.thread, delivery, now=row.received_at)
-            self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
+            self._put(connection, row.thread, delivery, event, now=row.received_at)
         return row
+
+    def _put(
+        self, connection: Connection, thread: str, delivery: int, event: ExternalEvent, *, now: float
+    ) -> None:
+        """Pushes come in numbers: the newest is handled, when the branch is quiet."""
+        if not isinstance(event, PullChanged) or event.action != "pushed" or not self._quiet_seconds:
+            letter = inbox.put_delivery(connection, thread, delivery, now=now)
+            self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
+            return
+        letter, due = inbox.put_quiet(
+            connection,
+            thread,
+            delivery,
+            kind="push",
+            quiet=self._quiet_seconds,
+            longest=LONGEST_UNQUIET * self._quiet_seconds,
+            now=now,
+        )
+        delay = max(0.0, due - now)
+        self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}", delay=delay)
 
 
 def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, now: float) -> DeliveryRow:
@@ -175,6 +209,13 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
         command=type(parse_command(request)).__name__ if request is not None else "",
         thread=f"{place[0]}-{place[1]}" if place else None,
     )
+
+
+def _is_for_findings_only(event: ExternalEvent, bot: Bot) -> bool:
+    """A word in a thread on lines that only means something if the thread is a finding's."""
+    if isinstance(event, ReviewCommented):
+        return is_plain_reply(event) and request_of(event, bot) is None
+    return isinstance(event, ThreadSettled)
 
 
 def _placed(connection: Connection, row: DeliveryRow, event: ButtonPressed) -> DeliveryRow:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app.explain import Explanation, explain
-from app.store import decisions, landings, threads, turns
+from app.store import decisions, landings, reviews, threads, turns
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import (
     ButtonPressed,
@@ -20,6 +20,7 @@ from handlers.grammar import Command, Fork, Retry, Undo, Why, parse_command
 from handlers.ingest import request_of
 from handlers.on_button import command_of as command_of_button
 from handlers.on_control import turn_meant
+from handlers.review.memory import Memory
 from handlers.view import Account, Bot, DoneEffect, Landing, Target, ThreadFacts, TurnBrief
 from harness.items import Declined, Failed, Stopped
 
@@ -27,6 +28,7 @@ from harness.items import Declined, Failed, Stopped
 @dataclass(frozen=True, slots=True)
 class Particulars:
     thread: ThreadFacts
+    memory: Memory
     target: Target | None
     account: Account | None
 
@@ -57,12 +59,21 @@ def particulars_of(
     """As the store has it now. `delivery` is the one that asks."""
     command = command_of(event, bot)
     meant = None
-    if isinstance(command, Retry | Fork | Undo):
-        meant = turn_meant(command, briefs, landings.of_thread(connection, thread))
+    by_id = {brief.id: brief for brief in briefs}
+    if (
+        isinstance(event, ButtonPressed)
+        and (named := by_id.get(event.external_id))
+        and named.kind == "review"
+    ):
+        meant = named.id
+    elif isinstance(command, Retry | Fork | Undo):
+        tasks = [brief for brief in briefs if brief.kind == "task"]
+        meant = turn_meant(command, tasks, landings.of_thread(connection, thread))
     elif isinstance(event, ButtonPressed):
         meant = event.external_id
     return Particulars(
         thread=threads.facts_of(connection, thread),
+        memory=reviews.memory_of(connection, thread),
         target=_target(connection, thread, meant) if meant is not None else None,
         account=_account(connection, thread, command.named, delivery) if isinstance(command, Why) else None,
     )

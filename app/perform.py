@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from app.forge_error import ForgeError
 from app.github import MAX_BODY, Client, GitHub, PostedComment
 from app.mirrors import Mirrors
+from app.posting import Posting
 from app.results import Results
 from app.store import forgetting, inbox, outbox, turns
 from app.store.database import Database
@@ -21,6 +22,7 @@ from app.store.outbox import Pending
 from app.store.places import RepositoryRef
 from app.undoing import Undoing
 from handlers.effects import (
+    Annotation,
     AskApproval,
     CompactThread,
     Decide,
@@ -31,10 +33,13 @@ from handlers.effects import (
     OpenPull,
     PauseTurn,
     PostComment,
+    PostReview,
     PushResult,
     React,
+    RecordReview,
     ResumeTurn,
     SetBudget,
+    SettleThread,
     StartTurn,
     SteerTurn,
     StopTurn,
@@ -47,6 +52,7 @@ from handlers.events import (
     PullReady,
     PushRefused,
     ResultPushed,
+    ReviewPosted,
     SubjectFound,
     TurnEnded,
     UndoEnded,
@@ -60,7 +66,6 @@ from sandbox.result import MAX_FILE_BYTES, ChangedFile
 
 log = logging.getLogger(__name__)
 
-CHECK_NAME: Final = "Darner"
 MARKER_ROOM: Final = 700
 """Characters that the hidden marker may take."""
 
@@ -96,6 +101,9 @@ class Performer:
         self._bot = bot
         self._marker_key = marker_key
         self._secrets = secrets
+        self._posting = Posting(
+            github, bot_id=lambda: self._bot().id, marker_key=marker_key, clean=self.clean
+        )
         self._undoing = Undoing(github, mirrors, plain=self.plain, author=self._author)
 
     async def perform(self, pending: Pending, thread: str, place: RepositoryRef) -> Performed:
@@ -117,6 +125,8 @@ class Performer:
             case UndoTurn():
                 undone = await self._undoing.undo(effect, place)
                 return Performed({"sha": undone.sha, "undo": undone.result}, undone)
+            case PostReview() | SettleThread():
+                return await self._review(effect, place, cause=pending.cause)
             case ForgetThread():
                 return await self._forget(thread, place)
             case (
@@ -130,6 +140,7 @@ class Performer:
                 | AskApproval()
                 | Decide()
                 | SetBudget()
+                | RecordReview()
                 | Ignore()
             ):
                 # Done with the decision, in its transaction.
@@ -180,6 +191,15 @@ class Performer:
         await self._results.forget(place, rows)
         await self._database.write(lambda connection: forgetting.drop_snapshots(connection, thread))
         return Performed()
+
+    async def _review(
+        self, effect: PostReview | SettleThread, place: RepositoryRef, *, cause: int
+    ) -> Performed:
+        if isinstance(effect, SettleThread):
+            return Performed(dict(await self._posting.settle(effect, place)))
+        placed = await self._posting.post(effect, place)
+        ended = await self._ended(cause)
+        return Performed({"placed": len(placed)}, ReviewPosted(ended=ended, placed=placed))
 
     async def _react(self, effect: React, thread: str, place: RepositoryRef) -> Performed:
         number = int(thread.split("-")[1])
@@ -283,15 +303,26 @@ class Performer:
         ready = PullReady(pushed=event, pull=effect, number=number, url=url)
         return Performed({"pull": number, "url": url}, ready)
 
+    async def _annotation(self, each: Annotation) -> dict[str, Any]:
+        return {
+            "path": each.path,
+            "start_line": each.start_line,
+            "end_line": each.end_line,
+            "annotation_level": each.level,
+            "title": _line(await self.plain(each.title))[:240],
+            "message": (await self.plain(each.message))[:16_000],
+        }
+
     async def _write_check_run(self, effect: WriteCheckRun, place: RepositoryRef) -> Performed:
         fields: dict[str, Any] = {
-            "name": CHECK_NAME,
+            "name": effect.name,
             "status": effect.status,
             "output": {
                 "title": (await self.plain(effect.title))[:240],
                 "summary": await self.clean(effect.summary),
             },
         }
+        annotations = [await self._annotation(each) for each in effect.annotations]
         if effect.conclusion is not None:
             fields["conclusion"] = effect.conclusion
         fields["actions"] = [
@@ -301,7 +332,10 @@ class Performer:
 
         def write(client: Client) -> int:
             return client.write_check_run(
-                external_id=effect.external_id, head_sha=effect.head_sha, fields=fields
+                external_id=effect.external_id,
+                head_sha=effect.head_sha,
+                fields=fields,
+                annotations=annotations,
             )
 
         try:
@@ -312,6 +346,10 @@ class Performer:
             if error.fault == "denied":
                 return Performed({"skipped": "check runs need an App"})
             raise
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 async def _delivered(

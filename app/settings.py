@@ -148,6 +148,10 @@ class Settings(BaseSettings):
 
     review: ReviewMode = ReviewMode.AUTO
     """What reviews of pull requests may be made at most; a repository says what it wants of it."""
+    review_runs_fork_code: bool = False
+    """Whether a review may run commands in the code of a fork; else it reads files only."""
+    review_quiet_seconds: float = Field(default=20.0, ge=0, le=3600, allow_inf_nan=False)
+    """How long a branch must be quiet after a push before it is reviewed by itself; of many, the newest."""
     ci_repair: CiMode = CiMode.AUTO
     """How far failed checks may be repaired unasked at most; a repository opts in."""
     approvals: Literal["never", "on-request", "untrusted"] = "on-request"
@@ -341,6 +345,7 @@ class Settings(BaseSettings):
             images=images if self.sandbox == "docker" else (),
             approvals=Approvals(self.approvals),
             review=self.review,
+            review_runs_fork_code=self.review_runs_fork_code,
             ci_repair=self.ci_repair,
             approvable_hosts=self.approvable_hosts,
             approval_seconds=self.approval_hours * 3600,

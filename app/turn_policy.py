@@ -45,6 +45,7 @@ async def policy_of(
         repository=repository,
         file=config.wishes,
         asked=Wishes(mode=start.mode),
+        trigger="review" if start.kind == "review" else "mention",
         permission=_PERMISSIONS.get(start.requester.permission, "none"),
         is_fork=start.is_fork,
         caches=caches,

@@ -22,6 +22,7 @@ from app.going_on import LeftBefore, left_by
 from app.mirrors import Mirrors
 from app.progress import Progress
 from app.results import Results, StoreAway
+from app.reviewing import Review, Reviewing
 from app.spending import Payer, Purse, Spending
 from app.store import inbox, messages, requests, turns
 from app.store.charges import Account
@@ -36,6 +37,7 @@ from handlers.broker import protected_among
 from handlers.config import ConfigRefused
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
+from handlers.review.result import ReviewResult
 from handlers.view import Bot
 from harness.approvals import Askable
 from harness.budget import Allowance, Prices, exhausted_by, longest_spent
@@ -45,6 +47,7 @@ from harness.items import (
     WITHOUT_END,
     Compaction,
     Completed,
+    Exhausted,
     Failed,
     Notice,
     Stopped,
@@ -58,6 +61,7 @@ from harness.items import (
 )
 from harness.loop import run_turn
 from harness.protocols import Entry, Model, OwnershipLost
+from harness.review_instructions import REVIEW_INSTRUCTIONS
 from harness.rules import Rules
 from harness.tools import ASKING_TOOLS, WORK_TOOLS, open_tools
 from harness.tools.context import ToolContext
@@ -118,6 +122,9 @@ class TurnsWorker:
         self._runtime = runtime
         self._wake_ups = wake_ups
         self._progress = progress
+        self._reviewing = Reviewing(
+            database=runtime.database, github=runtime.github, window=runtime.room.window
+        )
 
     async def remove_abandoned(self) -> None:
         """Remove the checkouts of turns that have ended: what a crash between outcome and removal left."""
@@ -262,7 +269,13 @@ class TurnsWorker:
         )
         policy = resolved.policy
         left_before = await left_by(self._runtime.database, self._runtime.results, place, start)
-        request = row.request or await self._compose(row, start, place, mirror, policy, left_before)
+        review = None
+        if start.kind == "review":
+            review = await self._reviewing.prepared(row, start, place, mirror, self._runtime.bot())
+            if review.settled is not None:
+                result = TurnResult(Completed(""), Usage(), 0, 0.0)
+                return await self._end(row, start, owner, result, left, (), reviewed=review.settled)
+        request = row.request or await self._compose(row, start, place, mirror, policy, left_before, review)
         state = last_state(await journal.load())
         elsewhere = self._runtime.results.snapshots_of(row.id)
         brought = left_before.files
@@ -273,12 +286,17 @@ class TurnsWorker:
             if elsewhere is not None and state != TreeState(None):
                 # Before anything is asked on the strength of files that may be lost.
                 await workspace.checkout()
-            result = await self._turn(row, start, place, request, journal, workspace, resolved.askable)
-            if not isinstance(result.outcome, Waiting):
+            result = await self._turn(
+                row, start, place, request, journal, workspace, resolved.askable, review
+            )
+            if not isinstance(result.outcome, Waiting) and review is None:
                 is_stopped = isinstance(result.outcome, Stopped)
                 left = await self._collect(row, start, mirror, workspace, policy, is_stopped=is_stopped)
                 left = replace(left, approved_paths=resolved.approved_paths)
-        return await self._end(row, start, owner, result, left, await journal.load())
+        entries, reviewed = await journal.load(), None
+        if review is not None and isinstance(result.outcome, Completed | Exhausted):
+            reviewed = await self._reviewing.result(review, entries, place, self._runtime.bot())
+        return await self._end(row, start, owner, result, left, entries, reviewed=reviewed)
 
     async def _is_refused(self, row: TurnRow, start: StartTurn, place: RepositoryRef) -> Allowance | None:
         """The budget that was spent before the turn has begun: nothing is made ready for it.
@@ -300,8 +318,13 @@ class TurnsWorker:
         mirror: Mirror,
         policy: Policy,
         left_before: LeftBefore,
+        review: Review | None,
     ) -> str:
         """The briefing, stored before it is used: a resumed turn is told the very same."""
+        if review is not None:
+            told = await self._reviewing.briefing(review, place, mirror, self._runtime.bot())
+            await self._runtime.database.write(lambda connection: turns.set_request(connection, row.id, told))
+            return told
         going_on = left_before.told(start) if start.continues else ""
         if left_before.is_briefed:
             # Its history begins with the briefing of the turn that it goes on from.
@@ -327,17 +350,27 @@ class TurnsWorker:
         journal: SqlJournal,
         workspace: PendingWorkspace,
         askable: Askable,
+        review: Review | None,
     ) -> TurnResult:
         turn = Turn(
             id=TurnId(row.id),
             thread_id=ThreadId(row.thread),
-            instructions=INSTRUCTIONS,
+            instructions=INSTRUCTIONS if review is None else REVIEW_INSTRUCTIONS,
             request=request,
             limits=self._runtime.spending.turn_limits(place),
             approval_seconds=self._runtime.bot().ceiling.approval_seconds,
         )
         names = (*WORK_TOOLS, *ASKING_TOOLS) if askable.may_ask else WORK_TOOLS
         context = ToolContext(sandbox=workspace.sandbox, rules=self._runtime.rules, askable=askable)
+        if review is not None:
+            names = tuple(review.tools)
+            # Nobody waits for it: what a rule wants to be asked about is not done.
+            context = replace(
+                context,
+                askable=replace(askable, may_ask=False),
+                check_finding=review.check_finding,
+                check_judgement=review.check_judgement,
+            )
         purse = Purse(self._runtime.database, self._runtime.spending, _payer(row, start, place))
         async with (
             self._progress.follow(row, start, place, snapshot=workspace.snapshot, purse=purse) as session,
@@ -390,6 +423,8 @@ class TurnsWorker:
         result: TurnResult,
         left: _Left,
         entries: Sequence[Entry],
+        *,
+        reviewed: ReviewResult | None = None,
     ) -> bool:
         """Outcome (or parking), event and wake-up in one transaction: stored before anything is posted.
 
@@ -415,6 +450,7 @@ class TurnsWorker:
             protected=left.protected,
             approved_paths=left.approved_paths,
             allowances=allowances,
+            review=reviewed,
         )
         now = self._runtime.now()
 

@@ -17,10 +17,12 @@ from handlers.events import (
     IssueCommented,
     OperatorAsked,
     Pinged,
+    PullChanged,
     ReviewCommented,
     SubjectClosed,
     SubjectFound,
     SubjectOpened,
+    ThreadSettled,
     UndoEnded,
     Unhandled,
     ended_of,
@@ -57,7 +59,7 @@ async def _view(
     match event:
         case Pinged() | Unhandled() | UndoEnded():
             return View(bot=bot)
-        case SubjectClosed() | CommentDeleted() | SubjectFound():
+        case SubjectClosed() | CommentDeleted() | SubjectFound() | ThreadSettled():
             # Whoever may close or delete has decided already; it costs no look at the forge.
             return View(bot=bot, turns=tuple(turns))
         case ButtonPressed():
@@ -70,7 +72,7 @@ async def _view(
             number = start.number if start.is_pull else None
             who = start.requester
             default = ""
-        case IssueCommented() | SubjectOpened() | ReviewCommented():
+        case IssueCommented() | SubjectOpened() | ReviewCommented() | PullChanged():
             number = event.subject.number if event.subject.is_pull else None
             who = event.actor
             default = event.repository.default_branch

@@ -85,6 +85,7 @@ def build(settings: Settings, *, watcher: Watcher | None = None, role: Role | No
         secrets=settings.webhook_secrets,
         bot=lambda: server.bot,
         on_standing_changed=server.reconciler.look_soon,
+        quiet_seconds=settings.review_quiet_seconds,
     )
     return create_app(
         intake=intake if role.takes else None,

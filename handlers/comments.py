@@ -57,6 +57,7 @@ def help_text(mention: str, *, is_writer: bool = True) -> str:
         (f"`@{mention} retry`", "go on from where the last turn failed or was stopped"),
         (f"`@{mention} fork [turn] [words]`", "make a second attempt from a turn's end, on its own branch"),
         (f"`@{mention} undo [turn]`", "take back what a turn pushed, by a new commit"),
+        (f"`@{mention} review`", "review what is new in this pull request; `review full`: all of it"),
         (f"`@{mention} approve 1a2b3c4d`", "do what I have asked leave for; `deny 1a2b3c4d` and why: not"),
         (f"`@{mention} compact`", "put a summary in the place of the older part of a long conversation"),
         (f"`@{mention} budget`", "tell what is spent and left"),
@@ -87,13 +88,6 @@ def did_you_mean(mention: str, *, word: str, suggestion: CommandWord) -> str:
     return (
         f"I do not know the command `{said}`. Did you mean `@{mention} {suggestion}`? "
         "To ask for work, say in more than one word what you want."
-    )
-
-
-def not_yet(mention: str, word: str) -> str:
-    return (
-        f"I understand `{word.lower()}`, but I cannot do it yet. "
-        f"What I can do now: `@{mention}` and a request in your own words; `@{mention} help` tells more."
     )
 
 

@@ -10,12 +10,14 @@ from html import unescape
 from typing import Final, Literal, assert_never
 from urllib.parse import quote, urlsplit
 
+from handlers.effects import Annotation
 from handlers.markdown import fence_for
 from handlers.review.fingerprints import Place
 from handlers.review.plan import Unread
 from handlers.review.selection import Inline, Quiet, Summarised
 from handlers.scan import clean, clean_line, scan
 from harness.findings import SEVERITIES, Finding, Severity
+from harness.items import Declined, Failed, Outcome
 
 MOST_ROWS: Final = 60
 """Of a table or a list; the rest is counted."""
@@ -294,18 +296,6 @@ def check_title(state: Summary) -> str:
     return _to_do(state).rstrip(", ").capitalize()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
-    """A remark of the check run on lines of the head. Plain text, not Markdown."""
-
-    path: str
-    start_line: int
-    end_line: int
-    level: Literal["notice", "warning", "failure"]
-    title: str
-    message: str
-
-
 def annotation(quiet: Quiet) -> Annotation:
     """A finding as GitHub takes it: https://docs.github.com/en/rest/checks/runs#create-a-check-run"""
     finding = quiet.candidate.finding
@@ -368,3 +358,69 @@ def _code(text: str) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+CHECK_QUEUED: Final = "Review queued"
+CHECK_STOPPED: Final = "Review stopped"
+CHECK_FAILED: Final = "Not reviewed"
+CHECK_TOO_LARGE: Final = "Not reviewed: too large"
+CHECK_NOTHING_NEW: Final = "No new changes"
+
+
+def check_of_turn(turn: str, said: str = "") -> str:
+    told = f"{said}\n\n" if said else ""
+    return f"{told}Turn `{turn}`."
+
+
+def review_body(findings: int) -> str:
+    """GitHub wants a word with a review; the summary has the rest."""
+    return f"{_counted(findings, 'finding')} on lines of this change; the summary has all of them."
+
+
+def not_reviewed(outcome: Outcome) -> str:
+    """Why there is no review, and what to do."""
+    match outcome:
+        case Failed(cause=cause, reference=reference):
+            why = f"{clean_line(cause, limit=400)} (reference `{reference}`)"
+        case Declined(reason=reason):
+            why = f"the model would not do it: {clean_line(reason, limit=400)}"
+        case _:
+            why = "it ended before it had read anything"
+    return f"**Not reviewed** · {why}\n\nAsk for another look when that is mended."
+
+
+def read_again(told: str, mention: str) -> str:
+    return f"{told} Comment `@{mention} review full` to have all of it read once more."
+
+
+def reviews_off(mention: str, *, by_operator: bool) -> str:
+    who = "The operator of this server has" if by_operator else "`.github/darner.yml` has"
+    return f"{who} turned reviews off here. `@{mention}` with a question in your own words still works."
+
+
+def only_pulls(mention: str) -> str:
+    return f"I review pull requests: write `@{mention} review` on one."
+
+
+def at_work_already(turn: str) -> str:
+    return f"A review of this head is at work already (turn `{turn}`); its findings come as comments here."
+
+
+def fix_request(findings: Sequence[tuple[str, Finding]]) -> str:
+    """The words of the turn that is to mend findings."""
+    told = [
+        f"- {name} ({finding.severity}): {finding.path}:{finding.start_line}-{finding.end_line}: "
+        f"{finding.title}. {finding.why}"
+        + (
+            f"\n  A review proposed instead of these lines:\n{finding.replacement}"
+            if finding.replacement
+            else ""
+        )
+        for name, finding in findings
+    ]
+    heading = "Mend what the review of this pull request found, and nothing else:"
+    return "\n".join([heading, *told])
+
+
+def nothing_to_fix() -> str:
+    return "The review has no open finding here: there is nothing to fix."

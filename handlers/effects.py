@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
+from handlers.review.memory import LastReview, Remembered
 from sandbox.base import SandboxMode
 
 
@@ -71,6 +72,10 @@ class Trigger:
     """GitHub's timestamp of the text: nothing written or edited later is part of the briefing."""
 
 
+TurnKind = Literal["task", "review"]
+"""What a turn is for: work that leaves changes, or findings. Their histories are apart."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartTurn:
     """Everything a turn is pinned to. Kept whole in the thread: later events carry it back."""
@@ -116,6 +121,13 @@ class StartTurn:
     """The branch of Darner's that the result is meant for, at `base_sha`; empty: one of the turn's own."""
     words: str = ""
     """What was said when the turn was to go on from another; empty: nothing."""
+    kind: TurnKind = "task"
+    is_unasked: bool = False
+    """It began by itself: nobody is told of its ways, and what is over is simply over."""
+    is_full: bool = False
+    """A review that reads everything, also what it has read before."""
+    finding: str = ""
+    """Id of the finding that somebody disagrees on: it is all that this review judges."""
     type: Literal["start_turn"] = "start_turn"
 
 
@@ -283,6 +295,18 @@ class OpenPull:
     type: Literal["open_pull"] = "open_pull"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """A remark of a check run on lines of the head. Plain text, not Markdown."""
+
+    path: str
+    start_line: int
+    end_line: int
+    level: Literal["notice", "warning", "failure"]
+    title: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class CheckAction:
     """A button of a check run. https://docs.github.com/en/rest/checks/runs#create-a-check-run"""
@@ -303,12 +327,65 @@ class WriteCheckRun:
     external_id: str
     head_sha: str
     status: Literal["queued", "completed"]
-    conclusion: Literal["success", "neutral", "cancelled"] | None
+    conclusion: Literal["success", "neutral", "cancelled", "failure"] | None
     title: str
     summary: str
     actions: tuple[CheckAction, ...] = ()
     """Its buttons, at most three; those that it had before are gone."""
+    name: Literal["Darner", "Darner review"] = "Darner"
+    annotations: tuple[Annotation, ...] = ()
+    """Added to those that it has; any number."""
     type: Literal["write_check_run"] = "write_check_run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineComment:
+    """A finding's comment on lines of the diff, in a review that is to be posted."""
+
+    finding: str
+    """The finding's id."""
+    path: str
+    side: Literal["LEFT", "RIGHT"]
+    line: int
+    start_line: int | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostReview:
+    """One review of event COMMENT with all of its comments; what the forge refuses is degraded, not lost."""
+
+    key: str
+    turn_id: str
+    number: int
+    head_sha: str
+    body: str
+    comments: tuple[LineComment, ...]
+    """None: there is nothing to post, and that is an event all the same."""
+    type: Literal["post_review"] = "post_review"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleThread:
+    """Resolve the thread that begins with a comment of ours, or open it again."""
+
+    key: str
+    number: int
+    comment: int
+    is_resolved: bool
+    type: Literal["settle_thread"] = "settle_thread"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordReview:
+    """Keep what is known of the pull request after a review, or after people had their say."""
+
+    key: str
+    last: LastReview | None
+    """None: no review has ended, only findings are as they are told here."""
+    findings: tuple[Remembered, ...]
+    """Those that are new or other than they were."""
+    type: Literal["record_review"] = "record_review"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +416,9 @@ Effect = (
     | PushResult
     | OpenPull
     | WriteCheckRun
+    | PostReview
+    | SettleThread
+    | RecordReview
     | Ignore
 )
 EffectAdapter: Final[TypeAdapter[Effect]] = TypeAdapter(Annotated[Effect, Field(discriminator="type")])

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, assert_never
 from pydantic import Field, TypeAdapter
 
 from handlers.effects import OpenPull, PostComment, PushResult, Requester, StartTurn, UndoTurn
+from handlers.review.result import ReviewResult
 from harness.budget import Allowance
 from harness.items import ApprovalRequest, Outcome, PlanStep, Usage
 
@@ -101,6 +102,40 @@ class ReviewCommented:
     type: Literal["review_commented"] = "review_commented"
 
 
+PullAction = Literal["opened", "reopened", "ready", "pushed", "drafted", "labelled", "rebased"]
+"""What happened to a pull request that a review may follow; `rebased`: its base is another branch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullChanged:
+    """A pull request came again, got commits, a label, another base, or became ready or a draft."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    subject: Subject
+    action: PullAction
+    head_sha: str
+    at: str
+    """When, as GitHub writes it."""
+    type: Literal["pull_changed"] = "pull_changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadSettled:
+    """A thread on lines of a pull request was resolved, or opened again."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    subject: Subject
+    thread_root: int
+    """Id of the thread's first comment."""
+    is_resolved: bool
+    at: str
+    type: Literal["thread_settled"] = "thread_settled"
+
+
 Leaving = Literal["closed", "merged", "deleted", "transferred"]
 """How a subject ceased to be open."""
 
@@ -174,6 +209,8 @@ ExternalEvent = (
     IssueCommented
     | SubjectOpened
     | ReviewCommented
+    | PullChanged
+    | ThreadSettled
     | SubjectClosed
     | CommentDeleted
     | ButtonPressed
@@ -223,6 +260,8 @@ class TurnEnded:
     """Protected paths that people have opened to this turn."""
     allowances: tuple[Allowance, ...] = ()
     """How much of each budget is used now, the turn's own limits among them."""
+    review: ReviewResult | None = None
+    """What a review has come to; None for other turns, and for one that never got so far."""
     type: Literal["turn_ended"] = "turn_ended"
 
 
@@ -269,6 +308,27 @@ class EffectFailed:
     pushed: ResultPushed | None = None
     """What was delivered before it."""
     type: Literal["effect_failed"] = "effect_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedFinding:
+    """Where the forge has put a finding."""
+
+    finding: str
+    shown: Literal["inline", "file", "summary"]
+    comment: int | None
+    url: str
+    reason: str = ""
+    """Why it is not where it was meant to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewPosted:
+    """What a review has to say on lines is posted."""
+
+    ended: TurnEnded
+    placed: tuple[PlacedFinding, ...]
+    type: Literal["review_posted"] = "review_posted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,7 +399,7 @@ class UndoEnded:
     type: Literal["undo_ended"] = "undo_ended"
 
 
-TurnEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved
+TurnEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved | ReviewPosted
 """What goes back to the end of a turn."""
 InternalEvent = TurnEvent | SubjectFound | OperatorAsked | UndoEnded
 Event = ExternalEvent | InternalEvent
@@ -353,7 +413,7 @@ def ended_of(event: TurnEvent) -> TurnEnded:
     match event:
         case TurnEnded():
             return event
-        case ResultPushed() | PushRefused() | EffectFailed() | HeldApproved():
+        case ResultPushed() | PushRefused() | EffectFailed() | HeldApproved() | ReviewPosted():
             return event.ended
         case PullReady():
             return event.pushed.ended

@@ -41,7 +41,8 @@ class Help:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    pass
+    is_full: bool = False
+    """Read everything once more, not only what changed since the last review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,8 @@ def _with_argument(first: str, text: str, words: list[str], said: list[str]) -> 
             return Fork(named, rest if named else "")
         case "undo" if is_alone:
             return Undo(named)
+        case "review" if [word.strip(_PUNCTUATION).casefold() for word in said] == ["full"]:
+            return Review(is_full=True)
         case "why" if is_alone:
             return Why(named)
         case "why" if len(said) == 1 and _GUID.fullmatch(said[0].strip(_PUNCTUATION)):

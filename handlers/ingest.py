@@ -24,14 +24,18 @@ from handlers.events import (
     IssueCommented,
     Leaving,
     Pinged,
+    PullAction,
+    PullChanged,
     Repository,
     ReviewCommented,
     Subject,
     SubjectClosed,
     SubjectOpened,
+    ThreadSettled,
     Unhandled,
 )
 from handlers.mention import find_request
+from handlers.review.settings import ReviewMode
 from handlers.view import Bot
 
 
@@ -92,6 +96,11 @@ def semantic_key(event: ExternalEvent) -> str | None:
         case CommentDeleted():
             kind = "review_comment" if event.is_in_review else "issue_comment"
             return f"{event.repository.id}/{event.subject.number}/{kind}/{event.comment.id}/deleted"
+        case PullChanged():
+            return f"{event.repository.id}/{event.subject.number}/{event.action}/{event.head_sha}/{event.at}"
+        case ThreadSettled():
+            way = "resolved" if event.is_resolved else "unresolved"
+            return f"{event.repository.id}/{event.subject.number}/{event.thread_root}/{way}/{event.at}"
         case ButtonPressed() | Pinged() | Unhandled():
             return None
         case _:
@@ -101,7 +110,15 @@ def semantic_key(event: ExternalEvent) -> str | None:
 def thread_of(event: ExternalEvent) -> tuple[int, int] | None:
     """Repository id and number of the conversation that the event belongs to."""
     match event:
-        case IssueCommented() | ReviewCommented() | SubjectOpened() | SubjectClosed() | CommentDeleted():
+        case (
+            IssueCommented()
+            | ReviewCommented()
+            | SubjectOpened()
+            | PullChanged()
+            | ThreadSettled()
+            | SubjectClosed()
+            | CommentDeleted()
+        ):
             return event.repository.id, event.subject.number
         case Unhandled():
             if event.repository is None or event.number is None:
@@ -141,7 +158,15 @@ def text_of(event: ExternalEvent) -> str:
             return event.comment.body
         case SubjectOpened():
             return event.subject.body
-        case ButtonPressed() | Pinged() | Unhandled() | SubjectClosed() | CommentDeleted():
+        case (
+            ButtonPressed()
+            | Pinged()
+            | Unhandled()
+            | PullChanged()
+            | ThreadSettled()
+            | SubjectClosed()
+            | CommentDeleted()
+        ):
             return ""
         case _:
             assert_never(event)
@@ -158,6 +183,10 @@ def action_of(event: ExternalEvent) -> str | None:
             return "closed" if event.way == "merged" else event.way
         case CommentDeleted():
             return "deleted"
+        case PullChanged(action=action):
+            return next(name for name, each in _CHANGED.items() if each == action)
+        case ThreadSettled(is_resolved=is_resolved):
+            return "resolved" if is_resolved else "unresolved"
         case Unhandled():
             return event.action
         case ButtonPressed(button=button):
@@ -188,18 +217,53 @@ def reason_to_ignore(event: ExternalEvent, bot: Bot) -> str | None:
             if event.actor.kind == "Bot" and event.actor.id not in bot.allowed_bots:
                 return reasons.BOT_NOT_LISTED
             return None
+        case PullChanged():
+            return _why_no_review(event.repository, bot)
+        case ThreadSettled():
+            # Whether it is a finding's, the store knows.
+            return reasons.OWN_EVENT if _is_self(event.actor, bot) else None
         case IssueCommented() | ReviewCommented() | SubjectOpened():
-            if _is_self(event.actor, bot):
-                return reasons.OWN_EVENT
-            if event.actor.kind == "Bot" and event.actor.id not in bot.allowed_bots:
-                return reasons.BOT_NOT_LISTED
-            if request_of(event, bot) is None:
-                return reasons.NO_MENTION
-            if event.edited_from is not None and find_request(event.edited_from, bot.mention) is not None:
-                return reasons.MENTION_NOT_NEW
-            return None
+            return _why_text_is_set_aside(event, bot)
         case _:
             assert_never(event)
+
+
+def _why_text_is_set_aside(event: IssueCommented | ReviewCommented | SubjectOpened, bot: Bot) -> str | None:
+    reason = why_no_request(event, bot)
+    if reason is None or reason == reasons.OWN_EVENT:
+        return reason
+    if isinstance(event, SubjectOpened) and event.subject.is_pull and event.edited_from is None:
+        # A new pull request may be reviewed, whatever its text says.
+        return None if _why_no_review(event.repository, bot) is None else reason
+    return None if reason == reasons.NO_MENTION and is_plain_reply(event) else reason
+
+
+def why_no_request(event: IssueCommented | ReviewCommented | SubjectOpened, bot: Bot) -> str | None:
+    """Why a text asks nothing of the bot; None when it does."""
+    if _is_self(event.actor, bot):
+        return reasons.OWN_EVENT
+    if event.actor.kind == "Bot" and event.actor.id not in bot.allowed_bots:
+        return reasons.BOT_NOT_LISTED
+    if request_of(event, bot) is None:
+        return reasons.NO_MENTION
+    if event.edited_from is not None and find_request(event.edited_from, bot.mention) is not None:
+        return reasons.MENTION_NOT_NEW
+    return None
+
+
+def is_plain_reply(event: IssueCommented | ReviewCommented | SubjectOpened) -> bool:
+    """A reply on lines of a pull request: in a finding's thread it is for us without a mention."""
+    return (
+        isinstance(event, ReviewCommented)
+        and event.edited_from is None
+        and event.thread_root != event.comment.id
+    )
+
+
+def _why_no_review(repository: Repository, bot: Bot) -> str | None:
+    """What needs no look at the forge: whether the operator lets reviews begin by themselves here."""
+    mode = bot.ceiling.review_of(repository.full_name)
+    return None if mode is ReviewMode.AUTO else reasons.REVIEWS_NOT_UNASKED
 
 
 def _is_self(actor: Actor, bot: Bot) -> bool:
@@ -295,6 +359,8 @@ class _From(_Lenient):
 
 class _Changes(_Lenient):
     body: _From | None = None
+    base: dict[str, Any] | None = None
+    """Set when the pull request is meant for another branch now."""
     old_issue: dict[str, Any] | None = None
     """Set when an issue came in by a transfer: nobody wrote its text just now."""
 
@@ -349,8 +415,16 @@ class _IssuesPayload(_ConversationEnvelope):
     changes: _Changes = _Changes()
 
 
+class _Head(_Lenient):
+    sha: str = ""
+
+
+class _PullSubject(_Subject):
+    head: _Head = _Head()
+
+
 class _PullRequestPayload(_ConversationEnvelope):
-    pull_request: _Subject
+    pull_request: _PullSubject
     changes: _Changes = _Changes()
 
 
@@ -358,6 +432,19 @@ class _ReviewCommentPayload(_ConversationEnvelope):
     pull_request: _Subject
     comment: _ReviewComment
     changes: _Changes = _Changes()
+
+
+class _ThreadComment(_Lenient):
+    id: int
+
+
+class _Thread(_Lenient):
+    comments: tuple[_ThreadComment, ...] = Field(min_length=1)
+
+
+class _ThreadPayload(_ConversationEnvelope):
+    pull_request: _Subject
+    thread: _Thread
 
 
 class _App(_Lenient):
@@ -401,6 +488,18 @@ _LEFT: Final[Mapping[str, Leaving]] = MappingProxyType(
     {"closed": "closed", "deleted": "deleted", "transferred": "transferred"}
 )
 _PRESSED: Final = ("requested_action", "rerequested")
+_CHANGED: Final[Mapping[str, PullAction]] = MappingProxyType(
+    {
+        "reopened": "reopened",
+        "ready_for_review": "ready",
+        "synchronize": "pushed",
+        "converted_to_draft": "drafted",
+        "labeled": "labelled",
+        "edited": "rebased",
+        "opened": "opened",
+    }
+)
+_SETTLED: Final = ("resolved", "unresolved")
 
 
 def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
@@ -415,6 +514,8 @@ def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
         issues = _IssuesPayload.model_validate(raw)
         if issues.changes.old_issue is None:
             return _subject_opened(issues, issues.issue, issues.changes, is_pull=False)
+    if (about_pull := _pull_event_from(event_name, raw, action)) is not None:
+        return about_pull
     if event_name == "pull_request" and action in _OPENED:
         pull = _PullRequestPayload.model_validate(raw)
         return _subject_opened(pull, pull.pull_request, pull.changes, is_pull=True)
@@ -461,6 +562,41 @@ def _comment_deleted(
         subject=subject,
         comment=comment.fact(),
         is_in_review=is_in_review,
+    )
+
+
+def _pull_event_from(event_name: str, raw: dict[str, Any], action: object) -> ExternalEvent | None:
+    """What a review may follow; None for all else."""
+    if event_name == "pull_request_review_thread" and action in _SETTLED:
+        return _thread_settled(_ThreadPayload.model_validate(raw))
+    if event_name != "pull_request" or action not in _CHANGED or action == "opened":
+        return None
+    changed = _PullRequestPayload.model_validate(raw)
+    is_of_text = action == "edited" and (changed.changes.base is None or changed.changes.body is not None)
+    return None if is_of_text else _pull_changed(changed, _CHANGED[str(action)])
+
+
+def _pull_changed(payload: _PullRequestPayload, action: PullAction) -> PullChanged:
+    return PullChanged(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        subject=payload.pull_request.fact(is_pull=True),
+        action=action,
+        head_sha=payload.pull_request.head.sha,
+        at=payload.pull_request.updated_at,
+    )
+
+
+def _thread_settled(payload: _ThreadPayload) -> ThreadSettled:
+    return ThreadSettled(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        subject=payload.pull_request.fact(is_pull=True),
+        thread_root=payload.thread.comments[0].id,
+        is_resolved=payload.action == "resolved",
+        at=payload.pull_request.updated_at,
     )
 
 

@@ -3,17 +3,24 @@
 from typing import Final
 
 from handlers import comments_control, on_answer, reasons
-from handlers.asked import answer_to, by_button
-from handlers.effects import Effect
+from handlers.asked import Asked, answer_to, by_button
+from handlers.effects import Effect, StartTurn
 from handlers.events import ButtonPressed
-from handlers.grammar import Approve, Command, Deny, Retry, Stop, parse_command
+from handlers.grammar import Approve, Command, Deny, Request, Retry, Review, Stop, parse_command
 from handlers.ingest import act_of, ignored, triage
 from handlers.on_control import control
+from handlers.on_review_asked import begun, fix_all
 from handlers.permissions import STANDING, Refusal
-from handlers.policy import resolve, situation_of
+from handlers.policy import Resolved, resolve, situation_of
 from handlers.view import View
 
-BUTTONS: Final[dict[str, Command]] = {"stop": Stop(), "retry": Retry(), "rerequested": Retry()}
+BUTTONS: Final[dict[str, Command]] = {
+    "stop": Stop(),
+    "retry": Retry(),
+    "rerequested": Retry(),
+    "review": Review(is_full=True),
+    "fix": Request("fix"),
+}
 """What a button's identifier stands for; `rerequested` is GitHub's own "Re-run"."""
 
 
@@ -51,6 +58,25 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
         return control(asked, view, command, resolved)
     if not view.config.enabled or view.config_error:
         return [ignored(event, reasons.DISABLED)]
+    if start.kind == "review":
+        return _of_review(event, view, command, asked, resolved, start)
     if start.turn_id != event.external_id:
         return answer_to(asked, comments_control.not_the_last(event.external_id, start.turn_id))
     return control(asked, view, Retry(), resolved)
+
+
+def _of_review(
+    event: ButtonPressed, view: View, command: Command, asked: Asked, resolved: Resolved, start: StartTurn
+) -> list[Effect]:
+    """The buttons of a review's check run."""
+    if isinstance(command, Request):
+        return fix_all(asked, start, view, resolved)
+    return begun(
+        asked,
+        view,
+        repository_id=event.repository.id,
+        repository=event.repository.full_name,
+        installation_id=event.installation_id,
+        is_full=isinstance(command, Review),
+        trigger=start.trigger,
+    )

@@ -10,10 +10,12 @@ from handlers.events import (
     IssueCommented,
     OperatorAsked,
     Pinged,
+    PullChanged,
     ReviewCommented,
     SubjectClosed,
     SubjectFound,
     SubjectOpened,
+    ThreadSettled,
     UndoEnded,
     Unhandled,
     ended_of,
@@ -28,7 +30,10 @@ def on_handling_failed(event: Event, *, fault: str) -> list[Effect]:
     if isinstance(event, SubjectFound):
         # Nobody asked: the next look finds it again.
         return []
-    if isinstance(event, Pinged | Unhandled | ButtonPressed | SubjectClosed | CommentDeleted):
+    if isinstance(
+        event,
+        Pinged | Unhandled | ButtonPressed | SubjectClosed | CommentDeleted | PullChanged | ThreadSettled,
+    ):
         return [Ignore(key=f"{act_of(event)}:failed", reason=fault)]
     text = comments.not_decided(fault)
     if isinstance(event, IssueCommented | ReviewCommented | SubjectOpened):

@@ -1,10 +1,16 @@
 """Someone addressed the bot: answer a command, refuse quietly, or start a turn pinned to what is there."""
 
-import hashlib
 from dataclasses import replace
 from typing import Literal, assert_never
 
-from handlers import comments, comments_control, comments_requests, on_answer, reasons
+from handlers import (
+    comments,
+    comments_control,
+    comments_requests,
+    comments_review,
+    on_answer,
+    reasons,
+)
 from handlers.asked import Mentioning, by_text, trigger_of
 from handlers.checks import queued_check
 from handlers.effects import (
@@ -45,8 +51,10 @@ from handlers.hidden import remove_hidden
 from handlers.ingest import act_of, ignored, request_of, triage
 from handlers.on_budget import budgeted, why_nothing_starts
 from handlers.on_control import HEEDED_ALWAYS, WRITERS_ONLY, control
+from handlers.on_review_asked import asks_to_fix, finding_of, on_disagreement, review_asked
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
+from handlers.review_keys import turn_id_of
 from handlers.view import TurnBrief, View
 
 
@@ -68,6 +76,24 @@ def on_mention(event: Mentioning, view: View) -> list[Effect]:
     if not view.config.enabled:
         return [ignored(event, reasons.DISABLED)]
     return _obeyed(event, view, command, resolved)
+
+
+def on_plain_reply(event: ReviewCommented, view: View) -> list[Effect]:
+    """A reply in a finding's thread needs no mention: `fix` is a request, all else is about the finding."""
+    set_aside = triage(event, view.bot)
+    if set_aside is not None:
+        return [set_aside]
+    if finding_of(event, view) is None:
+        return [ignored(event, reasons.NOT_A_FINDING)]
+    if not asks_to_fix(event.comment.body):
+        return on_disagreement(event, view)
+    is_fork = view.pull is not None and view.pull.is_fork
+    resolved = resolve(situation_of(view, repository=event.repository.full_name, is_fork=is_fork))
+    if isinstance(resolved, Refusal) or not _may_direct(view):
+        return _refused(event, view)
+    if view.config_error or not view.config.enabled:
+        return [ignored(event, reasons.DISABLED)]
+    return _asked(event, view, request=event.comment.body, resolved=resolved)
 
 
 def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved) -> list[Effect]:
@@ -104,19 +130,22 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return answered(
                 event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused"
             )
-        case Review():
-            return answered(event, comments.not_yet(mention, type(command).__name__), "confused")
+        case Review(is_full=is_full):
+            return review_asked(event, view, is_full=is_full)
         case _:
             assert_never(command)
 
 
 def _asked(event: Mentioning, view: View, *, request: str, resolved: Resolved) -> list[Effect]:
     """A new turn; or a word to the one at work, from somebody who may direct it."""
+    finding = finding_of(event, view)
+    if finding is not None and asks_to_fix(request):
+        request = comments_review.fix_request([(finding.id, finding.known.finding)])
     if (question := on_answer.open_question(view, event.actor)) is not None:
         act = act_of(event)
         return _replied(event, on_answer.answer(question, view, request, act=act, actor=event.actor))
-    if view.at_work is not None and _may_direct(view):
-        return _steer(event, view, view.at_work, request)
+    if view.task_at_work is not None and _may_direct(view):
+        return _steer(event, view, view.task_at_work, request)
     return _start(event, view, request=request, resolved=resolved)
 
 
@@ -275,11 +304,6 @@ def _turn(event: Mentioning, view: View, *, request: str, resolved: Resolved) ->
         is_fork=is_fork,
         subject_body=event.subject.body,
     )
-
-
-def turn_id_of(act: str) -> str:
-    """The id of the turn that an act asks for."""
-    return hashlib.sha256(act.encode()).hexdigest()[:12]
 
 
 def _reaction(event: Mentioning, content: Literal["eyes", "confused", "+1"]) -> React:

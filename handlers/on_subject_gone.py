@@ -19,7 +19,7 @@ from handlers.events import (
     SubjectFound,
 )
 from handlers.ingest import act_of, ignored
-from handlers.on_mention import turn_id_of
+from handlers.review_keys import turn_id_of
 from handlers.view import TurnBrief, View
 
 LATE_SECONDS: Final = 60.0

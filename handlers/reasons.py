@@ -27,3 +27,21 @@ STOPPED_HERE: Final = "Somebody said `stop` here, and nothing starts by itself u
 ARCHIVED: Final = "The operator has set this conversation aside; nothing starts here by itself."
 NOT_OUR_CHECK: Final = "The check run is none of a turn of ours."
 UNKNOWN_BUTTON: Final = "No command belongs to this button."
+REVIEWS_NOT_UNASKED: Final = "The operator does not let reviews begin by themselves here."
+REVIEWED_ALREADY: Final = "This head was reviewed already."
+REVIEW_AT_WORK: Final = "A review of this head is at work already."
+SUPERSEDED_REVIEW: Final = "A newer head came while it was reviewed: that one is reviewed instead."
+BECAME_DRAFT: Final = "The pull request became a draft: no review begins by itself."
+NOT_A_FINDING: Final = "The reply is in no thread of a finding, and the bot is not addressed."
+FINDING_SETTLED: Final = (
+    "People have decided on this finding, or the bot has had its second and last word on it."
+)
+FINDING_DISMISSED: Final = "The finding was dismissed; no review tells it again."
+ONLY_OPENED_AGAIN: Final = "The thread was opened again: the finding counts as open."
+NO_FINDING_THERE: Final = "The thread belongs to no finding."
+NOTHING_TO_REVIEW: Final = "There is no pull request to review any more."
+NOT_JUDGED: Final = "The agent looked again and had nothing to say."
+NO_DISAGREEMENT: Final = "The reply agrees with the finding, or says nothing that could be judged."
+NOT_THEIRS_TO_DISPUTE: Final = (
+    "Findings are judged again for the pull request's author and for people with triage or write access."
+)

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from handlers.ci.settings import CiSettings
-from handlers.effects import StartTurn
+from handlers.effects import StartTurn, TurnKind
 from handlers.permissions import Permission
+from handlers.review.memory import Memory
 from handlers.review.settings import ReviewSettings
 from handlers.wishes import Ceiling, Wishes
 from harness.budget import Allowance
@@ -57,6 +58,13 @@ class PullFacts:
     base: Branch
     is_fork: bool
     """Whether the head lies in another repository, or in one that was deleted."""
+    title: str = ""
+    body: str = ""
+    author: str = ""
+    author_id: int = 0
+    labels: tuple[str, ...] = ()
+    is_draft: bool = False
+    is_open: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,9 @@ class TurnBrief:
     """What it is parked for, in words; empty while it is not."""
     follows: str = ""
     """The turn that a second attempt goes on from; empty for the conversation's own line."""
+    kind: TurnKind = "task"
+    sha: str = ""
+    """What a review is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +205,13 @@ class View:
     """What `retry`, `fork`, `undo` or a button is about; None for other commands, and where there is none."""
     account: Account | None = None
     """What `why` tells; None for other commands, and where the ledger has nothing of it."""
+    memory: Memory = field(default_factory=Memory)
+    """What reviews of the pull request have left."""
+
+    @property
+    def task_at_work(self) -> TurnBrief | None:
+        """The thread's oldest turn of work that has not ended: what is said is for it."""
+        return next((turn for turn in self.turns if turn.state != "ended" and turn.kind == "task"), None)
 
     @property
     def at_work(self) -> TurnBrief | None:

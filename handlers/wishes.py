@@ -73,6 +73,8 @@ class Ceiling:
     currency: str = ""
     """Of the model's price; empty: no price is known, money cannot be counted."""
     review: ReviewMode = ReviewMode.AUTO
+    review_runs_fork_code: bool = False
+    """Whether a review of a fork's head may run commands in it; else it only reads."""
     ci_repair: CiMode = CiMode.AUTO
     """What may start by itself at most; a repository opts in."""
 

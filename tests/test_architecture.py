@@ -147,11 +147,11 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
 def test_registries_list_what_the_folders_hold() -> None:
     """Each tool, wire and driver that is written can be chosen by its name."""
     from harness.models import WIRES
-    from harness.tools import ASKING_TOOLS, REVIEW_TOOLS, TOOLS, WORK_TOOLS
+    from harness.tools import ASKING_TOOLS, READING_TOOLS, REVIEW_TOOLS, TOOLS, WORK_TOOLS
     from sandbox.drivers import DRIVERS
 
     assert set(WIRES) == {"responses", "chat"}
-    assert set(TOOLS) == {*WORK_TOOLS, *ASKING_TOOLS, "report_finding", "judge_finding"}
+    assert set(TOOLS) == {*WORK_TOOLS, *ASKING_TOOLS, *REVIEW_TOOLS, *READING_TOOLS}
     assert set(WORK_TOOLS) == {"exec_command", "write_stdin", "apply_patch", "update_plan", "view_image"}
     assert set(REVIEW_TOOLS) <= set(TOOLS)
     assert set(DRIVERS) == {"bubblewrap", "docker"}

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select, update
 
+from app.store import reviews
 from app.store.schema import deliveries, effects, inbox, items, messages, requests, turns
 from handlers.effects import EffectAdapter, StartTurn
 from harness.items import (
@@ -24,6 +25,7 @@ _NOTHING: Final = zlib.compress(b"{}", 1)
 
 def forget(connection: Connection, thread: str) -> None:
     """To be called while no turn of the thread is at work, and none of its effects is under way."""
+    reviews.forget(connection, thread)
     mine = select(turns.c.id).where(turns.c.thread == thread)
     connection.execute(delete(items).where(items.c.turn.in_(mine)))
     connection.execute(update(messages).where(messages.c.turn.in_(mine)).values(text=""))

@@ -144,6 +144,7 @@ turns = Table(
     # A fork: its history is that of the turn named here and what that one follows; null: the thread's
     # turns before it that are no forks.
     Column("follows", String),
+    Column("kind", String, nullable=False, default="task", server_default="task"),  # task | review
     UniqueConstraint("thread", "seq"),
     _waiting("turns", "status != 'ended'"),
 )
@@ -204,6 +205,31 @@ requests = Table(
     Column("asked_at", Double, nullable=False),
     Column("decided_at", Double),
     Index("requests_thread", "thread", "state"),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    # The last review of a conversation that has ended.
+    Column("thread", String, primary_key=True),
+    Column("turn", String, nullable=False),
+    Column("head_sha", String, nullable=False),
+    Column("patches", Text, nullable=False),  # patch ids by path, as JSON
+    Column("at", Double, nullable=False),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("thread", String, primary_key=True),
+    Column("id", String, primary_key=True),  # short: the agent and people name it
+    Column("seq", Integer, nullable=False),  # order within the thread
+    Column("comment", BigInteger),  # begins its thread at the forge; null where it has none
+    # open | fixed | withdrawn | dismissed
+    Column("state", String, nullable=False),
+    Column("body", Text, nullable=False),  # all of it: `handlers.review.memory.Remembered` as JSON
+    Column("at", Double, nullable=False),
+    Index("findings_comment", "thread", "comment"),
 )
 
 charges = Table(

@@ -1,5 +1,6 @@
 """Turns and their journals. A worker writes only while its token is the turn's owner (fencing)."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from app.store.charges import Account, charge
 from app.store.database import Database
 from app.store.past import earlier_entries, entry_of
 from app.store.schema import items, threads, turns
+from handlers.effects import TurnKind
 from handlers.view import TurnBrief
 from harness.items import Item, ItemAdapter, Life, Outcome, OutcomeAdapter, TurnResult
 from harness.protocols import Entry, OwnershipLost
@@ -62,6 +64,7 @@ def queue(
     now: float,
     origin: int | None = None,
     follows: str | None = None,
+    kind: TurnKind = "task",
 ) -> bool:
     """Put the turn behind the thread's others. False when it is there already."""
     if connection.execute(select(turns.c.id).where(turns.c.id == turn)).one_or_none() is not None:
@@ -77,6 +80,7 @@ def queue(
             status="queued",
             created_at=now,
             follows=follows,
+            kind=kind,
         )
     )
     return True
@@ -127,6 +131,8 @@ def briefs_of(connection: Connection, thread: str) -> list[TurnBrief]:
             turns.c.ended_at,
             turns.c.parked_for,
             turns.c.follows,
+            turns.c.kind,
+            turns.c.start,
         )
         .where(turns.c.thread == thread)
         .order_by(turns.c.seq)
@@ -149,20 +155,31 @@ def briefs_of(connection: Connection, thread: str) -> list[TurnBrief]:
             stopping_by=told[row.id][1] if row.id in told else None,
             waits_for=(row.parked_for or "") if row.status == "parked" else "",
             follows=row.follows or "",
+            kind=row.kind,
+            sha=_reviewed_sha(row.start) if row.kind == "review" else "",
         )
         for row in rows
     ]
+
+
+def _reviewed_sha(start: str) -> str:
+    """The head that a review is of; empty for one that only judges a finding again."""
+    fields = json.loads(start)
+    return "" if fields.get("finding") else str(fields.get("base_sha", ""))
 
 
 def line_of(connection: Connection, turn: str) -> list[str]:
     """The turns whose history this one has, oldest first, without itself.
 
     A second attempt has that of the turn it follows, and of what that one has; every other turn that of the
-    thread's turns before it that are no second attempts.
+    thread's turns before it that are no second attempts. A review has none, and is in none: what it must
+    know of earlier ones it is told.
     """
-    columns = (turns.c.id, turns.c.thread, turns.c.seq, turns.c.follows)
+    columns = (turns.c.id, turns.c.thread, turns.c.seq, turns.c.follows, turns.c.kind)
     row = connection.execute(select(*columns).where(turns.c.id == turn)).one()
     line: list[str] = []
+    if row.kind == "review":
+        return line
     while row.follows is not None:
         line.append(row.follows)
         followed = connection.execute(select(*columns).where(turns.c.id == row.follows)).one_or_none()
@@ -172,6 +189,7 @@ def line_of(connection: Connection, turn: str) -> list[str]:
     query = (
         select(turns.c.id)
         .where(turns.c.thread == row.thread, turns.c.seq < row.seq, turns.c.follows.is_(None))
+        .where(turns.c.kind == "task")
         .order_by(turns.c.seq)
     )
     return [*connection.execute(query).scalars(), *line[::-1]]

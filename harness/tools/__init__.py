@@ -9,6 +9,7 @@ from harness.protocols import Tool
 from harness.tools.apply_patch import ApplyPatch
 from harness.tools.context import ToolContext
 from harness.tools.exec_command import ExecCommand
+from harness.tools.read_file import ReadFile
 from harness.tools.report_finding import JudgeFinding, ReportFinding
 from harness.tools.request_permissions import RequestPermissions
 from harness.tools.request_user_input import RequestUserInput
@@ -18,6 +19,7 @@ from harness.tools.write_stdin import WriteStdin
 
 __all__ = [
     "ASKING_TOOLS",
+    "READING_TOOLS",
     "REVIEW_TOOLS",
     "TOOLS",
     "WORK_TOOLS",
@@ -33,6 +35,7 @@ ToolName = Literal[
     "apply_patch",
     "update_plan",
     "view_image",
+    "read_file",
     "report_finding",
     "judge_finding",
     "request_permissions",
@@ -46,6 +49,7 @@ TOOLS: Final[Mapping[ToolName, Callable[[ToolContext], Tool]]] = MappingProxyTyp
         "apply_patch": ApplyPatch,
         "update_plan": UpdatePlan,
         "view_image": ViewImage,
+        "read_file": ReadFile,
         "report_finding": ReportFinding,
         "judge_finding": JudgeFinding,
         "request_permissions": RequestPermissions,
@@ -71,6 +75,14 @@ REVIEW_TOOLS: Final[Sequence[ToolName]] = (
     "judge_finding",
 )
 """What a review has: it changes no file."""
+READING_TOOLS: Final[Sequence[ToolName]] = (
+    "read_file",
+    "update_plan",
+    "view_image",
+    "report_finding",
+    "judge_finding",
+)
+"""What it has where nothing of the checkout may be run."""
 
 
 def make_tools(context: ToolContext, names: Sequence[ToolName] = WORK_TOOLS) -> Mapping[str, Tool]:

@@ -313,6 +313,44 @@ class Mirror:
         """What `head` changes since it left `base` (three dots), unified; cut at `limit` bytes and marked."""
         return await self._diff(f"{_sha(base)}...{_sha(head)}", limit=limit)
 
+    async def patch(self, base: str, head: str, *arguments: str, limit: int) -> bytes:
+        """git's patch of what `head` changes since it left `base`, in the form that `arguments` name.
+
+        Longer than `limit` bytes, it ends with the last file that is whole. Raises `GitFailed`.
+        """
+        command = ("diff", *arguments, f"{_sha(base)}...{_sha(head)}", "--")
+        finished = await self._git.finish(*command, limit=limit, seconds=_QUICK)
+        if finished.cut:
+            return finished.stdout[: finished.stdout.rfind(b"\ndiff --git ") + 1]
+        if finished.exit_status != 0:
+            raise GitFailed(command, finished.exit_status, finished.stderr)
+        return finished.stdout
+
+    async def renames(self, before: str, after: str) -> dict[str, str]:
+        """New paths by old ones, of files that went from one tree to the other under another name."""
+        listing = await self._git.run(
+            "diff-tree",
+            "-r",
+            "-z",
+            "--name-status",
+            "--find-renames",
+            "--diff-filter=R",
+            _sha(before),
+            _sha(after),
+            "--",
+            limit=_LISTING,
+            seconds=_QUICK,
+        )
+        names = [os.fsdecode(name) for name in listing.split(b"\0")[:-1]]
+        return dict(zip(names[1::3], names[2::3], strict=True))
+
+    async def all_paths(self, sha: str) -> frozenset[str]:
+        """Every file in a commit."""
+        listing = await self._git.run(
+            "ls-tree", "-r", "-z", "--name-only", "--full-tree", _sha(sha), limit=_LISTING, seconds=_QUICK
+        )
+        return frozenset(os.fsdecode(path) for path in listing.split(b"\0") if path)
+
     async def diff_of(self, parent: str, changes: Sequence[ChangedFile], *, limit: int) -> str:
         """The unified diff of `changes` on `parent`, as git shows it; the mirror keeps nothing of them."""
         with tempfile.TemporaryDirectory(prefix=_PASSING, dir=self.directory) as name:

@@ -220,7 +220,6 @@ def test_durations(seconds: float, shown: str) -> None:
         comments.help_text("darner"),
         comments.nothing_asked("darner"),
         comments.did_you_mean("darner", word="hlep", suggestion="help"),
-        comments.not_yet("darner", "stop"),
         comments.needs_write(),
         comments.config_broken("`modee` is not a setting. Did you mean `mode`?"),
         comments.nothing_to_work_on(),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers import comments_review as said
-from handlers.comments_review import Annotation, Row, Summary
+from handlers.comments_review import Row, Summary
+from handlers.effects import Annotation
 from handlers.review.anchors import Anchored
 from handlers.review.fingerprints import Place
 from handlers.review.plan import Unread

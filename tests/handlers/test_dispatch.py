@@ -295,7 +295,7 @@ def test_the_same_event_always_gives_the_same_effects_with_keys_of_their_own() -
         ("help", "+1", "Write access to this repository is needed"),
         ("", "confused", "You named me, and that was all"),
         ("hlep", "confused", "Did you mean `@darner help`?"),
-        ("review", "confused", "I understand `review`, but I cannot do it yet."),
+        ("review", "confused", "I review pull requests: write `@darner review` on one."),
         ("pause", "confused", "Nothing is at work here, so there is nothing to pause."),
         ("resume", "confused", "Nothing is paused or stopped here."),
         ("retry", "confused", "I have not worked here yet"),

@@ -20,11 +20,13 @@ from handlers.events import (
     ExternalEvent,
     IssueCommented,
     Pinged,
+    PullChanged,
     Repository,
     ReviewCommented,
     Subject,
     SubjectClosed,
     SubjectOpened,
+    ThreadSettled,
     Unhandled,
 )
 from handlers.ingest import BadPayload, parse, semantic_key, thread_of, triage, verify_signature
@@ -103,6 +105,13 @@ def test_every_payload_that_github_published_is_understood(entry: dict[str, Any]
         ("issues", "deleted"): SubjectClosed,
         ("issues", "transferred"): SubjectClosed,
         ("pull_request", "closed"): SubjectClosed,
+        ("pull_request", "synchronize"): PullChanged,
+        ("pull_request", "ready_for_review"): PullChanged,
+        ("pull_request", "converted_to_draft"): PullChanged,
+        ("pull_request", "reopened"): PullChanged,
+        ("pull_request", "labeled"): PullChanged,
+        ("pull_request_review_thread", "resolved"): ThreadSettled,
+        ("pull_request_review_thread", "unresolved"): ThreadSettled,
         ("issue_comment", "deleted"): CommentDeleted,
         ("check_run", "requested_action"): ButtonPressed,
         ("check_run", "rerequested"): ButtonPressed,
@@ -162,10 +171,21 @@ def test_a_deleted_author_is_no_obstacle() -> None:
 
 
 def test_what_nobody_handles_still_says_what_it_was() -> None:
-    event = event_of(50)
+    synchronize = json.loads(payload(50))
+
+    event = parse("pull_request", json.dumps({**synchronize, "action": "locked"}).encode())
 
     assert isinstance(event, Unhandled)
-    assert (event.event, event.action, event.number) == ("pull_request", "synchronize", 4418)
+    assert (event.event, event.action, event.number) == ("pull_request", "locked", 4418)
+
+
+def test_a_push_to_a_pull_request_is_a_fact() -> None:
+    """Also where the fork that it came from was deleted since."""
+    event = event_of(50)
+
+    assert isinstance(event, PullChanged)
+    assert (event.action, event.subject.number, event.subject.is_pull) == ("pushed", 4418, True)
+    assert len(event.head_sha) == 40
 
 
 @pytest.mark.parametrize(

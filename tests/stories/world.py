@@ -380,6 +380,7 @@ async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
             approvable_hosts=("wool.example",),
             prices={scripted.BY_CONTENT: PRICE},
             port=free_port(),
+            review_quiet_seconds=0.1,
         )
         server_url = await stack.enter_async_context(_served(settings))
         forge.set_webhook(f"{server_url}/webhook", secret=WEBHOOK_SECRET)

@@ -1,0 +1,148 @@
+"""Posts a review's comments: all in one call; what the forge refuses is degraded one step at a time.
+
+Each comment carries a signed marker of its finding. A repeated try reads what is there and posts the rest.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from github.GithubException import GithubException
+
+from app.forge_error import ForgeError
+from app.github import Client, GitHub, LineNote
+from app.store.places import RepositoryRef
+from handlers.effects import LineComment, PostReview, SettleThread
+from handlers.events import PlacedFinding
+from handlers.markers import make_marker, verify_marker
+
+log = logging.getLogger(__name__)
+
+_ON_FILE: Final = "the forge does not take a comment on this line"
+_IN_SUMMARY: Final = "the forge takes no comment on this file"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Knows how a review is posted. Holds no state of its own."""
+
+    github: GitHub
+    bot_id: Callable[[], int | None]
+    marker_key: bytes
+    clean: Callable[[str], Awaitable[str]]
+
+    async def post(self, effect: PostReview, place: RepositoryRef) -> tuple[PlacedFinding, ...]:
+        """Where each finding is now. Raises `ForgeError`."""
+        if not effect.comments:
+            return ()
+        bodies = {
+            comment.finding: f"{await self.clean(comment.body)}\n\n{self._marker(effect, comment)}"
+            for comment in effect.comments
+        }
+        body = await self.clean(effect.body)
+
+        def post(client: Client) -> tuple[PlacedFinding, ...]:
+            there = self._there(client, effect)
+            missing = [comment for comment in effect.comments if comment.finding not in there]
+            lost = _Attempt(client, effect, body, bodies).post(missing)
+            if missing:
+                there = self._there(client, effect)
+            return tuple(_placed(comment, there.get(comment.finding), lost) for comment in effect.comments)
+
+        return await self.github.run(place, post)
+
+    async def settle(self, effect: SettleThread, place: RepositoryRef) -> Mapping[str, Any]:
+        """Without the right to it the reply says it all."""
+        try:
+            found = await self.github.run(
+                place,
+                lambda client: client.settle_thread(
+                    effect.number, effect.comment, is_resolved=effect.is_resolved
+                ),
+            )
+        except ForgeError as error:
+            if error.is_passing:
+                raise
+            log.info("thread.not_settled", extra={"fields": {"comment": effect.comment, "error": str(error)}})
+            return {"skipped": str(error)}
+        return {"settled": found}
+
+    def _marker(self, effect: PostReview, comment: LineComment) -> str:
+        return make_marker("finding", f"{effect.turn_id}:{comment.finding}", key=self.marker_key)
+
+    def _there(self, client: Client, effect: PostReview) -> Mapping[str, LineNote]:
+        """The comments of this review that the forge has, by finding."""
+        mine = [note for note in client.line_notes(effect.number) if note.author_id == self.bot_id()]
+        found: dict[str, LineNote] = {}
+        for comment in effect.comments:
+            name = f"{effect.turn_id}:{comment.finding}"
+            for note in mine:
+                if verify_marker(note.body, "finding", name, key=self.marker_key):
+                    found[comment.finding] = note
+                    break
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One try at what is not there yet."""
+
+    client: Client
+    effect: PostReview
+    body: str
+    bodies: Mapping[str, str]
+
+    def post(self, comments: Sequence[LineComment]) -> Mapping[str, str]:
+        """The findings that are nowhere on the diff, and those on their file only: why."""
+        if not comments:
+            return {}
+        try:
+            self.client.create_review(
+                self.effect.number,
+                sha=self.effect.head_sha,
+                body=self.body,
+                comments=[self._fields(comment) for comment in comments],
+            )
+        except GithubException as error:
+            # One anchor that is refused takes all others with it, and the answer does not name it.
+            if error.status != 422:
+                raise
+            if len(comments) == 1:
+                return self._on_file(comments[0])
+            half = len(comments) // 2
+            return {**self.post(comments[:half]), **self.post(comments[half:])}
+        return {}
+
+    def _on_file(self, comment: LineComment) -> Mapping[str, str]:
+        log.warning("review.anchor_refused", extra={"fields": {"path": comment.path, "line": comment.line}})
+        try:
+            self.client.comment_on_file(
+                self.effect.number,
+                sha=self.effect.head_sha,
+                path=comment.path,
+                body=self.bodies[comment.finding],
+            )
+        except GithubException as error:
+            if error.status not in {404, 422}:
+                raise
+            return {comment.finding: _IN_SUMMARY}
+        return {comment.finding: _ON_FILE}
+
+    def _fields(self, comment: LineComment) -> Mapping[str, Any]:
+        fields: dict[str, Any] = {
+            "path": comment.path,
+            "side": comment.side,
+            "line": comment.line,
+            "body": self.bodies[comment.finding],
+        }
+        if comment.start_line is not None:
+            fields |= {"start_line": comment.start_line, "start_side": comment.side}
+        return fields
+
+
+def _placed(comment: LineComment, note: LineNote | None, lost: Mapping[str, str]) -> PlacedFinding:
+    reason = lost.get(comment.finding, "")
+    if note is None:
+        return PlacedFinding(comment.finding, "summary", None, "", reason or _IN_SUMMARY)
+    return PlacedFinding(comment.finding, "file" if reason else "inline", note.id, note.url, reason)

@@ -1,0 +1,395 @@
+"""A review's turn: the change read from the mirror, what the model is told of it, and what came of it.
+
+All that is read is pinned (base, head, settings) but what people have said of earlier findings: that counts
+as it is now.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.briefing import LARGEST_READ, instructions_of, pinned_config
+from app.forge_error import ForgeError
+from app.github import Client, GitHub, LineNote
+from app.store import reviews
+from app.store.database import Database
+from app.store.places import RepositoryRef
+from app.store.turns import TurnRow
+from handlers.briefing_review import Answer, Linked, ReviewMaterial, compose_review, issues_named
+from handlers.effects import StartTurn
+from handlers.review.diff import DIFF_ARGUMENTS, FileDiff, by_path, decoded, parse_diff
+from handlers.review.findings import Reviewed, checker
+from handlers.review.fingerprints import Fingerprint, Place, fingerprint, name_of
+from handlers.review.memory import Memory, Remembered
+from handlers.review.patch_ids import changed_since, patch_ids
+from handlers.review.plan import ReadingPlan, Unread, plan_reading
+from handlers.review.result import Became, ReviewResult, became
+from handlers.review.selection import Candidate, ForeignComment, select
+from handlers.review.settings import ReviewSettings, why_too_large
+from handlers.review.standing import Unchanged, judgement_checker, match
+from handlers.view import Bot
+from harness.findings import CheckFinding, CheckJudgement, Finding, FindingJudged, Refused
+from harness.items import Item, Life
+from harness.protocols import Entry
+from harness.tools import READING_TOOLS, REVIEW_TOOLS, ToolName
+from harness.tools.report_finding import findings_in, judgements_in
+from sandbox.base import FileTooLarge
+from sandbox.git.mirror import Mirror
+
+DIFF_BYTES: Final = 64 * 1024 * 1024
+READ_TOKENS: Final = 60_000
+"""Of the change, in a review's first message; of a small window a third."""
+CUT_SHORT: Final = "the change is larger than what is read of one"
+
+
+class _Texts(Mapping[str, str]):
+    """The texts that were read, of a commit whose paths are all known."""
+
+    def __init__(self, read: Mapping[str, str], paths: frozenset[str]) -> None:
+        self._read = read
+        self._paths = paths
+
+    def __getitem__(self, path: str) -> str:
+        return self._read[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._paths or path in self._read
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One review, from before its first request to its end."""
+
+    start: StartTurn
+    settings: ReviewSettings
+    reviewed: Reviewed
+    """Of the files that the repository wants reviewed."""
+    memory: Memory
+    patches: Mapping[str, str]
+    changed: frozenset[str]
+    renames: Mapping[str, str]
+    plan: ReadingPlan
+    check_finding: CheckFinding
+    check_judgement: CheckJudgement
+    tools: Sequence[ToolName]
+    settled: ReviewResult | None
+    """What the review comes to without the model."""
+
+    def result(self, entries: Sequence[Entry], foreign: Sequence[ForeignComment]) -> ReviewResult:
+        """What the turn's journal says was found, and became of what was found before."""
+        items: list[Item] = [entry.item for entry in entries if entry.life is Life.COMPLETED]
+        judged = judgements_in(items, self.check_judgement)
+        known = [each.known for each in self.memory.findings]
+        if self.start.finding:
+            return ReviewResult(
+                verdict="judged",
+                became=tuple(
+                    _judged(each, verdict.verdict, verdict.why)
+                    for each in self.memory.findings
+                    for verdict in judged
+                    if each.id == verdict.id
+                ),
+            )
+        found = [
+            self._capped(taken.finding)
+            for taken in findings_in(items, self.check_finding)
+            if self.settings.reviews(taken.finding.path)
+        ]
+        matched = match(
+            known, found, self.reviewed, judged=judged, renames=self.renames, changed=self.changed
+        )
+        marks: dict[str, Fingerprint] = {}
+        candidates = []
+        taken_names = {each.id for each in known}
+        for finding in matched.new:
+            mark = fingerprint(finding, self.reviewed.text(finding.path, finding.side))
+            name = name_of(mark)
+            if name not in taken_names:
+                marks[name] = mark
+                candidates.append(Candidate(name, finding))
+        selection = select(candidates, self.reviewed, foreign=foreign, limits=self.settings.limits)
+        read = [reading for group in self.plan.groups for reading in group.readings]
+        return ReviewResult(
+            verdict="reviewed",
+            patches=dict(self.patches),
+            files_read=len(read),
+            unread=self.plan.unread,
+            selection=selection,
+            fingerprints=marks,
+            became=tuple(
+                self._with_second_word(became(each, self.reviewed), judged)
+                for each in matched.standings
+                if not (isinstance(each, Unchanged) and each.again is None)
+            ),
+        )
+
+    def _with_second_word(self, became: Became, judged: Sequence[FindingJudged]) -> Became:
+        said = next((each for each in judged if each.id == became.id), None)
+        if said is None or said.verdict != "new_evidence" or became.what not in ("open", "moved"):
+            return became
+        return replace(became, holds=True, why=said.why)
+
+    def _capped(self, finding: Finding) -> Finding:
+        cap = self.settings.at_most(finding.path)
+        return finding if cap is None else replace(finding, severity=max(finding.severity, cap))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewing:
+    """Makes reviews ready."""
+
+    database: Database
+    github: GitHub
+    window: int | None
+    """Of the model, in tokens."""
+
+    async def prepared(
+        self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror, bot: Bot
+    ) -> Review:
+        """Raises `GitFailed`, `ForgeError` and `ConfigRefused`."""
+        config = await pinned_config(mirror, start)
+        memory = await self.database.read(lambda connection: reviews.memory_of(connection, row.thread))
+        notes = await self._notes(start, place) if memory.findings else []
+        memory = replace(memory, findings=tuple(_with_reactions(each, notes) for each in memory.findings))
+        data = await mirror.patch(start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS, limit=DIFF_BYTES)
+        every = await asyncio.to_thread(parse_diff, data)
+        files = [file for file in every if config.review.reviews(file.path)]
+        patches = await asyncio.to_thread(patch_ids, files)
+        last = memory.last
+        is_follow_up = last is not None and not start.is_full
+        before = last.patches if last is not None and is_follow_up else {}
+        changed = frozenset(changed_since(before, patches))
+        settled = _settled(start, config.review, files, patches, before=before, has_last=is_follow_up)
+        wanted = [file for file in files if file.path in changed]
+        if start.finding:
+            disputed = {each.known.finding.path for each in memory.findings if each.id == start.finding}
+            wanted, settled = [file for file in files if file.path in disputed], None
+        plan = _plan(wanted, files, every, budget=self._budget(), is_cut=len(data) >= DIFF_BYTES * 0.99)
+        reviewed = await _reviewed(mirror, start, files, memory)
+        review = Review(
+            start=start,
+            settings=config.review,
+            reviewed=reviewed,
+            memory=memory,
+            patches=patches,
+            changed=changed,
+            renames=await _renames(mirror, last.head_sha if last else "", start.base_sha),
+            plan=plan,
+            check_finding=_no_finding if start.finding else checker(reviewed),
+            check_judgement=judgement_checker(
+                [each.known for each in memory.findings], disputed=_disputed(start, memory)
+            ),
+            tools=_tools(start, bot),
+            settled=settled,
+        )
+        if settled is not None and settled.verdict == "reviewed":
+            # Only files are gone from the change: what stood in them is known without anybody's look.
+            return replace(review, settled=review.result((), ()))
+        return review
+
+    async def briefing(self, review: Review, place: RepositoryRef, mirror: Mirror, bot: Bot) -> str:
+        """The review's first message."""
+        start = review.start
+        config = await pinned_config(mirror, start)
+        instructions, body, linked, notes = await asyncio.gather(
+            instructions_of(mirror, start.instructions_sha),
+            self.github.run(place, lambda client: client.subject(start.number)),
+            self._linked(start, place),
+            self._notes(start, place),
+        )
+        shown = [reading.path for group in review.plan.groups for reading in group.readings]
+        material = ReviewMaterial(
+            start=start,
+            body=body.body if start.subject_body is None else start.subject_body,
+            files=review.reviewed.files,
+            plan=review.plan,
+            instructions=instructions,
+            repository_instructions=config.instructions,
+            rules=config.review.rules_for(shown),
+            linked=tuple(linked),
+            earlier=review.memory.findings,
+            answers=_answers(review.memory, notes, bot.id),
+            may_run=review.tools is REVIEW_TOOLS,
+            is_follow_up=review.memory.last is not None and not start.is_full,
+        )
+        return await asyncio.to_thread(compose_review, material, secrets.token_hex(4))
+
+    async def result(
+        self, review: Review, entries: Sequence[Entry], place: RepositoryRef, bot: Bot
+    ) -> ReviewResult:
+        """What it has come to. Raises `ForgeError`."""
+        notes = await self._notes(review.start, place)
+        foreign = [
+            ForeignComment(
+                note.author,
+                note.is_bot,
+                Place(note.path, note.side, note.start_line or note.line, note.line),
+            )
+            for note in notes
+            if note.line is not None and note.author_id != bot.id
+        ]
+        return await asyncio.to_thread(review.result, entries, foreign)
+
+    async def _notes(self, start: StartTurn, place: RepositoryRef) -> list[LineNote]:
+        return await self.github.run(place, lambda client: client.line_notes(start.number))
+
+    async def _linked(self, start: StartTurn, place: RepositoryRef) -> list[Linked]:
+        numbers = issues_named(start.title, start.subject_body or "", own=start.number)
+
+        def read(client: Client) -> list[Linked]:
+            found = []
+            for number in numbers:
+                subject = client.subject(number)
+                found.append(Linked(number=number, title=subject.title, body=subject.body))
+            return found
+
+        try:
+            return await self.github.run(place, read) if numbers else []
+        except ForgeError as error:
+            if error.is_passing:
+                raise
+            # A number that is no issue's is no fault of the review's.
+            return []
+
+    def _budget(self) -> int:
+        return READ_TOKENS if self.window is None else min(READ_TOKENS, self.window // 3)
+
+
+def _settled(
+    start: StartTurn,
+    settings: ReviewSettings,
+    files: Sequence[FileDiff],
+    patches: Mapping[str, str],
+    *,
+    before: Mapping[str, str],
+    has_last: bool,
+) -> ReviewResult | None:
+    """What is known without reading."""
+    if start.is_unasked:
+        lines = sum(file.changed_lines for file in files)
+        if why := why_too_large(len(files), lines, settings):
+            return ReviewResult(verdict="too_large", note=why)
+    if not has_last or changed_since(before, patches):
+        return None
+    if set(before) - set(patches):
+        return ReviewResult(verdict="reviewed")
+    return ReviewResult(verdict="unchanged", patches=dict(patches))
+
+
+def _plan(
+    wanted: Sequence[FileDiff],
+    files: Sequence[FileDiff],
+    every: Sequence[FileDiff],
+    *,
+    budget: int,
+    is_cut: bool,
+) -> ReadingPlan:
+    plan = plan_reading(wanted, budget=budget)
+    left_out = {file.path for file in files}
+    unread = [
+        Unread(file.path, "`.github/darner.yml` leaves it out") for file in every if file.path not in left_out
+    ]
+    if is_cut:
+        unread.append(Unread("(more files)", CUT_SHORT))
+    return ReadingPlan(plan.groups, (*plan.unread, *unread))
+
+
+async def _reviewed(mirror: Mirror, start: StartTurn, files: Sequence[FileDiff], memory: Memory) -> Reviewed:
+    new: dict[str, str] = {}
+    old: dict[str, str] = {}
+    for file in files:
+        if file.is_binary or not file.hunks:
+            continue
+        if file.kind != "deleted" and (text := await _blob(mirror, file.new_blob)) is not None:
+            new[file.path] = text
+        if file.kind != "added" and (text := await _blob(mirror, file.old_blob)) is not None:
+            old[file.old_path] = text
+    for each in memory.findings:
+        path = each.known.finding.path
+        if each.known.finding.side == "RIGHT" and path not in new:
+            text = await _file(mirror, start.base_sha, path)
+            if text is not None:
+                new[path] = text
+    paths = await mirror.all_paths(start.base_sha)
+    return Reviewed(files=by_path(files), new_texts=_Texts(new, paths), old_texts=old)
+
+
+async def _blob(mirror: Mirror, name: str) -> str | None:
+    if not name.strip("0"):
+        return None
+    try:
+        data = await mirror.read_blob(name, limit=LARGEST_READ)
+    except FileTooLarge:
+        return None
+    return None if data is None else decoded(data)
+
+
+async def _file(mirror: Mirror, sha: str, path: str) -> str | None:
+    try:
+        data = await mirror.read(sha, path, limit=LARGEST_READ)
+    except FileTooLarge:
+        return None
+    return None if data is None else decoded(data)
+
+
+async def _renames(mirror: Mirror, before: str, after: str) -> Mapping[str, str]:
+    """Since the last review; nothing where its head is not here any more."""
+    if not before or before == after or not await mirror.has_all(before):
+        return {}
+    return await mirror.renames(before, after)
+
+
+def _tools(start: StartTurn, bot: Bot) -> Sequence[ToolName]:
+    """Nothing of a fork is run unless the operator says so."""
+    if start.is_fork and not bot.ceiling.review_runs_fork_code:
+        return READING_TOOLS
+    return REVIEW_TOOLS
+
+
+def _disputed(start: StartTurn, memory: Memory) -> frozenset[str]:
+    """The findings that somebody disagrees on, and that have not been judged for it."""
+    open_ones = {each.id for each in memory.findings if each.disputed_by and not each.has_answered}
+    return frozenset({start.finding} if start.finding else open_ones)
+
+
+def _no_finding(_finding: Finding) -> Refused:
+    return Refused("This turn judges one finding and reports none.")
+
+
+def _judged(each: Remembered, verdict: str, why: str) -> Became:
+    known = each.known
+    return Became(
+        id=known.id,
+        what="withdrawn" if verdict == "withdrawn" else "fixed" if verdict == "fixed" else "open",
+        finding=known.finding,
+        fingerprint=known.fingerprint,
+        why=why,
+        by_judgement=verdict == "fixed",
+        holds=verdict in {"new_evidence", "still_there"},
+    )
+
+
+def _with_reactions(each: Remembered, notes: Sequence[LineNote]) -> Remembered:
+    note = next((note for note in notes if note.id == each.comment), None)
+    if note is None:
+        return each
+    counted = [f"{count} {mark}" for count, mark in ((note.liked, "👍"), (note.disliked, "👎")) if count]
+    return replace(each, reactions=", ".join(counted))
+
+
+def _answers(memory: Memory, notes: Sequence[LineNote], bot: int | None) -> tuple[Answer, ...]:
+    """What people have said in the findings' threads."""
+    by_root = {each.comment: each.id for each in memory.findings if each.comment is not None}
+    return tuple(
+        Answer(finding=by_root[note.root], author=note.author, body=note.body)
+        for note in notes
+        if note.root in by_root and note.author_id != bot and not note.is_bot
+    )

@@ -1,0 +1,73 @@
+"""What reviews of a pull request have left: the findings with their state, and what was reviewed last."""
+
+import json
+from typing import Final
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from app.store import outbox
+from app.store.schema import findings, reviews
+from handlers.effects import RecordReview
+from handlers.review.memory import LastReview, Memory, Remembered
+from handlers.review_keys import summary_key
+
+_Remembered: Final[TypeAdapter[Remembered]] = TypeAdapter(Remembered)
+
+
+def memory_of(connection: Connection, thread: str) -> Memory:
+    """What is known of the pull request; nothing where none was reviewed."""
+    last = connection.execute(select(reviews).where(reviews.c.thread == thread)).one_or_none()
+    query = select(findings.c.body).where(findings.c.thread == thread).order_by(findings.c.seq)
+    posted = outbox.result_of(connection, summary_key(thread))
+    return Memory(
+        last=None
+        if last is None
+        else LastReview(turn=last.turn, head_sha=last.head_sha, patches=json.loads(last.patches)),
+        findings=tuple(_Remembered.validate_json(body) for body in connection.execute(query).scalars()),
+        summary_url=str(posted.get("url", "")),
+    )
+
+
+def has_finding_at(connection: Connection, thread: str, comment: int) -> bool:
+    """Whether a thread of the forge begins with a finding's comment."""
+    query = select(findings.c.id).where(findings.c.thread == thread, findings.c.comment == comment)
+    return connection.execute(query).first() is not None
+
+
+def record(connection: Connection, thread: str, effect: RecordReview, *, now: float) -> None:
+    """Keep what a review, or a person's word, has come to."""
+    if effect.last is not None:
+        values = {
+            "turn": effect.last.turn,
+            "head_sha": effect.last.head_sha,
+            "patches": json.dumps(effect.last.patches),
+            "at": now,
+        }
+        changed = update(reviews).where(reviews.c.thread == thread).values(values)
+        if connection.execute(changed.returning(reviews.c.thread)).one_or_none() is None:
+            connection.execute(insert(reviews).values(thread=thread, **values))
+    count: int = connection.execute(
+        select(func.coalesce(func.max(findings.c.seq), 0)).where(findings.c.thread == thread)
+    ).scalar_one()
+    for number, each in enumerate(effect.findings, start=count + 1):
+        _keep(connection, thread, each, number=number, now=now)
+
+
+def _keep(connection: Connection, thread: str, each: Remembered, *, number: int, now: float) -> None:
+    values = {
+        "comment": each.comment,
+        "state": each.known.state,
+        "body": _Remembered.dump_json(each).decode(),
+        "at": now,
+    }
+    is_it = (findings.c.thread == thread) & (findings.c.id == each.id)
+    if connection.execute(update(findings).where(is_it).values(values).returning(findings.c.id)).first():
+        return
+    connection.execute(insert(findings).values(thread=thread, id=each.id, seq=number, **values))
+
+
+def forget(connection: Connection, thread: str) -> None:
+    """Drop it all."""
+    for table in (findings, reviews):
+        connection.execute(delete(table).where(table.c.thread == thread))
