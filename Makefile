@@ -50,7 +50,7 @@ bench: install ## Measure; prints one JSON line a figure
 	@tools/system-packages git bwrap rg initdb
 	$(BIN)/python -m bench $(ARGS)
 
-sweep: install ## Kill the server before each step of a turn, on both databases; prints a table
+sweep: install ## Disturb a job in every way that there is, on both databases; prints a table (ARGS="SQLite deaths")
 	@tools/system-packages git bwrap rg initdb
 	$(BIN)/python -m tests.sweep $(ARGS)
 

@@ -5,7 +5,6 @@ ended one left. Nothing here is trusted: whoever reads knows by a hash what it m
 is put here.
 """
 
-import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from urllib.request import url2pathname
 import fsspec.core
 
 from app.settings import Settings, SettingsRefused
+from sandbox.durable import sync_names, write_whole
 
 
 class Blobs(Protocol):
@@ -45,27 +45,31 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FolderBlobs:
-    """On a disk. A file has its name only when it is whole; of the same file system nothing is copied."""
+    """On a disk. A file has its name only when it is whole; of the same file system nothing is copied.
+
+    What was put is there after a power cut, too.
+    """
 
     folder: Path
 
     def put(self, files: Mapping[str, Path]) -> None:
-        for name, source in files.items():
-            place = self._made(name)
+        places = {self._made(name): source for name, source in files.items()}
+        for place, source in places.items():
             fresh = place.with_name(f".new-{secrets.token_hex(8)}")
             try:
                 fresh.hardlink_to(source)
             except OSError:
-                shutil.copyfile(source, fresh)
+                write_whole(place, source.read_bytes())
+                continue
             fresh.chmod(0o600)
             fresh.replace(place)
+        for directory in {place.parent for place in places}:
+            sync_names(directory)
 
     def put_bytes(self, name: str, data: bytes) -> None:
         place = self._made(name)
-        fresh = place.with_name(f".new-{secrets.token_hex(8)}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-        fresh.replace(place)
+        write_whole(place, data)
+        sync_names(place.parent)
 
     def get(self, name: str) -> bytes | None:
         try:

@@ -359,6 +359,7 @@ class TurnsWorker:
             request=request,
             limits=self._runtime.spending.turn_limits(place),
             approval_seconds=self._runtime.bot().ceiling.approval_seconds,
+            under_way_since=self._runtime.now() if row.started_at is None else row.started_at,
         )
         names = (*WORK_TOOLS, *ASKING_TOOLS) if askable.may_ask else WORK_TOOLS
         context = ToolContext(sandbox=workspace.sandbox, rules=self._runtime.rules, askable=askable)

@@ -378,6 +378,8 @@ class Turn:
     limits: TurnLimits = TurnLimits()
     approval_seconds: float = 72 * 3600.0
     """How long people have to answer what it asks of them."""
+    under_way_since: float | None = None
+    """When it was begun, if it can be parked through an outage of the model endpoint; None: it fails then."""
 
 
 @dataclass(frozen=True, slots=True)

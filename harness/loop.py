@@ -428,12 +428,14 @@ class _RunningTurn:
     async def bear(self, error: ModelError, attempt: int) -> None:
         fields = {"thread": self.turn.thread_id, "fault": error.fault, "attempt": attempt}
         logger.warning("model.fault", extra={"fields": fields})
+        now, since = self.session.now(), self.turn.under_way_since
         next_move = after_fault(
             error,
             attempt=attempt,
-            now=self.session.now(),
+            now=now,
             jitter=self.jitter(),
             reference=self.reference(),
+            age=None if since is None else now - since,
         )
         if not isinstance(next_move, Pause):
             raise _TurnEnded(next_move)

@@ -12,6 +12,10 @@ BASE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 PARK_SECONDS: Final = 60.0
 """A pause longer than this is not slept through: the turn is parked and holds nothing meanwhile."""
+LONGEST_PARK_SECONDS: Final = 900.0
+"""Between two looks whether an endpoint that is out of order works again."""
+OUTAGE_SECONDS: Final = 24 * 3600.0
+"""How long a turn waits for it."""
 DETAIL_CHARACTERS: Final = 300
 
 
@@ -37,6 +41,8 @@ class GiveUp:
 
     told: str
     retryable: bool = False
+    is_outage: bool = False
+    """Whether it may be over in some hours: a turn that can be parked waits for that."""
     is_detailed: bool = False
     """Whether the endpoint's own words are added. Never for keys: endpoints quote parts of them."""
 
@@ -58,12 +64,16 @@ RULES: Final[Mapping[ModelFault, Rule]] = MappingProxyType(
         "overloaded": Repeat(
             attempts=6,
             told="The model endpoint is overloaded",
-            then=GiveUp("The model endpoint stayed overloaded. Retry later.", retryable=True),
+            then=GiveUp("The model endpoint stayed overloaded. Retry later.", retryable=True, is_outage=True),
         ),
         "stream_cut": Repeat(
             attempts=6,
             told="The model's answer was cut off",
-            then=GiveUp("The model's answers were cut off again and again. Retry later.", retryable=True),
+            then=GiveUp(
+                "The model's answers were cut off again and again. Retry later.",
+                retryable=True,
+                is_outage=True,
+            ),
         ),
         "connection": Repeat(
             attempts=6,
@@ -71,12 +81,18 @@ RULES: Final[Mapping[ModelFault, Rule]] = MappingProxyType(
             then=GiveUp(
                 "The model endpoint could not be reached. Check its address and that it runs, then retry.",
                 retryable=True,
+                is_outage=True,
             ),
         ),
         "server": Repeat(
             attempts=6,
             told="The model endpoint had an error",
-            then=GiveUp("The model endpoint kept failing. Retry later.", retryable=True, is_detailed=True),
+            then=GiveUp(
+                "The model endpoint kept failing. Retry later.",
+                retryable=True,
+                is_outage=True,
+                is_detailed=True,
+            ),
         ),
         "malformed_answer": Repeat(
             attempts=3,
@@ -112,11 +128,18 @@ class Pause:
 
 
 def after_fault(
-    error: ModelError, *, attempt: int, now: float, jitter: float, reference: str
+    error: ModelError,
+    *,
+    attempt: int,
+    now: float,
+    jitter: float,
+    reference: str,
+    age: float | None = None,
 ) -> Pause | Outcome:
     """What follows on the `attempt`th failed try (from 1). `jitter` lies in 0 … 1.
 
-    A wait that the endpoint asks for (`Retry-After`) is kept as given, never shortened.
+    A wait that the endpoint asks for (`Retry-After`) is kept as given, never shortened. `age` is for how many
+    seconds the turn has been under way: it is parked through an outage; None: it cannot be, and fails.
     """
     rule = RULES[error.fault]
     if isinstance(rule, Repeat):
@@ -125,11 +148,15 @@ def after_fault(
             return Waiting(reason=f"{rule.told}.", until=now + pause)
         if attempt < rule.attempts:
             return Pause(pause, f"{rule.told}; asking again in {pause:.1f} s (try {attempt + 1}).")
+        is_outage = isinstance(rule.then, GiveUp) and rule.then.is_outage
+        if is_outage and age is not None and age < OUTAGE_SECONDS:
+            pause = min(max(PARK_SECONDS, age / 4), LONGEST_PARK_SECONDS)
+            return Waiting(reason=f"{rule.told}; it is asked again from time to time.", until=now + pause)
         rule = rule.then
     match rule:
         case Park(told):
             return Waiting(reason=told, until=now + PARK_SECONDS)
-        case GiveUp(told, retryable, is_detailed):
+        case GiveUp(told, retryable=retryable, is_detailed=is_detailed):
             cause = f"{told} It said: {_short(error.detail)}" if is_detailed and error.detail else told
             return Failed(cause=cause, reference=reference, retryable=retryable)
         case Decline():

@@ -29,6 +29,8 @@ class Fault:
     path: str = ".*"
     count: int = 1
     seconds: float = 60.0
+    after: int = 0
+    """So many matching requests are let through first."""
 
     def matches(self, method: str, path: str) -> bool:
         return bool(re.fullmatch(self.method, method) and re.search(self.path, path))
@@ -49,8 +51,9 @@ class Faults:
         path: str = ".*",
         count: int = 1,
         seconds: float = 60.0,
+        after: int = 0,
     ) -> Fault:
-        fault = Fault(kind=kind, method=method, path=path, count=count, seconds=seconds)
+        fault = Fault(kind=kind, method=method, path=path, count=count, seconds=seconds, after=after)
         with self._lock:
             self._pending.append(fault)
         return fault
@@ -64,10 +67,13 @@ class Faults:
             self._pending.clear()
 
     def take(self, method: str, path: str) -> Fault | None:
-        """The first fault that matches, used up by one."""
+        """The first fault that matches and waits for no other request, used up by one."""
         with self._lock:
             for at, fault in enumerate(self._pending):
                 if fault.matches(method, path):
+                    if fault.after > 0:
+                        self._pending[at] = replace(fault, after=fault.after - 1)
+                        continue
                     if fault.count <= 1:
                         del self._pending[at]
                     else:

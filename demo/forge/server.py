@@ -171,6 +171,7 @@ def _add_fault(faults: Faults, body: bytes) -> int:
             path=str(given.get("path", ".*")),
             count=int(given.get("count", 1)),
             seconds=float(given.get("seconds", 60)),
+            after=int(given.get("after", 0)),
         )
     except (orjson.JSONDecodeError, KeyError, ValueError, TypeError, AttributeError):
         return 422

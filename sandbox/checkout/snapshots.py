@@ -28,6 +28,7 @@ from sandbox.base import SandboxError
 from sandbox.checkout import Checkout
 from sandbox.checkout.compare import Differences
 from sandbox.checkout.full_tree import CHECKED_OUT_AT
+from sandbox.durable import sync_names, write_whole
 from sandbox.result import (
     GITLINK,
     LINK,
@@ -187,14 +188,14 @@ class Snapshots:
             text = await elsewhere.get(name)
             if text is None or _name_of(text)[:_NAME_LENGTH] != name:
                 raise SnapshotUnknown(name)
-            await asyncio.to_thread(_write_whole, self._directory / name, text)
+            await asyncio.to_thread(write_whole, self._directory / name, text)
         for state in (await asyncio.to_thread(self._listed, name)).values():
             if not state.content or self._content(state).exists():
                 continue
             data = await elsewhere.get(f"content/{state.content}")
             if data is None or _name_of(data) != state.content:
                 raise SnapshotUnknown(name)
-            await asyncio.to_thread(_write_whole, self._content(state), data)
+            await asyncio.to_thread(write_whole, self._content(state), data)
 
     def _take(self, root: int, found: Differences) -> tuple[str, Mapping[bytes, _State]]:
         (self._directory / "content").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -212,7 +213,10 @@ class Snapshots:
         )
         name = _name_of(text)[:_NAME_LENGTH]
         if not (self._directory / name).exists():
-            _write_whole(self._directory / name, text)
+            # On the disk before anything speaks of it: the journal outlives a power cut, and so must this.
+            sync_names(self._directory / "content")
+            write_whole(self._directory / name, text)
+            sync_names(self._directory)
         return name, states
 
     def _state_of(self, root: int, path: bytes, found: Differences, begun: int) -> _State:
@@ -234,14 +238,20 @@ class Snapshots:
             self._stored = sum(each.stat().st_size for each in place.parent.iterdir())
         if self._stored + len(data) > MAX_STORE_BYTES:
             return ""
-        _write_whole(place, data)
+        write_whole(place, data)
         self._stored += len(data)
         return content
 
     def _read(self, name: str) -> dict[bytes, _State]:
+        """Raises `SnapshotUnknown` where anything of it is missing or not what it was."""
         states = self._listed(name)
-        if any(state.content and not self._content(state).exists() for state in states.values()):
-            raise SnapshotUnknown(name)
+        for content in {state.content for state in states.values() if state.content}:
+            try:
+                data = (self._directory / "content" / content).read_bytes()
+            except FileNotFoundError:
+                raise SnapshotUnknown(name) from None
+            if _name_of(data) != content:
+                raise SnapshotUnknown(name)
         return states
 
     def _listed(self, name: str) -> dict[bytes, _State]:
@@ -249,6 +259,8 @@ class Snapshots:
             text = (self._directory / name).read_bytes()
         except FileNotFoundError:
             raise SnapshotUnknown(name) from None
+        if _name_of(text)[:_NAME_LENGTH] != name:
+            raise SnapshotUnknown(name)
         states: dict[bytes, _State] = {}
         for line in text.split(b"\0")[:-1]:
             kind, mode, content, path = line.split(b" ", 3)
@@ -412,13 +424,6 @@ def _kind(text: str) -> Kind:
     if text not in get_args(Kind):
         raise SnapshotUnknown(text)
     return cast("Kind", text)
-
-
-def _write_whole(place: Path, data: bytes) -> None:
-    """Under its name only when all of it is there."""
-    fresh = place.with_name(f".new-{secrets.token_hex(8)}")
-    fresh.write_bytes(data)
-    fresh.rename(place)
 
 
 def _write_new(directory: int, name: str, data: bytes, mode: int) -> None:

@@ -650,6 +650,34 @@ async def test_an_endpoint_that_stays_away_fails_the_turn_for_a_retry() -> None:
     assert session.slept == [0.5, 1.0, 2.0, 4.0, 8.0]
 
 
+@pytest.mark.parametrize(
+    ("age", "pause"), [(0.0, 60.0), (1_800.0, 450.0), (7_200.0, 900.0), (90_000.0, None)]
+)
+async def test_an_outage_parks_a_turn_for_longer_and_longer_and_for_a_day_at_most(
+    age: float, pause: float | None
+) -> None:
+    """Where a turn can be parked it holds nothing through the hours in which the endpoint is away."""
+    session = StillSession()
+    under_way = replace(turn(), under_way_since=session.clock - age)
+    model = ScriptedModel([ModelError("overloaded", "503")] * 6)
+
+    result = await run_turn(
+        under_way, model=model, tools=NO_TOOLS, session=session, journal=MemoryJournal(), jitter=lambda: 0.0
+    )
+
+    if pause is None:
+        assert result.outcome == Failed(
+            "The model endpoint stayed overloaded. Retry later.", reference="turn-1/0", retryable=True
+        )
+    else:
+        # The tries themselves took some seconds of that age.
+        assert isinstance(result.outcome, Waiting)
+        assert result.outcome.until - session.clock == pytest.approx(pause, abs=5)
+        assert result.outcome.reason == (
+            "The model endpoint is overloaded; it is asked again from time to time."
+        )
+
+
 async def test_an_answer_cut_at_the_output_limit_is_continued() -> None:
     """The model is told and goes on; after three such answers in a row the turn fails."""
     cut = replace(answer(said("The cause is")), stop="length")

@@ -270,3 +270,22 @@ async def test_an_unknown_snapshot_changes_nothing(checkout: Shown) -> None:
         await Snapshots(checkout.checkout, SANDBOX_UID).restore("0123", checkout.descriptor)
 
     assert (checkout.tree / "README.md").read_text() == "two\n"
+
+
+@pytest.mark.parametrize("lost", ["content", "list"])
+async def test_a_snapshot_that_a_disk_has_lost_part_of_changes_nothing(checkout: Shown, lost: str) -> None:
+    """An emptied file, as a power cut may leave it, is not taken for what was kept."""
+    snapshots = Snapshots(checkout.checkout, SANDBOX_UID)
+    (checkout.tree / "README.md").write_text("two\n")
+    own(checkout.tree)
+    name = await snapshots.take(checkout.descriptor)
+    kept = checkout.checkout.directory / "snapshots"
+    contents = [path for path in (kept / "content").iterdir() if path.read_bytes() == b"two\n"]
+    [emptied] = contents if lost == "content" else [kept / name]
+    emptied.write_bytes(b"")
+    (checkout.tree / "README.md").write_text("three\n")
+
+    with pytest.raises(SnapshotUnknown):
+        await snapshots.restore(name, checkout.descriptor)
+
+    assert (checkout.tree / "README.md").read_text() == "three\n"

@@ -43,9 +43,12 @@ class House:
     program: str = "app"
     """The module that is `darner`."""
     _server: asyncio.subprocess.Process | None = field(default=None)
+    is_ready: bool = field(default=False)
+    """Whether the server has been ready since it was started last."""
 
     async def serve(self) -> None:
         """`darner serve`; returns when it is ready for work."""
+        self.is_ready = False
         self._server = await _darner(
             "serve", environment=self.settings, log=self.home / "serve.log", program=self.program
         )
@@ -53,6 +56,7 @@ class House:
             await _answers(
                 client, f"http://127.0.0.1:{self.port}/readyz", self._server, self.home / "serve.log"
             )
+        self.is_ready = True
 
     @property
     def has_died(self) -> bool:
@@ -157,7 +161,7 @@ async def opened(
         forge_url = f"http://127.0.0.1:{forge_port}"
         (home / ".ssh").mkdir()
         (home / ".ssh" / "id_planted").write_text(f"{PLANTED}\n")
-        bare = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
+        bare = bare_environment(home)
         forge = await _darner(
             *("forge", "--port", str(forge_port), "--home", str(home / "forge")),
             *("--webhook-url", f"http://127.0.0.1:{port}/webhook", "--webhook-secret", WEBHOOK_SECRET),
@@ -186,6 +190,11 @@ async def opened(
         stack.push_async_callback(house.stop)
         await house.serve()
         yield house
+
+
+def bare_environment(home: Path) -> dict[str, str]:
+    """What a person's shell has at least."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "200"}
 
 
 async def _darner(

@@ -1,51 +1,119 @@
-"""`python -m tests.sweep [step …]`: every step of a turn, on both databases; one line a step, then a table.
+"""`python -m tests.sweep [SQLite|PostgreSQL] [part …]`: trouble of every kind, for one job after the other.
 
-Exits with 1 when anything was lost, doubled, or left behind.
+Without a part all of them; `deaths:40-60` are those before these steps, `moments:7` those of another seed.
+One line a job, then a table. Exits with 1 when anything was lost, doubled, or left behind.
 """
 
 import asyncio
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from typing import Final
 
 from tests.app import postgres
-from tests.sweep.sweep import Ran, sweeping
+from tests.sweep import troubles
+from tests.sweep.deaths import Ran, at_a_moment, before_step, sweeping, undisturbed
+from tests.sweep.place import Place
+
+SEED: Final = 20261123
+MOMENTS: Final = 20
 
 
-async def sweep_on(name: str, database_url: str, points: list[int]) -> list[Ran]:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a part of the sweep has."""
+
+    place: Place
+    first: Ran
+    """The job undisturbed."""
+    server: postgres.Server | None
+    bounds: str
+
+
+async def _deaths(ground: Ground) -> AsyncIterator[Ran]:
+    start, _, end = ground.bounds.partition("-")
+    points = range(int(start or 1), int(end or len(ground.first.steps)) + 1)
+    # Spread: what is broken off has looked at all of the job.
+    for point in sorted(points, key=lambda point: (point % 5, point)):
+        yield await before_step(ground.place, point)
+
+
+async def _moments(ground: Ground) -> AsyncIterator[Ran]:
+    random = Random(int(ground.bounds or SEED))
+    for _ in range(MOMENTS):
+        yield await at_a_moment(ground.place, random, within=ground.first.seconds)
+
+
+async def _database(ground: Ground) -> AsyncIterator[Ran]:
+    random = Random(int(ground.bounds or SEED))
+    if ground.server is not None:
+        for _ in range(MOMENTS // 2):
+            yield await troubles.without_database(
+                ground.place, ground.server, random, within=ground.first.seconds
+            )
+
+
+def _forge(ground: Ground) -> AsyncIterator[Ran]:
+    return troubles.of_the_forge(ground.place)
+
+
+def _model(ground: Ground) -> AsyncIterator[Ran]:
+    return troubles.of_the_model(ground.place)
+
+
+PARTS: Final[dict[str, Callable[[Ground], AsyncIterator[Ran]]]] = {
+    "deaths": _deaths,
+    "moments": _moments,
+    "forge": _forge,
+    "model": _model,
+    "database": _database,
+}
+
+
+async def sweep_on(name: str, server: postgres.Server | None, parts: Sequence[str]) -> list[Ran]:
+    """All that was asked for, on one database."""
+    url = "" if server is None else server.url.format("postgres")
     with tempfile.TemporaryDirectory(prefix="darner-sweep-") as directory:
-        async with sweeping(Path(directory), database_url=database_url) as sweep:
-            undisturbed = await sweep.run(0)
-            _show(name, undisturbed)
-            done = [undisturbed]
-            # Before the first step the webhook is not taken: that is the forge's to send again.
-            for point in points or range(2, len(undisturbed.steps) + 1):
-                done.append(await sweep.run(point))
-                _show(name, done[-1])
+        async with sweeping(Path(directory), database_url=url) as place:
+            first = await undisturbed(place)
+            done = [first]
+            _show(name, first)
+            for part in parts:
+                kind, _, bounds = part.partition(":")
+                async for ran in PARTS[kind](Ground(place, first, server, bounds)):
+                    done.append(ran)
+                    _show(name, ran)
     return done
 
 
 def _show(name: str, ran: Ran) -> None:
-    died = f"died before {ran.died_before}" if ran.died_before else "not killed"
-    print(f"{name} {ran.point:>3} {died}: {'; '.join(ran.faults) or 'sound'}", flush=True)
+    told = "; ".join(ran.faults) or "sound"
+    print(f"{name}: {ran.name}: {told} ({ran.seconds:.1f} s)", flush=True)
 
 
 def _table(name: str, done: list[Ran]) -> None:
-    by_kind = Counter(ran.died_before for ran in done if ran.died_before)
-    faulty = Counter(ran.died_before for ran in done if ran.died_before and ran.faults)
-    print(f"\n| {name}: killed before | times | lost, doubled, or left behind |\n| --- | --- | --- |")
-    for kind, times in sorted(by_kind.items()):
-        print(f"| {kind} | {times} | {faulty[kind]} |")
+    times = Counter(ran.name for ran in done)
+    faulty = Counter(ran.name for ran in done if ran.faults)
+    print(f"\n| {name}: disturbed by | jobs | lost, doubled, or left behind |\n| --- | --- | --- |")
+    for kind, count in sorted(times.items()):
+        print(f"| {kind} | {count} | {faulty[kind]} |")
 
 
 def main() -> int:
-    points = [int(word) for word in sys.argv[1:]]
+    words = sys.argv[1:]
+    names = [word for word in words if word in {"SQLite", "PostgreSQL"}] or ["SQLite", "PostgreSQL"]
+    parts = [word for word in words if word not in names] or list(PARTS)
     with ExitStack() as stack:
-        server = stack.enter_context(postgres.running(postgres.programs()))
-        databases = {"SQLite": "", "PostgreSQL": server.format("postgres")}
-        results = {name: asyncio.run(sweep_on(name, url, points)) for name, url in databases.items()}
+        results = {}
+        for name in names:
+            is_postgres = name == "PostgreSQL"
+            server = stack.enter_context(postgres.serving(postgres.programs())) if is_postgres else None
+            results[name] = asyncio.run(sweep_on(name, server, parts))
     for name, done in results.items():
         _table(name, done)
     return int(any(ran.faults for done in results.values() for ran in done))

@@ -1,7 +1,8 @@
 """`darner serve` that dies, as if killed, right before its n-th step that leaves a trace.
 
 Such steps are a commit that writes and a request to the forge. To die before each of them in turn is to die
-at every boundary: after one step nothing is durable until the next.
+at every boundary: after one step nothing is durable until the next. A push stands between two requests, for
+its token and for the token's end.
 
 Send SIGUSR1 when the number stands in the file named by DARNER_SWEEP; the steps are counted from then on, and
 written to the file's neighbour `.seen`.
@@ -14,6 +15,9 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+import tests.sweep.clock  # noqa: F401  Before whatever looks at the time.
+
+# isort: split
 from sqlalchemy import Engine, event
 
 from app.__main__ import main
@@ -51,23 +55,23 @@ class Countdown:
 countdown: Final = Countdown()
 
 
-@event.listens_for(Engine, "before_cursor_execute")
+@event.listens_for(Engine, "after_cursor_execute")
 def _note_write(connection: Any, cursor: Any, statement: str, *_: object) -> None:
-    del cursor
-    if statement.lstrip().upper().startswith(WRITES):
+    # The engine asks for work by updates that most often change nothing.
+    if statement.lstrip().upper().startswith(WRITES) and cursor.rowcount != 0:
         connection.info["darner_sweep_wrote"] = True
 
 
 @event.listens_for(Engine, "commit")
 def _before_commit(connection: Any) -> None:
     if connection.info.pop("darner_sweep_wrote", False):
-        countdown.step("commit")
+        countdown.step("commit that writes")
 
 
 def _on_audit(name: str, arguments: tuple[object, ...]) -> None:
     del arguments
     if name == "http.client.send":
-        countdown.step("forge")
+        countdown.step("request to the forge")
 
 
 if __name__ == "__main__":
