@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from app.store import reviews
 from app.store.schema import deliveries, effects, inbox, items, messages, requests, turns
-from handlers.effects import EffectAdapter, StartTurn
+from handlers.effects import EffectAdapter, PushResult, StartTurn, UndoTurn
 from harness.items import (
     Completed,
     Declined,
@@ -40,8 +40,11 @@ def forget(connection: Connection, thread: str) -> None:
         connection.execute(update(turns).where(turns.c.id == row.id).values(values))
     handled = (inbox.c.thread == thread) & (inbox.c.state != "pending")
     connection.execute(update(inbox).where(handled, inbox.c.event.is_not(None)).values(event=None))
-    written = (effects.c.thread == thread) & (effects.c.state != "pending")
-    connection.execute(update(effects).where(written).values(body=""))
+    written = (effects.c.thread == thread) & (effects.c.state != "pending") & (effects.c.body != "")
+    for effect in connection.execute(select(effects.c.id, effects.c.body).where(written)).all():
+        connection.execute(
+            update(effects).where(effects.c.id == effect.id).values(body=_without_text(effect.body))
+        )
     waiting = select(inbox.c.delivery).where(
         inbox.c.thread == thread, inbox.c.state == "pending", inbox.c.delivery.is_not(None)
     )
@@ -63,6 +66,16 @@ def _without_words(start: str) -> str:
         effect, request="", title="", subject_body=None, diff_hunk="", path="", words="", not_granted=()
     )
     return EffectAdapter.dump_json(blank).decode()
+
+
+def _without_text(body: str) -> str:
+    """Of what stands on a branch, which commit it is: it can be taken back all the same. Else nothing."""
+    effect = EffectAdapter.validate_json(body)
+    if isinstance(effect, PushResult):
+        return EffectAdapter.dump_json(replace(effect, message="", paths=())).decode()
+    if isinstance(effect, UndoTurn):
+        return EffectAdapter.dump_json(replace(effect, message="")).decode()
+    return ""
 
 
 def _without_message(outcome: str | None) -> str | None:

@@ -129,7 +129,10 @@ def rename_repository(connection: Connection, place: RepositoryRef) -> None:
 
 
 def next_letter(connection: Connection, thread: str, *, now: float) -> Letter | None:
-    """The oldest unhandled one, those left out that wait for quiet; one that failed keeps its place."""
+    """The oldest unhandled one, those left out that wait for quiet; one that failed keeps its place.
+
+    Before a `forget` comes what is still under way of what it deletes, though it was told later.
+    """
     waits_for_quiet = inbox.c.quiet_kind.is_not(None) & (inbox.c.attempts == 0) & (inbox.c.not_before > now)
     query = (
         select(
@@ -148,6 +151,8 @@ def next_letter(connection: Connection, thread: str, *, now: float) -> Letter | 
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
+    if row.command == "Forget":
+        row = connection.execute(query.where(inbox.c.event.is_not(None))).one_or_none() or row
     event = InternalEventAdapter.validate_json(row.event) if row.event is not None else None
     return Letter(row.id, row.delivery, event, row.attempts, row.not_before, row.command or "")
 

@@ -11,7 +11,7 @@ from handlers.view import Landing
 
 
 def of_thread(connection: Connection, thread: str) -> list[Landing]:
-    """The commits of the thread's turns that reached a branch, oldest first; of a forgotten thread none."""
+    """The commits of the thread's turns that reached a branch, oldest first."""
     done = list(_done(connection, thread))
     undone = {effect.turn_id: sha for effect, sha in done if isinstance(effect, UndoTurn)}
     return [
@@ -25,6 +25,7 @@ def _done(connection: Connection, thread: str) -> Iterator[tuple[PushResult | Un
     query = (
         select(effects.c.body, effects.c.result)
         .where(effects.c.thread == thread, effects.c.type.in_(("push_result", "undo_turn")))
+        # What an older version has forgotten, it has forgotten whole.
         .where(effects.c.state == "done", effects.c.body != "")
         .order_by(effects.c.id)
     )

@@ -8,9 +8,11 @@ from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
 from app.store.schema import deliveries as deliveries_table
 from handlers.effects import Effect, EffectAdapter, PushResult, StartTurn, UndoTurn
+from handlers.events import ResultPushed
 from handlers.view import Landing, ThreadFacts
 from harness.items import Completed, TurnResult, Usage
 from tests.handlers.people import MAIN_SHA, NEW_SHA, start_on_issue
+from tests.handlers.people import ended as turn_ended
 
 PLACE = RepositoryRef(42, "octo/calc", 5)
 THREAD = "42-7"
@@ -150,7 +152,8 @@ async def test_forgetting_leaves_who_and_when_and_no_word(database: Database) ->
     start = EffectAdapter.validate_json(turn.start)
     assert isinstance(start, StartTurn)
     assert (start.request, start.title, start.requester.login) == ("", "", "octocat")
-    assert landed == []
+    # What stands on a branch can be taken back all the same.
+    assert landed == [Landing("a", "darner/7-a", NEW_SHA, MAIN_SHA)]
     assert delivery is not None
     assert await journal.load() == []
 
@@ -189,3 +192,32 @@ async def test_a_thread_is_held_set_aside_and_let_go(database: Database) -> None
         ThreadFacts(stopped_by="maya", is_archived=True),
         ThreadFacts(),
     ]
+
+
+async def test_what_is_still_under_way_comes_before_it_is_forgotten(database: Database) -> None:
+    """A result is pushed, and its pull request not opened yet, when somebody says `forget`."""
+
+    def write(connection: sa.Connection) -> list[bool]:
+        ended(connection, "a", letter=delivered(connection))
+        row = DeliveryRow(
+            guid="9b1f",
+            event="issue_comment",
+            received_at=4.0,
+            body=b"{}",
+            state="pending",
+            reason="",
+            command="Forget",
+            thread=THREAD,
+        )
+        delivery = deliveries.insert(connection, row)
+        assert delivery is not None
+        inbox.put_delivery(connection, THREAD, delivery, now=4.0)
+        pushed = ResultPushed(ended=turn_ended(start_on_issue()), push=push("a"), sha=NEW_SHA)
+        inbox.put_event(connection, THREAD, pushed, origin=None, now=5.0)
+        told = []
+        while (letter := inbox.next_letter(connection, THREAD, now=6.0)) is not None:
+            told.append(letter.event is not None)
+            inbox.mark(connection, letter.id, "handled")
+        return told
+
+    assert await database.write(write) == [True, False]

@@ -185,6 +185,8 @@ async def test_forget_deletes_the_transcript_and_nothing_is_handled_twice(world:
     assert (why.actor, why.decision, why.text) == ("cole", "handled", "")
     await world.cole.says(repository, issue, "@darner fork")
     assert "has been deleted" in await world.final_comment(repository, issue)
+    await world.cole.says(repository, issue, "@darner undo")
+    assert (await world.final_comment(repository, issue)).startswith(f"Turn `{turn}` is undone: ")
 
 
 async def test_why_and_policy_tell_from_the_ledger(world: World) -> None:
