@@ -21,7 +21,7 @@ async def test_one_dies_and_one_freezes_and_nothing_is_lost_or_doubled(tmp_path:
             database_url=server.format("postgres"),
             seconds=1.0,
             patience=120,
-            limits={"DARNER_MAX_TURNS": "5", "DARNER_MAX_TURNS_TOTAL": "5"},
+            limits={"DARNER_MAX_TURNS": "2", "DARNER_MAX_TURNS_TOTAL": "5"},
         ) as made:
             sweep = Sweep(made.house)
             await made.hire("doomed", "sleepy", "steady")
