@@ -91,6 +91,19 @@ def did_you_mean(mention: str, *, word: str, suggestion: CommandWord) -> str:
     )
 
 
+def unclear(mention: str, word: Literal["approve", "budget"]) -> str:
+    """To whoever said more with a command than it takes: nothing was done."""
+    if word == "approve":
+        return (
+            "Nothing was approved: a request is approved as it was asked, or not. "
+            f"Write `@{mention} approve ID` and no more, or `@{mention} deny ID` and what to do instead."
+        )
+    return (
+        f"I do not understand that amount; nothing was changed. Write `@{mention} budget 200k` or "
+        f"`@{mention} budget 50000 tokens` for tokens, `@{mention} budget 2.50` for money."
+    )
+
+
 def needs_write() -> str:
     """To a collaborator who may not ask: the one thing that helps."""
     return (

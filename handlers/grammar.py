@@ -140,13 +140,20 @@ class DidYouMean:
 
 
 @dataclass(frozen=True, slots=True)
+class Unclear:
+    """A command with something to it that it does not take: neither guessed at, nor made a turn of."""
+
+    word: Literal["approve", "budget"]
+
+
+@dataclass(frozen=True, slots=True)
 class Empty:
     """The bot was named and nothing said."""
 
 
 Lone = Help | Review | Stop | Pause | Resume | Retry | Status | Compact | ShowPolicy | Forget
 """Commands without arguments."""
-Command = Request | Lone | Fork | Undo | Approve | Deny | Budget | Why | DidYouMean | Empty
+Command = Request | Lone | Fork | Undo | Approve | Deny | Budget | Why | DidYouMean | Unclear | Empty
 
 
 def parse_command(text: str) -> Command:
@@ -188,19 +195,30 @@ _ID: Final = re.compile(r"[0-9a-f]{8,12}")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """Of a delivery."""
 _AMOUNT: Final = re.compile(
-    r"(?P<sign>[$€£]?)(?P<number>\d{1,12}(?:[.,]\d{1,6})?)(?P<scale>[km]?)", re.IGNORECASE
+    r"(?P<sign>[$€£]?)(?P<number>\d{1,12}(?:[.,]\d{1,6})?|\d{1,3}(?:,\d{3})+(?:\.\d{1,6})?)"
+    r"(?P<scale>[km]?)(?P<after>[$€£]?)",
+    re.IGNORECASE,
 )
-_MONEY_WORDS: Final = frozenset({"usd", "eur", "gbp", "dollar", "dollars", "euro", "euros", "money"})
+_THOUSANDS: Final = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+"""As Darner itself writes large numbers."""
+_NUMBER: Final = re.compile(r"[-+]?[$€£]?[.,]?\d")
+_MONEY_WORDS: Final = frozenset(
+    {"usd", "eur", "gbp", "dollar", "dollars", "euro", "euros", "money", "$", "€", "£"}
+)
 
 
 def _with_argument(first: str, text: str, words: list[str], said: list[str]) -> Command | None:
     """The commands that take something; None when the words are not one of them."""
-    named = said[0].strip(_PUNCTUATION) if said and _ID.fullmatch(said[0].strip(_PUNCTUATION)) else None
+    found = _ID.fullmatch(said[0].strip(_PUNCTUATION).casefold()) if said else None
+    named = found.group() if found is not None else None
     is_alone = not said or (named is not None and len(said) == 1)
     rest = text.split(maxsplit=2)[2].strip() if len(words) > 2 and words[1:2] == said[:1] else ""
     match first:
         case "approve" if is_alone:
             return Approve(named)
+        case "approve" if named is not None:
+            # On a condition, perhaps: what is approved is what was asked, or nothing.
+            return Unclear("approve")
         case "deny" | "reject" if named is not None or not said:
             return Deny(named, rest if named else "")
         case "fork" if named is not None or not said:
@@ -219,21 +237,31 @@ def _with_argument(first: str, text: str, words: list[str], said: list[str]) -> 
             return None
 
 
-def _budget(said: list[str]) -> Budget | None:
-    """`5`, `$2.50`, `3 EUR` are money; `200k`, `1.5m`, `50000 tokens` are tokens."""
+def _budget(said: list[str]) -> Budget | Unclear | None:
+    """`5`, `$2.50`, `3 EUR` are money; `200k`, `1.5m`, `50,000 tokens` are tokens."""
     if not said:
         return Budget()
-    found = _AMOUNT.fullmatch(said[0].rstrip(".!"))
-    if found is None or len(said) > 2:
-        return None
     unit = said[1].strip(_PUNCTUATION).casefold() if len(said) == 2 else ""
-    amount = Decimal(found["number"].replace(",", "."))
-    scaled = amount * {"": 1, "k": 1000, "m": 1_000_000}[found["scale"].lower()]
-    if not found["sign"] and (unit in {"token", "tokens"} or (found["scale"] and not unit)):
-        return Budget(tokens=int(scaled))
-    if found["scale"] or (unit and unit not in _MONEY_WORDS):
+    in_tokens = unit in {"token", "tokens"}
+    if len(said) > 2 or (unit and not in_tokens and unit not in _MONEY_WORDS):
         return None
-    return Budget(micros=int(scaled * 1_000_000))
+    found = _AMOUNT.fullmatch(said[0].rstrip(".!"))
+    if found is None:
+        return Unclear("budget") if _NUMBER.match(said[0]) else None
+    sign, number = found["sign"] or found["after"], found["number"]
+    in_tokens = in_tokens or bool(found["scale"] and not unit)
+    if sign or not in_tokens:
+        # 1,500 is a thousand and a half or one and a half, by where one comes from; 1,500.00 is not.
+        is_either = _THOUSANDS.fullmatch(number) and number.count(",") == 1 and "." not in number
+        if found["scale"] or in_tokens or is_either:
+            return Unclear("budget")
+        return Budget(micros=int(_number(number) * 1_000_000))
+    return Budget(tokens=int(_number(number) * {"": 1, "k": 1000, "m": 1_000_000}[found["scale"].lower()]))
+
+
+def _number(text: str) -> Decimal:
+    """A comma before three digits stands between thousands, else before decimals."""
+    return Decimal(text.replace(",", "" if _THOUSANDS.fullmatch(text) else "."))
 
 
 def _nearest(word: str) -> CommandWord | None:

@@ -43,6 +43,7 @@ from handlers.grammar import (
     ShowPolicy,
     Status,
     Stop,
+    Unclear,
     Undo,
     Why,
     parse_command,
@@ -126,6 +127,8 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return answered(event, comments.help_text(mention, is_writer=_may_direct(view)), "+1")
         case Empty():
             return answered(event, comments.nothing_asked(mention), "confused")
+        case Unclear(word=word):
+            return answered(event, comments.unclear(mention, word), "confused")
         case DidYouMean(word=word, suggestion=suggestion):
             return answered(
                 event, comments.did_you_mean(mention, word=word, suggestion=suggestion), "confused"
