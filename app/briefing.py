@@ -23,8 +23,8 @@ async def gather(
 ) -> Material:
     """Everything `handlers.briefing.compose` needs. Raises `ForgeError` and `GitFailed`."""
     subject, comments, instructions, diff, config = await asyncio.gather(
-        github.run(place, lambda client: client.subject(start.number)),
-        github.run(place, lambda client: client.comments(start.number)),
+        _subject(start, github, place),
+        _comments(start, github, place),
         instructions_of(mirror, start.instructions_sha),
         _diff(mirror, start),
         pinned_config(mirror, start),
@@ -34,6 +34,19 @@ async def gather(
         comment for comment in comments if comment.author_id != bot or comment.created_at < start.trigger.at
     ]
     return _material(start, subject, heard, instructions, diff, config.instructions)
+
+
+async def _subject(start: StartTurn, github: GitHub, place: RepositoryRef) -> SubjectText:
+    if not start.number:
+        # The checks of a branch: nobody has written anything.
+        return SubjectText(body="", author="", association="", created_at="")
+    return await github.run(place, lambda client: client.subject(start.number))
+
+
+async def _comments(start: StartTurn, github: GitHub, place: RepositoryRef) -> list[PostedComment]:
+    if not start.number:
+        return []
+    return await github.run(place, lambda client: client.comments(start.number))
 
 
 async def instructions_of(mirror: Mirror, sha: str) -> tuple[InstructionFile, ...]:

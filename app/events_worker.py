@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 from sqlalchemy import Connection
 
+from app.ci_view import ChecksLook
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
@@ -23,6 +24,7 @@ from app.spending import Payer, Spending
 from app.stopping import stop
 from app.store import (
     charges,
+    ci,
     compacting,
     deliveries,
     forgetting,
@@ -51,6 +53,8 @@ from handlers.effects import (
     ForgetThread,
     HoldThread,
     Ignore,
+    LookAtChecks,
+    NoteChecks,
     OpenPull,
     PauseTurn,
     PostComment,
@@ -66,6 +70,7 @@ from handlers.effects import (
 )
 from handlers.events import (
     ButtonPressed,
+    ChecksDue,
     EffectFailed,
     Event,
     HeldApproved,
@@ -83,7 +88,7 @@ from handlers.events import (
     UndoEnded,
     ended_of,
 )
-from handlers.ingest import parse, set_aside
+from handlers.ingest import branch_thread, parse, set_aside
 from handlers.on_handling_failed import on_handling_failed
 from handlers.view import AskedRequest, Bot, TurnBrief, View
 from harness.protocols import OwnershipLost
@@ -102,6 +107,8 @@ _BASE_IS_GONE: Final = '"field": "base"'
 """In GitHub's refusal of a pull request. https://docs.github.com/en/rest/pulls/pulls#create-a-pull-request"""
 LOOKS_AT_EFFECTS: Final = frozenset({"Retry", "Fork", "Undo", "Forget", "retry", "rerequested"})
 """Commands, and buttons, that go by what was pushed before, or delete it: they come after all of it."""
+LONGEST_LOOK: Final = 6 * 3600.0
+"""How long a head whose checks never fall quiet waits for its look."""
 LONGEST_PAUSE: Final = 300.0
 LONGEST_OBEYED: Final = 3600.0
 """Of a `Retry-After`."""
@@ -139,6 +146,7 @@ class EventsWorker:
         self._bot = bot
         self._spending = spending
         self._now = now
+        self._checks = ChecksLook(github, database, now)
 
     async def drive(self, thread: str) -> None:
         """Work until nothing is left that may be done now."""
@@ -199,6 +207,9 @@ class EventsWorker:
             except (TurnOver, AlreadyDecided):
                 # It ended, or was answered, between the look and the decision: look again.
                 return
+            for look in chosen:
+                if isinstance(look, LookAtChecks):
+                    self._wake_ups.nudge(Queue.EVENTS, _thread_of(place, look), after=look.after)
             if any(isinstance(effect, StartTurn | Decide | StopTurn | ResumeTurn) for effect in chosen):
                 self._wake_ups.nudge(Queue.TURNS, thread)
 
@@ -230,6 +241,9 @@ class EventsWorker:
         view = replace(
             view, thread=found.thread, target=found.target, account=found.account, memory=found.memory
         )
+        if isinstance(event, ChecksDue):
+            facts = await self._checks.facts(event, view, thread=thread, place=place, bot=bot)
+            view = replace(view, ci=facts)
         return dispatch(event, await self._with_budgets(view, event, thread, place))
 
     async def _with_budgets(self, view: View, event: Event, thread: str, place: RepositoryRef) -> View:
@@ -240,6 +254,8 @@ class EventsWorker:
             case PullChanged():
                 # What begins by itself is its author's.
                 actor = view.pull.author_id if view.pull is not None else event.actor.id
+            case ChecksDue():
+                actor = event.asked.by.id if event.asked else self._bot().id or 0
             case OperatorAsked():
                 # What goes on is in the name of whoever asked for it.
                 actor = event.start.requester.id
@@ -285,7 +301,7 @@ class EventsWorker:
                 case SetBudget():
                     charges.set_budget(connection, thread, tokens=effect.tokens, micros=effect.micros)
                 case _:
-                    pass
+                    self._note_checks(connection, thread, effect, cause=letter.id)
         inbox.mark(connection, letter.id, "handled")
         if letter.delivery is not None:
             reasons = [effect.reason for effect in chosen if isinstance(effect, Ignore)]
@@ -330,7 +346,7 @@ class EventsWorker:
             self._wake(connection, thread, request.turn, wake=f"answer-{request.id}")
             return
         asking = inbox.event_of(connection, decided.cause)
-        if asking is None or isinstance(asking, SubjectFound | OperatorAsked | UndoEnded):
+        if asking is None or isinstance(asking, SubjectFound | OperatorAsked | UndoEnded | ChecksDue):
             return
         if request.state == "approved":
             approved = HeldApproved(
@@ -378,6 +394,44 @@ class EventsWorker:
             return
         turns.hold_open(connection, effect.turn_id)
         compacting.ask_turn(connection, effect.turn_id, author=effect.author, key=effect.key, now=self._now())
+
+    def _note_checks(self, connection: Connection, thread: str, effect: Effect, *, cause: int) -> None:
+        match effect:
+            case LookAtChecks():
+                self._look_later(connection, thread, effect, cause=cause)
+            case NoteChecks():
+                ci.note(connection, thread, effect, now=self._now())
+            case _:
+                pass
+
+    def _look_later(self, connection: Connection, thread: str, look: LookAtChecks, *, cause: int) -> None:
+        """A letter for then, in the thread of the head: of those that wait for one head the newest stays."""
+        place, now = inbox.place_of(connection, thread), self._now()
+        due = ChecksDue(
+            repository_id=place.id,
+            repository=place.full_name,
+            installation_id=place.installation,
+            number=look.number,
+            branch=look.branch,
+            sha=look.sha,
+            round=look.round,
+            asked=look.asked,
+        )
+        target = _thread_of(place, look)
+        inbox.open_thread(connection, target, place, number=look.number, now=now)
+        ci.watch(connection, place.id, look.sha)
+        letter, at = inbox.put_quiet_event(
+            connection,
+            target,
+            due,
+            kind=f"ci/{look.sha}" + (f"/{look.asked.act}" if look.asked else ""),
+            quiet=look.after,
+            longest=LONGEST_LOOK,
+            origin=inbox.origin_of(connection, cause),
+            now=now,
+        )
+        delay = max(0.0, at - now)
+        self._wake_ups.enqueue(connection, Queue.EVENTS, target, wake=f"letter-{letter}", delay=delay)
 
     async def _put_off_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
         """Leave it for later; after too many tries say so to whoever waits."""
@@ -501,6 +555,11 @@ class EventsWorker:
         return True
 
 
+def _thread_of(place: RepositoryRef, look: LookAtChecks) -> str:
+    """Where the head's own letter goes."""
+    return f"{place.id}-{look.number}" if look.number else branch_thread(place.id, look.branch)
+
+
 def _worth(effect: Effect, error: ForgeError) -> int:
     """How many tries."""
     match effect:
@@ -530,7 +589,7 @@ def _failure(connection: Connection, pending: Pending, fault: _Fault) -> Interna
         return ReviewPosted(ended=cause, placed=tuple(placed))
     if not isinstance(effect, PushResult | OpenPull | PostComment):
         return None
-    if isinstance(cause, SubjectFound | OperatorAsked | UndoEnded):
+    if isinstance(cause, SubjectFound | OperatorAsked | UndoEnded | ChecksDue):
         # An answer of its own, not a turn's.
         return None
     if ended_of(cause).start.kind == "review":

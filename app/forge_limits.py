@@ -27,6 +27,8 @@ from handlers.effects import (
     ForgetThread,
     HoldThread,
     Ignore,
+    LookAtChecks,
+    NoteChecks,
     OpenPull,
     PauseTurn,
     PostComment,
@@ -34,6 +36,7 @@ from handlers.effects import (
     PushResult,
     React,
     RecordReview,
+    RerunJobs,
     ResumeTurn,
     SetBudget,
     SettleThread,
@@ -82,6 +85,8 @@ def weight_of(effect: Effect) -> Weight:
             | Decide()
             | SetBudget()
             | RecordReview()
+            | LookAtChecks()
+            | NoteChecks()
             | Ignore()
         ):
             return Weight.NOTHING
@@ -91,7 +96,7 @@ def weight_of(effect: Effect) -> Weight:
             return Weight.GIT
         case React():
             return Weight.ACKNOWLEDGEMENT
-        case EditComment() | WriteCheckRun() | SettleThread():
+        case EditComment() | WriteCheckRun() | SettleThread() | RerunJobs():
             return Weight.CHANGE
         case PostComment() | PostReview() | OpenPull():
             return Weight.CONTENT

@@ -358,6 +358,26 @@ class Client:
         )["check_runs"]
         return next((run for run in runs if run.get("external_id") == external_id), None)
 
+    def read(self, path: str, **parameters: Any) -> Any:
+        """What the forge answers about `path`, which lies below the repository's own."""
+        return self._get(f"{self._path}{path}", **parameters)
+
+    def do(self, path: str) -> None:
+        """A write that has no answer worth reading."""
+        require_lease()
+        self.has_begun_writing = True
+        self._github.requester.requestJsonAndCheck("POST", f"{self._path}{path}")
+        self.has_begun_writing = False
+
+    def redirected(self, path: str) -> str:
+        """The address that the forge sends whoever asks for `path` to; it is not followed."""
+        status, headers, text = self._github.requester.requestJson("GET", f"{self._path}{path}")
+        if status >= 400:
+            raise self._github.requester.createException(status, headers, _complaint(text))
+        if status not in {301, 302, 307} or not headers.get("location"):
+            raise ForgeError("missing", "there is no address of what was asked for", status=status)
+        return str(headers["location"])
+
     def _issue_path(self, number: int) -> str:
         return f"{self._path}/issues/{number}"
 

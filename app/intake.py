@@ -14,13 +14,15 @@ from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
 from app.engine import Queue, WakeUps
-from app.store import backlog, deliveries, inbox, reviews, turns
+from app.store import backlog, ci, deliveries, inbox, reviews, turns
 from app.store.database import Database
 from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
 from handlers import reasons
+from handlers.ci.settled import FAILED
 from handlers.events import (
     ButtonPressed,
+    CheckReported,
     CommentDeleted,
     ExternalEvent,
     Pinged,
@@ -40,9 +42,11 @@ from handlers.ingest import (
     request_of,
     semantic_key,
     text_of,
+    thread_name_of,
     thread_of,
     verify_signature,
 )
+from handlers.on_checks import comment_key
 from handlers.view import Bot
 
 log = logging.getLogger(__name__)
@@ -147,6 +151,8 @@ class Intake:
             root = event.thread_root if isinstance(event, ReviewCommented | ThreadSettled) else 0
             if not reviews.has_finding_at(connection, row.thread or "", root):
                 row = replace(row, semantic_key=None, state="ignored", reason=reasons.NOT_A_FINDING)
+        if row.state == "pending" and isinstance(event, CheckReported) and _is_idle(connection, event):
+            row = replace(row, semantic_key=None, state="ignored", reason=reasons.CHECK_NOT_AWAITED)
         if row.semantic_key and (first := deliveries.first_of_act(connection, row.semantic_key)):
             if first == row.guid:
                 return None
@@ -207,7 +213,7 @@ def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, n
         # PostgreSQL has no NUL in a text.
         text=text_of(event)[:2000].replace("\0", "") if request is not None else "",
         command=type(parse_command(request)).__name__ if request is not None else "",
-        thread=f"{place[0]}-{place[1]}" if place else None,
+        thread=thread_name_of(event),
     )
 
 
@@ -224,6 +230,13 @@ def _placed(connection: Connection, row: DeliveryRow, event: ButtonPressed) -> D
     if thread is None:
         return replace(row, state="ignored", reason=reasons.NOT_OUR_CHECK)
     return replace(row, thread=thread, number=int(thread.split("-")[1]), command=event.button)
+
+
+def _is_idle(connection: Connection, event: CheckReported) -> bool:
+    """Most checks pass, and matter to nobody; those of a head that is looked after do."""
+    return event.conclusion not in FAILED and not ci.is_watched(
+        connection, event.repository.id, event.sha, comment=comment_key(f"ci/{thread_name_of(event)}")
+    )
 
 
 def _refused_row(guid: str, name: str, body: bytes, *, reason: str, now: float) -> DeliveryRow:

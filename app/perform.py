@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from app.forge_error import ForgeError
 from app.github import MAX_BODY, Client, GitHub, PostedComment
+from app.github_checks import rerun_failed
 from app.mirrors import Mirrors
 from app.posting import Posting
 from app.results import Results
@@ -30,6 +31,8 @@ from handlers.effects import (
     ForgetThread,
     HoldThread,
     Ignore,
+    LookAtChecks,
+    NoteChecks,
     OpenPull,
     PauseTurn,
     PostComment,
@@ -37,6 +40,7 @@ from handlers.effects import (
     PushResult,
     React,
     RecordReview,
+    RerunJobs,
     ResumeTurn,
     SetBudget,
     SettleThread,
@@ -47,6 +51,7 @@ from handlers.effects import (
     WriteCheckRun,
 )
 from handlers.events import (
+    ChecksDue,
     InternalEvent,
     OperatorAsked,
     PullReady,
@@ -120,8 +125,8 @@ class Performer:
                 return await self._push(effect, place, cause=pending.cause)
             case OpenPull():
                 return await self._open_pull(effect, place, cause=pending.cause)
-            case WriteCheckRun():
-                return await self._write_check_run(effect, place)
+            case WriteCheckRun() | RerunJobs():
+                return await self._on_checks(effect, place)
             case UndoTurn():
                 undone = await self._undoing.undo(effect, place)
                 return Performed({"sha": undone.sha, "undo": undone.result}, undone)
@@ -141,6 +146,8 @@ class Performer:
                 | Decide()
                 | SetBudget()
                 | RecordReview()
+                | LookAtChecks()
+                | NoteChecks()
                 | Ignore()
             ):
                 # Done with the decision, in its transaction.
@@ -278,7 +285,7 @@ class Performer:
     async def _ended(self, cause: int) -> TurnEnded:
         """The end of the turn whose result an effect is about."""
         event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
-        if event is None or isinstance(event, SubjectFound | OperatorAsked | UndoEnded):
+        if event is None or isinstance(event, SubjectFound | OperatorAsked | UndoEnded | ChecksDue):
             msg = "the effect was caused by no turn"
             raise ForgeError("invalid", msg, status=0)
         return ended_of(event)
@@ -312,6 +319,13 @@ class Performer:
             "title": _line(await self.plain(each.title))[:240],
             "message": (await self.plain(each.message))[:16_000],
         }
+
+    async def _on_checks(self, effect: WriteCheckRun | RerunJobs, place: RepositoryRef) -> Performed:
+        if isinstance(effect, WriteCheckRun):
+            return await self._write_check_run(effect, place)
+        run, attempt = effect.run, effect.attempt
+        done = await self._github.run(place, lambda client: rerun_failed(client, run, attempt=attempt))
+        return Performed({"rerun": done})
 
     async def _write_check_run(self, effect: WriteCheckRun, place: RepositoryRef) -> Performed:
         fields: dict[str, Any] = {

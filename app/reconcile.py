@@ -142,6 +142,9 @@ class Reconciler:
 
     async def _found(self, thread: _Thread, place: RepositoryRef) -> SubjectFound | None:
         """What is over; None when all goes on."""
+        if not thread.number:
+            # A branch's: it is never closed.
+            return None
         try:
             state = await self._github.run(place, lambda client: client.subject_state(thread.number))
         except ForgeError as error:

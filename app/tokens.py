@@ -28,12 +28,16 @@ https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-githu
 """
 
 TURN_PERMISSIONS: Final = {
+    "actions": "write",
     "checks": "write",
     "contents": "read",
     "issues": "write",
     "metadata": "read",
     "pull_requests": "write",
+    "statuses": "read",
 }
+WITHOUT: Final = (("actions", "statuses"), ("actions", "statuses", "checks"))
+"""What an installation may not have granted: no job is run again then, and no check run written."""
 _PAGE: Final = 100
 _MOST_PAGES: Final = 10
 PUSH_PERMISSIONS: Final = {"contents": "write", "metadata": "read"}
@@ -237,8 +241,13 @@ class AppTokens:
             if error.fault != "invalid":
                 raise
         # What an installation was not granted cannot be asked for. Without checks there is still a voice.
+        with_checks, spoken = (_without(*names) for names in WITHOUT)
+        try:
+            return self._mint(installation, repository, with_checks)
+        except ForgeError as error:
+            if error.fault != "invalid":
+                raise
         log.warning("token.without_checks", extra={"fields": {"installation": installation}})
-        spoken = {name: level for name, level in TURN_PERMISSIONS.items() if name != "checks"}
         return self._mint(installation, repository, spoken)
 
     def _user_id(self, login: str) -> int:
@@ -326,3 +335,7 @@ def _client(api_url: str, auth: Auth.Auth | None) -> Github:
         seconds_between_writes=None,
         api_version=API_VERSION,
     )
+
+
+def _without(*names: str) -> dict[str, str]:
+    return {name: level for name, level in TURN_PERMISSIONS.items() if name not in names}

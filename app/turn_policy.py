@@ -8,7 +8,7 @@ from typing import Final
 from app.briefing import pinned_config
 from handlers.effects import StartTurn
 from handlers.permissions import STANDING, Permission, Refusal
-from handlers.policy import Approved, Resolved, Situation, resolve
+from handlers.policy import Approved, Resolved, Situation, resolve, trigger_of
 from handlers.view import AskedRequest
 from handlers.wanted import wanted_of
 from handlers.wishes import Ceiling, Wishes
@@ -45,7 +45,7 @@ async def policy_of(
         repository=repository,
         file=config.wishes,
         asked=Wishes(mode=start.mode),
-        trigger="review" if start.kind == "review" else "mention",
+        trigger=trigger_of(start),
         permission=_PERMISSIONS.get(start.requester.permission, "none"),
         is_fork=start.is_fork,
         caches=caches,

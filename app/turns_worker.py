@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from app.briefing import gather
 from app.caches import caches_of
+from app.ci_logs import TurnLogs
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.github import GitHub
@@ -34,6 +35,7 @@ from app.turn_report import TreeState, last_plan, last_state, open_request, test
 from app.workspaces import PendingWorkspace, Workspaces
 from handlers.briefing import compose
 from handlers.broker import protected_among
+from handlers.ci.weakening import Weakening, find_weakening
 from handlers.config import ConfigRefused
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import ProposedChange, TurnEnded
@@ -80,6 +82,8 @@ LONGEST_FORGE_PAUSE: Final = 60.0
 PATIENCE_SECONDS: Final = 24 * 3600.0
 """How long a turn waits for a forge that is out of order."""
 
+JUDGED_DIFF: Final = 1_000_000
+"""Characters of a repair that are judged; a longer one is for a person as a whole."""
 PATCH_LIMIT: Final = 60_000
 """Characters of a held-back patch that a comment may show."""
 
@@ -113,6 +117,7 @@ class _Left:
     patch: str = ""
     protected: tuple[str, ...] = ()
     approved_paths: tuple[str, ...] = ()
+    weakened: tuple[Weakening, ...] = ()
 
 
 class TurnsWorker:
@@ -125,6 +130,7 @@ class TurnsWorker:
         self._reviewing = Reviewing(
             database=runtime.database, github=runtime.github, window=runtime.room.window
         )
+        self._logs = TurnLogs(runtime.home, runtime.github)
 
     async def remove_abandoned(self) -> None:
         """Remove the checkouts of turns that have ended: what a crash between outcome and removal left."""
@@ -132,6 +138,9 @@ class TurnsWorker:
         for turn in self._runtime.workspaces.kept():
             if not await self._is_unfinished(turn):
                 await self._runtime.workspaces.remove(turn)
+        for turn in self._logs.kept():
+            if not await self._is_unfinished(turn):
+                await self._logs.remove(turn)
         try:
             kept = await self._runtime.results.turns_with_steps()
         except OSError as error:
@@ -267,7 +276,7 @@ class TurnsWorker:
             caches=caches_of(self._runtime.home, str(place.id)),
             approved=approved,
         )
-        policy = resolved.policy
+        policy = await self._logs.laid(start, place, resolved.policy)
         left_before = await left_by(self._runtime.database, self._runtime.results, place, start)
         review = None
         if start.kind == "review":
@@ -405,7 +414,9 @@ class TurnsWorker:
             return _Left(proposed)
         snapshot = await self._runtime.results.keep(row, mirror, start.base_sha, sound)
         to_hold = protected_among(proposed, policy.protected_paths)
-        held = [change for change in sound if change.path in to_hold]
+        weakened = await _weakened(start, mirror, sound)
+        weak = {one.path for one in weakened}
+        held = [change for change in sound if change.path in to_hold or change.path in weak or "" in weak]
         # Where nothing is pushed, the work is offered as a patch.
         shown = sound if start.is_fork or is_stopped else []
         return _Left(
@@ -414,6 +425,7 @@ class TurnsWorker:
             protected_patch=await mirror.diff_of(start.base_sha, held, limit=PATCH_LIMIT) if held else "",
             patch=await mirror.diff_of(start.base_sha, shown, limit=PATCH_LIMIT) if shown else "",
             protected=tuple(change.path for change in held),
+            weakened=weakened,
         )
 
     async def _end(
@@ -450,6 +462,7 @@ class TurnsWorker:
             asked=open_request(entries) if isinstance(result.outcome, Waiting) else None,
             protected=left.protected,
             approved_paths=left.approved_paths,
+            weakened=left.weakened,
             allowances=allowances,
             review=reviewed,
         )
@@ -488,7 +501,18 @@ class TurnsWorker:
         if not isinstance(result.outcome, Waiting):
             await self._runtime.workspaces.remove(row.id)
             await self._runtime.results.forget_steps(row.id)
+            await self._logs.remove(row.id)
         return True
+
+
+async def _weakened(
+    start: StartTurn, mirror: Mirror, changes: Sequence[ChangedFile]
+) -> tuple[Weakening, ...]:
+    """What a repair takes away from what CI checks; a hostile diff takes a while."""
+    if start.ci is None:
+        return ()
+    diff = await mirror.diff_of(start.base_sha, changes, limit=JUDGED_DIFF)
+    return await asyncio.to_thread(find_weakening, diff)
 
 
 class _SpokenTo(Exception):

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.github import GitHub
+from app.github_checks import pull_at
 from app.store.places import RepositoryRef
+from handlers.ci.settings import CiMode
 from handlers.config import PLACE, ConfigRefused, parse_config
 from handlers.effects import Requester
 from handlers.events import (
     Actor,
     ButtonPressed,
+    CheckReported,
+    ChecksDue,
     CommentDeleted,
     Event,
     HeldApproved,
@@ -27,6 +31,7 @@ from handlers.events import (
     Unhandled,
     ended_of,
 )
+from handlers.on_checks import mode_of
 from handlers.permissions import Permission
 from handlers.view import AskedRequest, Bot, Branch, PullFacts, RepositoryConfig, Target, TurnBrief, View
 
@@ -62,6 +67,12 @@ async def _view(
         case SubjectClosed() | CommentDeleted() | SubjectFound() | ThreadSettled():
             # Whoever may close or delete has decided already; it costs no look at the forge.
             return View(bot=bot, turns=tuple(turns))
+        case CheckReported():
+            return await _check_view(event, github=github, place=place, bot=bot)
+        case ChecksDue():
+            number = event.number or None
+            who = event.asked.by if event.asked else Requester(bot.id or 0, bot.login, "none")
+            default = ""
         case ButtonPressed():
             is_pull = target is not None and target.start.is_pull
             number = target.start.number if target is not None and is_pull else None
@@ -88,6 +99,18 @@ async def _view(
             who = start.requester
             default = ""
     return await _fetch(github, place, bot, default=default, who=who, pull=number, turns=turns)
+
+
+async def _check_view(event: CheckReported, *, github: GitHub, place: RepositoryRef, bot: Bot) -> View:
+    """What says whether anybody wants checks looked after here, and whose head it is."""
+    branch = await github.run(place, lambda client: client.branch(event.repository.default_branch))
+    if branch is None:
+        return View(bot=bot)
+    config, fault = await _config(github, place, branch.sha)
+    view = View(bot=bot, default_branch=branch, config=config, config_error=fault)
+    if event.number is not None or mode_of(view, place.full_name) is CiMode.OFF:
+        return view
+    return replace(view, ci_pull=await github.run(place, lambda client: pull_at(client, event.sha)))
 
 
 async def _fetch(

@@ -7,7 +7,7 @@ from handlers.comments import Publication, Published, Unpublished
 from handlers.effects import AskApproval, EditComment, Effect, Ignore, PostComment
 from handlers.events import TurnEnded
 from handlers.permissions import Refusal
-from handlers.policy import resolve, situation_of
+from handlers.policy import resolve, situation_of, trigger_of
 from handlers.view import View
 from handlers.wanted import Wanted, written
 from harness.approvals import request_id
@@ -94,5 +94,7 @@ def ask_for_held(
 def may_ask(ended: TurnEnded, view: View) -> bool:
     """Whether the settings let such a turn ask people."""
     start = ended.start
-    resolved = resolve(situation_of(view, repository=start.repository, is_fork=start.is_fork))
+    resolved = resolve(
+        situation_of(view, repository=start.repository, trigger=trigger_of(start), is_fork=start.is_fork)
+    )
     return not isinstance(resolved, Refusal) and resolved.askable.may_ask

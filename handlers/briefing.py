@@ -129,6 +129,7 @@ class _Composition:
             self._comments(on_time),
             self._diff(),
             self._hunk(),
+            self._checks(),
             self._left_out(late),
             self._request(),
         ]
@@ -139,8 +140,9 @@ class _Composition:
     def _opening(self) -> str:
         start = self._start
         kind = "pull request" if start.is_pull else "issue"
+        subject = f"{kind} #{start.number}" if start.number else "a branch"
         place = (
-            f"You are asked for work on {kind} #{start.number} of {_plain(start.repository)}; "
+            f"You are asked for work on {subject} of {_plain(start.repository)}; "
             f"the checkout is at {start.base_sha[:12]} (branch {_plain(start.base_ref)})."
         )
         fences = (
@@ -190,6 +192,8 @@ class _Composition:
 
     def _subject(self) -> str:
         start = self._start
+        if not start.number:
+            return ""
         body = self._material.subject_body if start.subject_body is None else start.subject_body
         if start.trigger.kind == "subject" and not _adds_to(body, start.request):
             body = ""
@@ -247,6 +251,13 @@ class _Composition:
             return ""
         hunk = strip_invisible(self._bounded(start.diff_hunk, _HUNK, "the hunk")).text
         return "The request is about this place:\n" + self._fenced("hunk", hunk, file=start.path)
+
+    def _checks(self) -> str:
+        """What failed jobs say: they print what the code that they run wants."""
+        task = self._start.ci
+        if task is None:
+            return ""
+        return "What the failed checks say:\n" + self._fenced("checks", task.excerpt)
 
     def _left_out(self, late: int) -> str:
         parts = []

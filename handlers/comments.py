@@ -538,7 +538,8 @@ def _not_taken(publication: Unpublished) -> str:
 def _held(ended: TurnEnded, held: Sequence[str], take_held: str = "") -> str:
     names = ", ".join(inline_code(path) for path in held[:10])
     more = f" and {len(held) - 10} more" if len(held) > 10 else ""
-    text = f"Held back, because only a person may change protected files: {names}{more}."
+    why = "a person must look at this first" if ended.weakened else "only a person may change protected files"
+    text = f"Held back, because {why}: {names}{more}."
     if not ended.protected_patch:
         return text
     digest = f"`{approval_hash(ended.protected_patch)}`"
@@ -576,7 +577,7 @@ def _footer(ended: TurnEnded) -> str:
 
 def pull_title(start: StartTurn) -> str:
     title = clean_line(start.title, limit=_LONGEST_TITLE) or f"Result for #{start.number}"
-    return f"{title} (#{start.number})"
+    return f"{title} (#{start.number})" if start.number else title
 
 
 def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_companion: bool = False) -> str:
@@ -585,13 +586,17 @@ def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_compan
     is_whole = isinstance(ended.outcome, Completed) and not judgement.held and not judgement.refused
     # The only closing keyword there is: it stands for the issue that the turn was asked on.
     link = f"Closes #{start.number}" if is_whole and not start.is_pull else f"Part of #{start.number}"
+    asked = (
+        f"Requested by @{start.requester.login} in [this text]({start.trigger.url}), made by turn "
+        f"`{start.turn_id}` from `{start.base_sha[:7]}`."
+    )
+    if not start.number:
+        link = f"The checks of `{start.base_ref}` fail at [`{start.base_sha[:7]}`]({start.trigger.url})."
+        asked = f"Made by turn `{start.turn_id}`; nobody asked for it but the repository's settings."
     blocks = [
         _words(ended),
         link,
-        (
-            f"Requested by @{start.requester.login} in [this text]({start.trigger.url}), made by turn "
-            f"`{start.turn_id}` from `{start.base_sha[:7]}`."
-        ),
+        asked,
     ]
     if start.follows:
         blocks.append(
@@ -619,6 +624,8 @@ def commit_message(start: StartTurn, *, approved_by: str = "") -> str:
     """Subject, cause and trailers. Credits the requester by GitHub's id, which no one can take over."""
     subject = clean_line(start.title, limit=68) or f"Result for #{start.number}"
     requester = start.requester
+    if start.ci is not None and start.ci.by_itself:
+        return _repair_message(start, approved_by)
     approved = f"Approved-by: {clean_line(approved_by, limit=60)}\n" if approved_by else ""
     return (
         f"{subject}\n\n"
@@ -627,6 +634,19 @@ def commit_message(start: StartTurn, *, approved_by: str = "") -> str:
         f"Darner-Trigger: {start.trigger.url}\n"
         f"{approved}"
         f"Co-authored-by: {requester.login} <{requester.id}+{requester.login}@users.noreply.github.com>\n"
+    )
+
+
+def _repair_message(start: StartTurn, approved_by: str) -> str:
+    """Of a commit that nobody asked for: its cause is what failed."""
+    where = f"of #{start.number}" if start.number else f"of {clean_line(start.base_ref, limit=60)}"
+    approved = f"Approved-by: {clean_line(approved_by, limit=60)}\n" if approved_by else ""
+    return (
+        f"Repair the failed checks {where}\n\n"
+        f"They fail at {start.base_sha}.\n\n"
+        f"Darner-Turn: {start.turn_id}\n"
+        f"Darner-Trigger: {start.trigger.url}\n"
+        f"{approved}"
     )
 
 

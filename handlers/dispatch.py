@@ -9,6 +9,8 @@ from handlers import reasons
 from handlers.effects import Effect, Ignore
 from handlers.events import (
     ButtonPressed,
+    CheckReported,
+    ChecksDue,
     CommentDeleted,
     EffectFailed,
     Event,
@@ -34,6 +36,7 @@ from handlers.events import (
 from handlers.grammar import Review, parse_command
 from handlers.ingest import ignored, is_plain_reply, request_of, triage, why_no_request
 from handlers.on_button import on_button
+from handlers.on_checks import on_checks
 from handlers.on_effect_failed import on_effect_failed
 from handlers.on_held_approved import on_held_approved
 from handlers.on_mention import on_mention, on_plain_reply
@@ -65,16 +68,17 @@ def dispatch(event: Event, view: View) -> list[Effect]:
             return on_thread_settled(event, view) if set_aside is None else [set_aside]
         case ButtonPressed():
             return on_button(event, view)
+        case CheckReported() | ChecksDue():
+            return on_checks(event, view)
         case OperatorAsked():
             return on_operator(event, view)
         case UndoEnded():
             return on_undo_ended(event, view)
         case SubjectClosed() | SubjectFound() | CommentDeleted():
             return on_subject_gone(event, view)
-        case Pinged():
-            return [ignored(event, reasons.PINGED)]
-        case Unhandled():
-            return [ignored(event, reasons.UNHANDLED)]
+        case Pinged() | Unhandled():
+            is_ping = isinstance(event, Pinged)
+            return [ignored(event, reasons.PINGED if is_ping else reasons.UNHANDLED)]
         case _:
             return _of_turn(event, view)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
+from handlers.ci.task import CiTask
 from handlers.review.memory import LastReview, Remembered
 from sandbox.base import SandboxMode
 
@@ -76,6 +77,17 @@ TurnKind = Literal["task", "review"]
 """What a turn is for: work that leaves changes, or findings. Their histories are apart."""
 
 
+@dataclass(frozen=True, slots=True)
+class CiAsked:
+    """A person wants failed checks repaired."""
+
+    act: str
+    """What asked: begins the keys of all effects of it."""
+    by: Requester
+    trigger: Trigger
+    review_thread: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartTurn:
     """Everything a turn is pinned to. Kept whole in the thread: later events carry it back."""
@@ -128,6 +140,8 @@ class StartTurn:
     """A review that reads everything, also what it has read before."""
     finding: str = ""
     """Id of the finding that somebody disagrees on: it is all that this review judges."""
+    ci: CiTask | None = None
+    """The failed checks that it is to repair; None: it has another task."""
     type: Literal["start_turn"] = "start_turn"
 
 
@@ -389,6 +403,59 @@ class RecordReview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtChecks:
+    """Look at the checks of a head when nothing more has been heard of them for a while; of many, once."""
+
+    key: str
+    number: int
+    """The pull request; 0: the branch has none."""
+    branch: str
+    """Empty with a `number`."""
+    sha: str
+    after: float
+    """Seconds."""
+    round: int = 0
+    """Which look it is, from 0."""
+    asked: CiAsked | None = None
+    """Who wants the repair; None: nobody, it is looked at by itself."""
+    type: Literal["look_at_checks"] = "look_at_checks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteChecks:
+    """What was found out about a head whose checks have settled, for the next time."""
+
+    key: str
+    repository_id: int
+    sha: str
+    fingerprint: str
+    """Of all that failed; empty: nothing does any more."""
+    tests: tuple[str, ...] = ()
+    """Of the failed ones, by `handlers.ci.classes.ledger_key`."""
+    flaked: tuple[str, ...] = ()
+    """Tests that failed on this very head before, and pass now."""
+    has_rerun: bool = False
+    """Whether failed jobs are run again by this decision."""
+    attempt: str = ""
+    """The turn that this decision starts for it."""
+    left_of: str = ""
+    """The turn whose commit this head is: the fingerprint is what it has left."""
+    calls_person: bool = False
+    type: Literal["note_checks"] = "note_checks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerunJobs:
+    """Run the failed jobs of a workflow run again, unless that has happened since."""
+
+    key: str
+    run: int
+    attempt: int
+    """The one that failed, from 1."""
+    type: Literal["rerun_jobs"] = "rerun_jobs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ignore:
     """Nothing is done; `reason` (one of `handlers.reasons`) is what `darner why` tells."""
 
@@ -419,6 +486,9 @@ Effect = (
     | PostReview
     | SettleThread
     | RecordReview
+    | LookAtChecks
+    | NoteChecks
+    | RerunJobs
     | Ignore
 )
 EffectAdapter: Final[TypeAdapter[Effect]] = TypeAdapter(Annotated[Effect, Field(discriminator="type")])

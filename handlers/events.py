@@ -9,7 +9,8 @@ from typing import Annotated, Final, Literal, assert_never
 
 from pydantic import Field, TypeAdapter
 
-from handlers.effects import OpenPull, PostComment, PushResult, Requester, StartTurn, UndoTurn
+from handlers.ci.weakening import Weakening
+from handlers.effects import CiAsked, OpenPull, PostComment, PushResult, Requester, StartTurn, UndoTurn
 from handlers.review.result import ReviewResult
 from harness.budget import Allowance
 from harness.items import ApprovalRequest, Outcome, PlanStep, Usage
@@ -185,6 +186,29 @@ class ButtonPressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReported:
+    """A check of a commit has ended: a check run, a suite, a workflow run, or a commit status."""
+
+    repository: Repository
+    actor: Actor
+    installation_id: int | None
+    source: Literal["check_run", "check_suite", "workflow_run", "status"]
+    id: int
+    name: str
+    app_slug: str
+    """Of the App whose check it is; empty for a status."""
+    sha: str
+    branch: str
+    """Empty where GitHub does not tell: a fork's, or one that is gone."""
+    conclusion: str
+    """GitHub's word; a status's state."""
+    number: int | None
+    """The open pull request that has this head, as far as GitHub tells: of forks it does not."""
+    at: str
+    type: Literal["check_reported"] = "check_reported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pinged:
     """GitHub tries the webhook."""
 
@@ -214,6 +238,7 @@ ExternalEvent = (
     | SubjectClosed
     | CommentDeleted
     | ButtonPressed
+    | CheckReported
     | Pinged
     | Unhandled
 )
@@ -262,6 +287,8 @@ class TurnEnded:
     """How much of each budget is used now, the turn's own limits among them."""
     review: ReviewResult | None = None
     """What a review has come to; None for other turns, and for one that never got so far."""
+    weakened: tuple[Weakening, ...] = ()
+    """Where the changes of a repair take something away from what CI checks."""
     type: Literal["turn_ended"] = "turn_ended"
 
 
@@ -399,9 +426,25 @@ class UndoEnded:
     type: Literal["undo_ended"] = "undo_ended"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksDue:
+    """Nothing was heard of a head's checks for a while: it is time to look at all of them."""
+
+    repository_id: int
+    repository: str
+    installation_id: int | None
+    number: int
+    """The pull request; 0: the branch has none."""
+    branch: str
+    sha: str
+    round: int = 0
+    asked: CiAsked | None = None
+    type: Literal["checks_due"] = "checks_due"
+
+
 TurnEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved | ReviewPosted
 """What goes back to the end of a turn."""
-InternalEvent = TurnEvent | SubjectFound | OperatorAsked | UndoEnded
+InternalEvent = TurnEvent | SubjectFound | OperatorAsked | UndoEnded | ChecksDue
 Event = ExternalEvent | InternalEvent
 InternalEventAdapter: Final[TypeAdapter[InternalEvent]] = TypeAdapter(
     Annotated[InternalEvent, Field(discriminator="type")]

@@ -17,6 +17,7 @@ from handlers.effects import Ignore
 from handlers.events import (
     Actor,
     ButtonPressed,
+    CheckReported,
     Comment,
     CommentDeleted,
     Event,
@@ -101,6 +102,8 @@ def semantic_key(event: ExternalEvent) -> str | None:
         case ThreadSettled():
             way = "resolved" if event.is_resolved else "unresolved"
             return f"{event.repository.id}/{event.subject.number}/{event.thread_root}/{way}/{event.at}"
+        case CheckReported():
+            return f"{event.repository.id}/ci/{event.sha}/{event.source}/{event.id}/{event.at}"
         case ButtonPressed() | Pinged() | Unhandled():
             return None
         case _:
@@ -124,11 +127,28 @@ def thread_of(event: ExternalEvent) -> tuple[int, int] | None:
             if event.repository is None or event.number is None:
                 return None
             return event.repository.id, event.number
+        case CheckReported(number=number):
+            return event.repository.id, number or 0
         case ButtonPressed() | Pinged():
             # A check run names a turn; the store knows its conversation.
             return None
         case _:
             assert_never(event)
+
+
+def thread_name_of(event: ExternalEvent) -> str | None:
+    """The thread's id: of a branch that has no pull request, one of its own."""
+    place = thread_of(event)
+    if place is None:
+        return None
+    if isinstance(event, CheckReported) and event.number is None:
+        return branch_thread(place[0], event.branch or event.sha)
+    return f"{place[0]}-{place[1]}"
+
+
+def branch_thread(repository: int, branch: str) -> str:
+    """The thread of a branch: no issue and no pull request has the number 0."""
+    return f"{repository}-0-{hashlib.sha256(branch.encode()).hexdigest()[:12]}"
 
 
 def triage(event: ExternalEvent, bot: Bot) -> Ignore | None:
@@ -160,6 +180,7 @@ def text_of(event: ExternalEvent) -> str:
             return event.subject.body
         case (
             ButtonPressed()
+            | CheckReported()
             | Pinged()
             | Unhandled()
             | PullChanged()
@@ -191,6 +212,8 @@ def action_of(event: ExternalEvent) -> str | None:
             return event.action
         case ButtonPressed(button=button):
             return "rerequested" if button == "rerequested" else "requested_action"
+        case CheckReported():
+            return None if event.source == "status" else "completed"
         case Pinged():
             return None
         case _:
@@ -214,9 +237,9 @@ def reason_to_ignore(event: ExternalEvent, bot: Bot) -> str | None:
         case ButtonPressed():
             if f"{event.app_slug}[bot]" != bot.login:
                 return reasons.NOT_OUR_CHECK
-            if event.actor.kind == "Bot" and event.actor.id not in bot.allowed_bots:
-                return reasons.BOT_NOT_LISTED
-            return None
+            return reasons.BOT_NOT_LISTED if _is_unlisted(event.actor, bot) else None
+        case CheckReported():
+            return reasons.OWN_CHECK if f"{event.app_slug}[bot]" == bot.login else None
         case PullChanged():
             return _why_no_review(event.repository, bot)
         case ThreadSettled():
@@ -264,6 +287,10 @@ def _why_no_review(repository: Repository, bot: Bot) -> str | None:
     """What needs no look at the forge: whether the operator lets reviews begin by themselves here."""
     mode = bot.ceiling.review_of(repository.full_name)
     return None if mode is ReviewMode.AUTO else reasons.REVIEWS_NOT_UNASKED
+
+
+def _is_unlisted(actor: Actor, bot: Bot) -> bool:
+    return actor.kind == "Bot" and actor.id not in bot.allowed_bots
 
 
 def _is_self(actor: Actor, bot: Bot) -> bool:
@@ -466,6 +493,57 @@ class _CheckRunPayload(_ConversationEnvelope):
     requested_action: _RequestedAction | None = None
 
 
+class _Identified(_Lenient):
+    id: int
+
+
+class _OfRepository(_Lenient):
+    repo: _Identified
+
+
+class _PullAtHead(_Lenient):
+    number: int
+    base: _OfRepository | None = None
+
+
+class _SuiteHead(_Lenient):
+    head_branch: _Text = ""
+
+
+class _Reported(_Lenient):
+    """A check run, check suite or workflow run that has ended."""
+
+    id: int
+    name: _Text = ""
+    head_sha: str
+    head_branch: _Text = ""
+    conclusion: _Text = ""
+    completed_at: _Text = ""
+    updated_at: _Text = ""
+    run_attempt: int = 1
+    app: _App | None = None
+    check_suite: _SuiteHead | None = None
+    pull_requests: tuple[_PullAtHead, ...] = ()
+
+
+class _CheckPayload(_Envelope):
+    repository: _Repository
+
+
+class _StatusBranch(_Lenient):
+    name: str
+
+
+class _StatusPayload(_Envelope):
+    repository: _Repository
+    id: int
+    sha: str
+    context: _Text = ""
+    state: str
+    branches: tuple[_StatusBranch, ...] = ()
+    updated_at: _Text = ""
+
+
 class _Ping(_Lenient):
     zen: _Text = ""
 
@@ -486,6 +564,9 @@ _WRITTEN: Final = ("created", "edited")
 _OPENED: Final = ("opened", "edited")
 _LEFT: Final[Mapping[str, Leaving]] = MappingProxyType(
     {"closed": "closed", "deleted": "deleted", "transferred": "transferred"}
+)
+_CHECKS: Final[Mapping[str, Literal["check_run", "check_suite", "workflow_run"]]] = MappingProxyType(
+    {"check_run": "check_run", "check_suite": "check_suite", "workflow_run": "workflow_run"}
 )
 _PRESSED: Final = ("requested_action", "rerequested")
 _CHANGED: Final[Mapping[str, PullAction]] = MappingProxyType(
@@ -530,7 +611,62 @@ def _event_from(event_name: str, raw: dict[str, Any]) -> ExternalEvent:
         return _comment_deleted(lost, lost.pull_request.fact(is_pull=True), lost.comment, is_in_review=True)
     if event_name == "check_run" and action in _PRESSED:
         return _button_pressed(_CheckRunPayload.model_validate(raw))
-    return _unhandled(event_name, _OtherPayload.model_validate(raw))
+    return _checked(event_name, raw) or _unhandled(event_name, _OtherPayload.model_validate(raw))
+
+
+def _checked(event_name: str, raw: dict[str, Any]) -> CheckReported | None:
+    if raw.get("action") == "completed" and event_name in _CHECKS:
+        return _check_reported(_CHECKS[event_name], raw)
+    if event_name == "status" and raw.get("state") != "pending":
+        return _status_reported(_StatusPayload.model_validate(raw))
+    return None
+
+
+def _check_reported(
+    source: Literal["check_run", "check_suite", "workflow_run"], raw: dict[str, Any]
+) -> CheckReported:
+    payload = _CheckPayload.model_validate(raw)
+    told = _Reported.model_validate(raw.get(source))
+    suite = told.check_suite or told
+    repository = payload.repository.fact()
+    numbers = [
+        pull.number
+        for pull in told.pull_requests
+        # GitHub also lists those that this branch has in other repositories.
+        if pull.base is None or pull.base.repo.id == repository.id
+    ]
+    slug = told.app.slug if told.app else ""
+    return CheckReported(
+        repository=repository,
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        source=source,
+        id=told.id,
+        name=told.name or slug,
+        app_slug=slug,
+        sha=told.head_sha,
+        branch=suite.head_branch,
+        conclusion=told.conclusion,
+        number=min(numbers, default=None),
+        at=told.completed_at or f"{told.updated_at}/{told.run_attempt}",
+    )
+
+
+def _status_reported(payload: "_StatusPayload") -> CheckReported:
+    return CheckReported(
+        repository=payload.repository.fact(),
+        actor=payload.actor,
+        installation_id=payload.installation_id,
+        source="status",
+        id=payload.id,
+        name=payload.context,
+        app_slug="",
+        sha=payload.sha,
+        branch=payload.branches[0].name if payload.branches else "",
+        conclusion=payload.state,
+        number=None,
+        at=payload.updated_at,
+    )
 
 
 def _subject_closed(event_name: str, raw: dict[str, Any], way: Leaving) -> SubjectClosed:
@@ -569,7 +705,7 @@ def _pull_event_from(event_name: str, raw: dict[str, Any], action: object) -> Ex
     """What a review may follow; None for all else."""
     if event_name == "pull_request_review_thread" and action in _SETTLED:
         return _thread_settled(_ThreadPayload.model_validate(raw))
-    if event_name != "pull_request" or action not in _CHANGED or action == "opened":
+    if event_name != "pull_request" or str(action) not in _CHANGED or action == "opened":
         return None
     changed = _PullRequestPayload.model_validate(raw)
     is_of_text = action == "edited" and (changed.changes.base is None or changed.changes.body is not None)

@@ -5,15 +5,18 @@ from typing import Literal, assert_never
 
 from handlers import (
     comments,
+    comments_ci,
     comments_control,
     comments_requests,
     comments_review,
     on_answer,
+    on_checks,
     reasons,
 )
 from handlers.asked import Mentioning, by_text, trigger_of
 from handlers.checks import queued_check
 from handlers.effects import (
+    CiAsked,
     CompactThread,
     Effect,
     PostComment,
@@ -149,7 +152,24 @@ def _asked(event: Mentioning, view: View, *, request: str, resolved: Resolved) -
         return _replied(event, on_answer.answer(question, view, request, act=act, actor=event.actor))
     if view.task_at_work is not None and _may_direct(view):
         return _steer(event, view, view.task_at_work, request)
+    if on_checks.is_request(request) and on_checks.may_be_asked(view, event.repository.full_name):
+        return _checks_asked(event, view)
     return _start(event, view, request=request, resolved=resolved)
+
+
+def _checks_asked(event: Mentioning, view: View) -> list[Effect]:
+    """The repair of failed checks: what they say is looked at first."""
+    if not _may_direct(view):
+        return _refused(event, view)
+    if view.pull is None:
+        return answered(event, comments_ci.not_a_pull(view.bot.mention), "confused")
+    asked = CiAsked(
+        act=act_of(event),
+        by=Requester(event.actor.id, event.actor.login, view.permission),
+        trigger=trigger_of(event),
+        review_thread=event.thread_root if isinstance(event, ReviewCommented) else None,
+    )
+    return [_reaction(event, "eyes"), on_checks.look_for(asked, event.subject.number, view.pull.head.sha)]
 
 
 def _decided(event: Mentioning, view: View, command: Approve | Deny) -> list[Effect]:

@@ -8,7 +8,7 @@ from handlers.broker import Judgement, Refused
 from handlers.effects import EditComment, Effect, PushResult, StartTurn
 from handlers.events import TurnEnded
 from handlers.permissions import Refusal
-from handlers.policy import resolve, situation_of
+from handlers.policy import resolve, situation_of, trigger_of
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 from harness.items import Completed, Exhausted, Waiting
@@ -51,12 +51,14 @@ def push_of(start: StartTurn, paths: tuple[str, ...]) -> PushResult:
 
 
 def own_branch(start: StartTurn) -> str:
-    return f"darner/{start.number}-{start.turn_id}"
+    return f"darner/{start.number or 'ci'}-{start.turn_id}"
 
 
 def _why_not_deliver(start: StartTurn, view: View) -> str:
     """The rules are looked at again before a write: rights and settings can change while a turn runs."""
-    resolved = resolve(situation_of(view, repository=start.repository, is_fork=start.is_fork))
+    resolved = resolve(
+        situation_of(view, repository=start.repository, trigger=trigger_of(start), is_fork=start.is_fork)
+    )
     if isinstance(resolved, Refusal):
         return reasons.RIGHT_LOST
     if SandboxMode.READ_ONLY in (start.mode, resolved.policy.mode):

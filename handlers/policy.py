@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from handlers.effects import StartTurn
 from handlers.permissions import Permission, Refusal, TriggerKind, granted
 from handlers.view import View
 from handlers.wishes import Ceiling, Wishes
@@ -140,6 +141,13 @@ def protected_paths(situation: Situation) -> tuple[str, ...]:
     """What only a person may change, whoever asks."""
     added = (path for _, wishes in _spoken(situation) for path in wishes.protected_paths)
     return tuple(dict.fromkeys((*situation.ceiling.protected_paths, *added)))
+
+
+def trigger_of(start: StartTurn) -> TriggerKind:
+    """Whether somebody asked for the turn, or what began it."""
+    if start.kind == "review":
+        return "review"
+    return "ci_fix" if start.ci is not None and start.ci.by_itself else "mention"
 
 
 def situation_of(

@@ -1,25 +1,34 @@
 """The last words of a turn: progress comment, final comment and check run, for whichever way it ended."""
 
+from dataclasses import replace
 from typing import Literal
 
-from handlers import comments, comments_requests
+from handlers import comments, comments_ci, comments_requests
 from handlers.asking import ask_for_held
 from handlers.broker import Judgement, judge
 from handlers.checks import RETRY_BUTTON
 from handlers.comments import Publication, Published, Unpublished
 from handlers.effects import EditComment, Effect, PostComment, StartTurn, WriteCheckRun
 from handlers.events import TurnEnded
-from handlers.policy import protected_paths, situation_of
+from handlers.policy import protected_paths, situation_of, trigger_of
 from handlers.view import View
 from harness.items import Completed, Stopped
 
 
 def judgement_of(ended: TurnEnded, view: View) -> Judgement:
     """What of the turn's changes may go out under the repository's rules as they are now."""
-    situation = situation_of(view, repository=ended.start.repository, is_fork=ended.start.is_fork)
+    situation = situation_of(
+        view,
+        repository=ended.start.repository,
+        trigger=trigger_of(ended.start),
+        is_fork=ended.start.is_fork,
+    )
     opened = frozenset(ended.approved_paths)
     protected = [path for path in protected_paths(situation) if path not in opened]
-    return judge(ended.changes, protected)
+    # What asks less of the code is for a person, as protected files are.
+    weakened = [one.path for one in ended.weakened if one.path not in opened]
+    everything = [change.path for change in ended.changes] if "" in weakened else []
+    return judge(ended.changes, [*protected, *filter(None, weakened), *everything])
 
 
 def last_words(
@@ -43,6 +52,9 @@ def last_words(
         take_held = comments_requests.how_to_take_held(
             asked.request_id, asked.digest, mention=view.bot.mention, hours=hours
         )
+    if ended.weakened and judgement.held:
+        take_held = f"{comments_ci.weakened(ended.weakened)}\n\n{take_held}".strip()
+    number = start.number or (publication.pull_number if isinstance(publication, Published) else 0) or 0
     effects: list[Effect] = [] if asked is None else [asked]
     effects += [
         EditComment(
@@ -51,20 +63,21 @@ def last_words(
             body=comments.progress(closed),
             requester=start.requester.login,
         ),
-        final_comment(
-            start,
-            comments.final(
-                ended,
-                publication,
-                judgement=judgement,
-                mention=view.bot.mention,
-                take_held=take_held,
-                is_held=view.thread.stopped_by is not None,
-            ),
-        ),
     ]
+    if number:
+        said = comments.final(
+            ended,
+            publication,
+            judgement=judgement,
+            mention=view.bot.mention,
+            take_held=take_held,
+            is_held=view.thread.stopped_by is not None,
+        )
+        effects.append(final_comment(replace(start, number=number), said))
     # A check run belongs to a commit; a commit that no pull request shows needs none. Forks' heads take none.
-    shas = [start.base_sha] if start.is_pull and not start.is_fork else []
+    # Of a branch without one, nothing else tells what came of the turn.
+    is_shown = start.is_pull or not start.number
+    shas = [start.base_sha] if is_shown and not start.is_fork else []
     if isinstance(publication, Published):
         shas.append(publication.sha)
     return effects + [_check_run(ended, word, sha, publication) for sha in shas]
@@ -92,7 +105,7 @@ def _check_run(ended: TurnEnded, word: str, sha: str, publication: Publication) 
         conclusion=_conclusion(ended, publication),
         title=comments.check_title("ended", word),
         summary=comments.check_summary(start, where),
-        actions=() if isinstance(ended.outcome, Completed) else (RETRY_BUTTON,),
+        actions=() if isinstance(ended.outcome, Completed) or not start.number else (RETRY_BUTTON,),
     )
 
 

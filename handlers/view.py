@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from handlers.ci.facts import CiFacts
 from handlers.ci.settings import CiSettings
 from handlers.effects import StartTurn, TurnKind
 from handlers.permissions import Permission
@@ -203,6 +204,10 @@ class View:
     """What is spent by whoever asks, here and now: of each budget, and where there is no limit."""
     target: Target | None = None
     """What `retry`, `fork`, `undo` or a button is about; None for other commands, and where there is none."""
+    ci: CiFacts | None = None
+    """The checks of the head that an event is about; None for events that are about none."""
+    ci_pull: int | None = None
+    """The open pull request that has the head of a check, where the event does not name it."""
     account: Account | None = None
     """What `why` tells; None for other commands, and where the ledger has nothing of it."""
     memory: Memory = field(default_factory=Memory)

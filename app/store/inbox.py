@@ -64,6 +64,32 @@ def put_event(
     return _put(connection, thread=thread, event=body, origin=origin, created_at=now)
 
 
+def put_quiet_event(
+    connection: Connection,
+    thread: str,
+    event: InternalEvent,
+    *,
+    kind: str,
+    quiet: float,
+    longest: float,
+    origin: int | None,
+    now: float,
+) -> tuple[int, float]:
+    """As `put_quiet`, for an event of our own."""
+    since = _take_place(connection, thread, kind, now=now)
+    due = min(now + quiet, since + longest)
+    letter = _put(
+        connection,
+        thread=thread,
+        event=InternalEventAdapter.dump_json(event).decode(),
+        origin=origin,
+        created_at=since,
+        not_before=due,
+        quiet_kind=kind,
+    )
+    return letter, due
+
+
 def put_quiet(
     connection: Connection,
     thread: str,
@@ -79,17 +105,7 @@ def put_quiet(
     The letter's id, and when it is due: at most `longest` seconds after the first of those that it replaces,
     so that what never falls quiet is handled all the same. The thread's other letters do not wait for it.
     """
-    query = (
-        select(inbox.c.id, inbox.c.delivery, inbox.c.created_at)
-        .where(inbox.c.thread == thread, inbox.c.state == "pending")
-        .where(inbox.c.quiet_kind == kind, inbox.c.attempts == 0)
-    )
-    waiting = connection.execute(query).all()
-    for earlier in waiting:
-        mark(connection, earlier.id, "handled")
-        if earlier.delivery is not None:
-            deliveries.decide(connection, earlier.delivery, state="handled", reason=reasons.SUPERSEDED)
-    since = min([now, *(earlier.created_at for earlier in waiting)])
+    since = _take_place(connection, thread, kind, now=now)
     due = min(now + quiet, since + longest)
     letter = _put(
         connection,
@@ -101,6 +117,22 @@ def put_quiet(
         quiet_kind=kind,
     )
     return letter, due
+
+
+def _take_place(connection: Connection, thread: str, kind: str, *, now: float) -> float:
+    """Put aside what waits for quiet of this kind; since when the first of it has waited."""
+    query = (
+        select(inbox.c.id, inbox.c.delivery, inbox.c.created_at)
+        .where(inbox.c.thread == thread, inbox.c.state == "pending")
+        .where(inbox.c.quiet_kind == kind, inbox.c.attempts == 0)
+    )
+    waiting = connection.execute(query).all()
+    for earlier in waiting:
+        mark(connection, earlier.id, "handled")
+        if earlier.delivery is not None:
+            deliveries.decide(connection, earlier.delivery, state="handled", reason=reasons.SUPERSEDED)
+    since: float = min([now, *(earlier.created_at for earlier in waiting)])
+    return since
 
 
 def _put(connection: Connection, **values: object) -> int:

@@ -9,7 +9,16 @@ from sqlalchemy import Connection, select, update
 
 from app.store.database import insert_new
 from app.store.schema import effects
-from handlers.effects import AskApproval, Decide, Effect, EffectAdapter, Ignore, StartTurn
+from handlers.effects import (
+    AskApproval,
+    Decide,
+    Effect,
+    EffectAdapter,
+    Ignore,
+    LookAtChecks,
+    NoteChecks,
+    StartTurn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,7 @@ def put(connection: Connection, thread: str, chosen: Sequence[Effect], *, cause:
     What is not outside of the store is done by the decision itself.
     """
     for effect in chosen:
-        is_done = isinstance(effect, Ignore | StartTurn | AskApproval | Decide)
+        is_done = isinstance(effect, Ignore | StartTurn | AskApproval | Decide | LookAtChecks | NoteChecks)
         row = {
             "key": effect.key,
             "thread": thread,

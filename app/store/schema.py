@@ -279,6 +279,50 @@ grants = Table(
     Index("grants_name", "name", "at"),
 )
 
+ci_heads = Table(
+    "ci_heads",
+    metadata,
+    # `REPOSITORY/SHA`: a head whose checks are looked after.
+    Column("id", String, primary_key=True),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("sha", String, nullable=False),
+    Column("fingerprint", String, nullable=False, default=""),  # what failed at the last look
+    Column("tests", Text, nullable=False, default="[]"),  # of that, as JSON
+    Column("reruns", Integer, nullable=False, default=0),
+)
+
+ci_attempts = Table(
+    "ci_attempts",
+    metadata,
+    Column("turn", String, primary_key=True),
+    Column("thread", String, nullable=False),
+    Column("fingerprint", String, nullable=False),  # of what it was to repair
+    Column("left", String),  # what its commit's checks showed: empty, all passed; null, not heard of
+    Column("at", Double, nullable=False),
+    Index("ci_attempts_thread", "thread"),
+)
+
+ci_calls = Table(
+    "ci_calls",
+    metadata,
+    # `THREAD/FINGERPRINT`: a person was called for this failure, and is not called again.
+    Column("id", String, primary_key=True),
+    Column("thread", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Index("ci_calls_thread", "thread"),
+)
+
+ci_flakes = Table(
+    "ci_flakes",
+    metadata,
+    # The ledger: what each test did, over all heads of a repository.
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("test", String, primary_key=True),
+    Column("failed", Integer, nullable=False),
+    Column("passed", Integer, nullable=False),
+    Column("flaked", Integer, nullable=False),  # on how many commits it did both
+)
+
 workers = Table(
     "workers",
     metadata,

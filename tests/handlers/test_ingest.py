@@ -15,6 +15,7 @@ from handlers import reasons
 from handlers.events import (
     Actor,
     ButtonPressed,
+    CheckReported,
     Comment,
     CommentDeleted,
     ExternalEvent,
@@ -115,6 +116,10 @@ def test_every_payload_that_github_published_is_understood(entry: dict[str, Any]
         ("issue_comment", "deleted"): CommentDeleted,
         ("check_run", "requested_action"): ButtonPressed,
         ("check_run", "rerequested"): ButtonPressed,
+        ("check_run", "completed"): CheckReported,
+        ("check_suite", "completed"): CheckReported,
+        ("workflow_run", "completed"): CheckReported,
+        ("status", None): CheckReported,
         ("ping", None): Pinged,
     }
     expected = written.get((entry["event"], entry["action"]), Unhandled)
