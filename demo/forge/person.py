@@ -40,6 +40,7 @@ class CheckRun:
     title: str
     external_id: str
     annotations: int = 0
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,11 @@ class Person:
     async def commit_message(self, repository: str, ref: str) -> str:
         return str((await self._get(f"{repository}/commits/{ref}"))["commit"]["message"])
 
+    async def commit_authors(self, repository: str, branch: str) -> list[str]:
+        """Logins of those who wrote the commits of a branch, newest first; empty without an account."""
+        found = await self._get(f"{repository}/commits?sha={branch}&per_page=100")
+        return [str((raw["author"] or {}).get("login", "")) for raw in found]
+
     async def pulls(self, repository: str) -> list[Pull]:
         """All pull requests, oldest first."""
         found = await self._get(f"{repository}/pulls?state=all&direction=asc&per_page=100")
@@ -220,6 +226,7 @@ def _check_run(raw: dict[str, Any]) -> CheckRun:
         title=raw["output"]["title"] or "",
         external_id=raw["external_id"] or "",
         annotations=raw["output"]["annotations_count"],
+        id=raw["id"],
     )
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.status import Status
 
 from app.cli.complaint import complain
-from app.cli.demo import mention
+from app.cli.demo import ci, mention, review
 from app.cli.demo.stage import Scenery, Stage, set_up
 from app.settings import Settings, SettingsRefused, load_settings
 
@@ -24,6 +24,8 @@ class Job(StrEnum):
     """What can be played."""
 
     MENTION = "mention"
+    REVIEW = "review"
+    CI = "ci"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ def demo(
 
     mention: someone mentions the bot on an issue, and a pull request comes back. Exits with 0 only if its
     branch's tests pass.
+
+    review: a pull request is reviewed unasked; its findings live through a push and a disagreement. Exits
+    with 0 only if the pages show them as they should be.
+
+    ci: a pull request's test fails, and the bot repairs it. Exits with 0 only if the new head's checks pass.
     """
     try:
         real = load_settings(model=model) if model else None
@@ -69,6 +76,10 @@ def _play_of(job: Job) -> Play:
     match job:
         case Job.MENTION:
             return Play(mention.scenery, mention.play, mention.invitation, event="issue_comment")
+        case Job.REVIEW:
+            return Play(review.scenery, review.play, review.invitation, event="pull_request")
+        case Job.CI:
+            return Play(ci.scenery, ci.play, ci.invitation, event="check_run")
         case _:
             assert_never(job)
 

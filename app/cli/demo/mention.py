@@ -1,6 +1,5 @@
 """The main job, played: an issue, a mention, a draft pull request, and the proof that its tests pass."""
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from app.cli.demo.stage import PATIENCE_SECONDS, POLL_SECONDS, REPOSITORY, Scenery, Stage
+from app.cli.demo.stage import REPOSITORY, Scenery, Stage
+from app.cli.demo.watching import until
 
 if TYPE_CHECKING:
     from demo.forge.person import Person, Pull
@@ -29,11 +29,12 @@ async def play(console: Console, status: Status, stage: Stage) -> bool:
     await maya.says(REPOSITORY, issue, story.MENTION)
     console.print(f"[cyan]maya[/] wrote: [bold]{story.MENTION}[/]\n")
     status.update("The bot is at work …")
-    pull = await _pull_request(maya, issue)
-    if pull is None:
+    pulls = await until(lambda: _pulls_in_the_end(maya, issue), patience=stage.patience_seconds)
+    if not pulls:
         console.print(f"[red]No pull request came.[/] The conversation says why: {issue_url}")
         return False
     seconds = time.monotonic() - begun
+    pull = pulls[-1]
     pull_url = f"{stage.url}/pull/{pull.number}"
     opened = f"opened a draft pull request after {seconds:.1f} s"
     console.print(f"\n[cyan]{escape(pull.author)}[/] {opened}: {escape(pull.title)}  {pull_url}")
@@ -54,16 +55,11 @@ def invitation() -> str:
     )
 
 
-async def _pull_request(maya: "Person", issue: int) -> "Pull | None":
-    """The bot's pull request, once its last word is on the issue."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        pulls = await maya.pulls(REPOSITORY)
-        # The mention, the progress comment, the final comment.
-        if len(await maya.reads(REPOSITORY, issue)) >= 3:
-            return pulls[-1] if pulls else None
-        await asyncio.sleep(POLL_SECONDS)
-    return None
+async def _pulls_in_the_end(maya: "Person", issue: int) -> "list[Pull] | None":
+    """All pull requests, once the bot's last word is on the issue."""
+    pulls = await maya.pulls(REPOSITORY)
+    # The mention, the progress comment, the final comment.
+    return pulls if len(await maya.reads(REPOSITORY, issue)) >= 3 else None
 
 
 async def _tests_of(stage: Stage, sha: str) -> tuple[bool, str]:

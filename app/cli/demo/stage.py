@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from app.cli.demo.watching import PATIENCE_SECONDS, SCRIPTED_PATIENCE_SECONDS
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from demo.runner import Execute
 
 REPOSITORY: Final = "maya/purl"
-PATIENCE_SECONDS: Final = 900.0
-POLL_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,12 @@ class Stage:
     settings: Settings
     execute: "Execute"
     """Runs a command on a commit, confined."""
+    is_scripted: bool
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long to wait for each thing that should happen."""
+        return SCRIPTED_PATIENCE_SECONDS if self.is_scripted else PATIENCE_SECONDS
 
     @property
     def url(self) -> str:
@@ -87,7 +92,7 @@ async def set_up(
         execute = _confined(settings, local)
         if scenery.jobs:
             await stack.enter_async_context(_ci(local, execute, scenery.jobs))
-        yield Stage(local, maya, cole, settings, execute)
+        yield Stage(local, maya, cole, settings, execute, is_scripted=real is None)
 
 
 def _copied(directory: Path, files: Mapping[str, str]) -> Path:
