@@ -36,8 +36,8 @@ class Play:
     play: Callable[[Console, Status, Stage], Awaitable[bool]]
     """Play it; whether what should come of it did."""
     invitation: Callable[[], str]
-    event: str
-    """The webhook that it begins with."""
+    webhook: tuple[str, str]
+    """Event and action of what the bot hears first of it."""
 
 
 def demo(
@@ -75,11 +75,11 @@ def demo(
 def _play_of(job: Job) -> Play:
     match job:
         case Job.MENTION:
-            return Play(mention.scenery, mention.play, mention.invitation, event="issue_comment")
+            return Play(mention.scenery, mention.play, mention.invitation, ("issue_comment", "created"))
         case Job.REVIEW:
-            return Play(review.scenery, review.play, review.invitation, event="pull_request")
+            return Play(review.scenery, review.play, review.invitation, ("pull_request", "opened"))
         case Job.CI:
-            return Play(ci.scenery, ci.play, ci.invitation, event="check_run")
+            return Play(ci.scenery, ci.play, ci.invitation, ("check_run", "completed"))
         case _:
             assert_never(job)
 
@@ -101,7 +101,7 @@ async def _play(home: Path, real: Settings | None, play: Play, *, port: int, onc
             if not once:
                 ended = asyncio.Event()
                 _on_interrupt(ended.set)
-                console.print(f"  what was decided   {_why(stage, play.event)}")
+                console.print(f"  what was decided   {_why(stage, *play.webhook)}")
                 invitation = play.invitation() if real is None else "open the page and talk to the bot"
                 console.print(f"\nIt all stays up: {invitation}. Ctrl-C ends it.")
                 await ended.wait()
@@ -118,11 +118,11 @@ def _on_interrupt(act: Callable[[], object]) -> None:
         loop.add_signal_handler(number, act)
 
 
-def _why(stage: Stage, event: str) -> str:
+def _why(stage: Stage, event: str, action: str) -> str:
     """The line that asks what became of the first such webhook, to be pasted into another terminal."""
     from demo.forge.state import Delivery
 
-    delivery = next(stage.forge.state.where(Delivery, event=event))
+    delivery = next(stage.forge.state.where(Delivery, event=event, action=action))
     return f"DARNER_HOME={stage.settings.home} {sys.argv[0]} why {delivery.guid}"
 
 

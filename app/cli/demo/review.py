@@ -20,7 +20,7 @@ CHECK_NAME: Final = "Darner review"
 def scenery() -> Scenery:
     from demo import story_review
 
-    return Scenery(files=story_review.FILES, settings={"review": "auto"})
+    return Scenery(files=story_review.FILES, settings={"review": "auto", "review_quiet_seconds": 1.0})
 
 
 async def play(console: Console, status: Status, stage: Stage) -> bool:
@@ -62,8 +62,8 @@ async def play(console: Console, status: Status, stage: Stage) -> bool:
 def invitation() -> str:
     """What a scripted model can be asked once it has been played."""
     return (
-        "open the page and, as cole, press [bold]Commit suggestion[/],\n"
-        "resolve a finding, or write [bold]@darner review[/] or [bold]@darner why[/]"
+        "open the page and, as cole, answer the finding that is still open\n"
+        "with [bold]fix[/]; what is pushed then is reviewed in its turn"
     )
 
 
