@@ -489,6 +489,28 @@ class GitHub:
         """Where the repository is now, if it was renamed or given away. Raises `ForgeError`."""
         return replace(ref, full_name=await self.run(ref, lambda client: client.full_name()))
 
+    async def run_settling(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
+        """Do `work` with a token that may write contents, minted for it and given back. Raises `ForgeError`.
+
+        For what GitHub wants that right for and no push is: everything else does without it.
+        """
+        if self._limits is not None:
+            await self._limits.check(ref.installation)
+        return await asyncio.to_thread(self._run_settling, ref, work)
+
+    def _run_settling(self, ref: RepositoryRef, work: Callable[[Client], T]) -> T:
+        try:
+            token = self.tokens.push_token(installation=ref.installation, repository=ref.id, with_pulls=True)
+        except RAISED as error:
+            raise forge_error(error) from error
+        try:
+            with self._new_client(Auth.Token(token.get_secret_value())) as connection:
+                return work(Client(connection, ref, self._answers))
+        except RAISED as error:
+            raise forge_error(error) from error
+        finally:
+            self.tokens.revoke(token)
+
     def _run(self, ref: RepositoryRef, work: Callable[[Client], T], heard: _Heard) -> T:
         token = self.tokens.token(installation=ref.installation, repository=ref.id)
         client = Client(self._client(ref, token), ref, self._answers)

@@ -55,7 +55,7 @@ class Posting:
     async def settle(self, effect: SettleThread, place: RepositoryRef) -> Mapping[str, Any]:
         """Without the right to it the reply says it all."""
         try:
-            found = await self.github.run(
+            found = await self.github.run_settling(
                 place,
                 lambda client: client.settle_thread(
                     effect.number, effect.comment, is_resolved=effect.is_resolved

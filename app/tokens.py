@@ -41,6 +41,8 @@ WITHOUT: Final = (("actions", "statuses"), ("actions", "statuses", "checks"))
 _PAGE: Final = 100
 _MOST_PAGES: Final = 10
 PUSH_PERMISSIONS: Final = {"contents": "write", "metadata": "read"}
+SETTLE_PERMISSIONS: Final = {**PUSH_PERMISSIONS, "pull_requests": "write"}
+"""GitHub lets an App resolve a thread on a pull request only if it may write contents, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ class Tokens(Protocol):
         """The forge does not take this one any more."""
         ...
 
-    def push_token(self, *, installation: int | None, repository: int) -> SecretStr:
-        """One for a single push; give it back with `revoke`."""
+    def push_token(self, *, installation: int | None, repository: int, with_pulls: bool = False) -> SecretStr:
+        """One for a single push, or for resolving a thread on a pull request; give it back with `revoke`."""
         ...
 
     def revoke(self, token: SecretStr) -> None:
@@ -126,7 +128,8 @@ class PersonalToken:
     def forget(self, token: SecretStr) -> None:
         """There is no other."""
 
-    def push_token(self, *, installation: int | None, repository: int) -> SecretStr:
+    def push_token(self, *, installation: int | None, repository: int, with_pulls: bool = False) -> SecretStr:
+        del with_pulls
         return self.token(installation=installation, repository=repository)
 
     def revoke(self, token: SecretStr) -> None:
@@ -196,8 +199,9 @@ class AppTokens:
         with self._lock:
             self._held = {key: held for key, held in self._held.items() if held.token != token}
 
-    def push_token(self, *, installation: int | None, repository: int) -> SecretStr:
-        token = self._mint(_known(installation), repository, PUSH_PERMISSIONS).token
+    def push_token(self, *, installation: int | None, repository: int, with_pulls: bool = False) -> SecretStr:
+        permissions = SETTLE_PERMISSIONS if with_pulls else PUSH_PERMISSIONS
+        token = self._mint(_known(installation), repository, permissions).token
         with self._lock:
             self._pushing.add(token.get_secret_value())
         return token

@@ -109,6 +109,20 @@ class Person:
         fields = {"body": body, "commit_id": sha, "path": path, "line": line, "side": "RIGHT"}
         return int((await self._post(f"{repository}/pulls/{number}/comments", fields))["id"])
 
+    async def replies_on_line(self, repository: str, number: int, thread: int, body: str) -> int:
+        """In the thread that begins with the comment `thread`; the reply's id."""
+        path = f"{repository}/pulls/{number}/comments/{thread}/replies"
+        return int((await self._post(path, {"body": body}))["id"])
+
+    async def thread_resolutions(self, repository: str, number: int) -> list[bool]:
+        """Of each thread on lines of a pull request, oldest first, whether it is resolved."""
+        owner, _, name = repository.partition("/")
+        asked = {"owner": owner, "name": name, "number": number}
+        answer = await self._client.post("../graphql", json={"query": _RESOLUTIONS, "variables": asked})
+        answer.raise_for_status()
+        threads = answer.json()["data"]["repository"]["pullRequest"]["reviewThreads"]["nodes"]
+        return [bool(thread["isResolved"]) for thread in threads]
+
     async def reads(self, repository: str, number: int) -> list[Said]:
         """The conversation, oldest first."""
         return [_said(raw) for raw in await self._get(f"{repository}/issues/{number}/comments?per_page=100")]
@@ -191,6 +205,14 @@ class Person:
         answer = await self._client.request(method, f"/repos/{path}", json=fields)
         answer.raise_for_status()
         return answer.json()
+
+
+_RESOLUTIONS = """\
+query($owner: String!, $name: String!, $number: Int!) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) { reviewThreads(first: 100) { nodes { isResolved } } }
+  }
+}"""
 
 
 @asynccontextmanager

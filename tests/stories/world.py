@@ -255,6 +255,12 @@ class World:
         """The turns there were, oldest first."""
         return await asyncio.to_thread(self._turns, repository)
 
+    async def until_turns(self, repository: str, count: int) -> None:
+        """Return when so many were begun."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(await self.turns(repository)) < count:
+                await asyncio.sleep(POLL_SECONDS)
+
     def _turns(self, repository: str) -> list[str]:
         turns, threads = schema.turns, schema.threads
         query = (
