@@ -1,7 +1,7 @@
 """What a turn asks of people, and their answers: events in, effects compared whole."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
@@ -147,6 +147,18 @@ def test_the_comment_shows_exactly_what_is_asked() -> None:
     assert f"`@darner approve {NAME}`" in body
     assert f"`@darner deny {NAME}`" in body
     assert f"at `{MAIN_SHA[:7]}`" in body
+
+
+@pytest.mark.parametrize(
+    ("words", "about"), [(f"approve {NAME} if the tests pass", "approve"), ("budget -5", "budget")]
+)
+def test_half_a_command_does_nothing_and_starts_no_turn(
+    words: str, about: Literal["approve", "budget"]
+) -> None:
+    assert answers(f"@darner {words}", view_with(stored())) == [
+        reaction("confused"),
+        comment(comments.unclear("darner", about)),
+    ]
 
 
 def test_letters_without_a_shape_are_shown_by_their_numbers() -> None:
