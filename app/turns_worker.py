@@ -481,9 +481,8 @@ class TurnsWorker:
                     self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
             else:
                 turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
-                if isinstance(result.outcome, Completed) and messages.steering(
-                    connection, row.id, after=_heard(entries)
-                ):
+                is_done = isinstance(result.outcome, Completed)
+                if is_done and _has_not_heard(connection, row.id, entries):
                     raise _SpokenTo
                 requests.void_of_turn(connection, row.id, now=now)
             letter = inbox.put_event(connection, row.thread, ended, origin=row.origin, now=now)
@@ -524,6 +523,12 @@ def _is_called_back(connection: Connection, turn: str, until: float) -> bool:
     if messages.stopped_by(connection, turn) is not None:
         return True
     return until >= WITHOUT_END and messages.paused_by(connection, turn) is None
+
+
+def _has_not_heard(connection: Connection, turn: str, entries: Sequence[Entry]) -> bool:
+    """Whether somebody has said something, or `stop`, since the turn listened for the last time."""
+    is_stopped = messages.stopped_by(connection, turn) is not None
+    return is_stopped or bool(messages.steering(connection, turn, after=_heard(entries)))
 
 
 def _heard(entries: Sequence[Entry]) -> int:

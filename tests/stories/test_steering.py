@@ -90,6 +90,22 @@ async def test_stop_ends_a_turn_and_shows_its_work(world: World) -> None:
     assert "| 🛑 stopped |" in await _status(world, repository, issue)
 
 
+async def test_a_stop_that_comes_with_the_last_word_counts(world: World) -> None:
+    """Whoever said it and saw that it was heard does not find the work published a second later."""
+    world.model.teach(session("say it at once", says("Said.")))
+    repository = world.repository()
+    issue = await world.issue(repository)
+    async with world.gate.closed():
+        await world.cole.says(repository, issue, "@darner say it at once")
+        await world.gate.someone_waits()
+        stop = await world.maya.says(repository, issue, "@darner stop")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await world.maya.reactions(repository, stop) != ["+1"]:
+                await asyncio.sleep(POLL_SECONDS)
+
+    assert (await world.final_comment(repository, issue)).startswith("🛑 **Stopped by maya**")
+
+
 async def test_a_turn_at_work_hears_that_its_issue_was_closed(world: World) -> None:
     """It is told once, decides itself what is still of use, and says what it has."""
     repository = world.repository()
