@@ -20,7 +20,7 @@ $(VENV)/installed: requirements/dev.lock pyproject.toml
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## Play the main job on this machine: a mention becomes a pull request (ARGS=--once ends by itself)
+demo: install ## Play a job on this machine: a mention becomes a pull request; ARGS=review, ARGS=ci (--once ends by itself)
 	@tools/system-packages git bwrap rg
 	$(BIN)/darner demo $(ARGS)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 PROGRAM = (sys.executable, "-m", "app", "demo")
 QUIET = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "COLUMNS": "200"}
@@ -30,6 +31,48 @@ def test_once_ends_with_a_pull_request_whose_tests_pass(tmp_path: Path) -> None:
     assert re.search(r"opened a draft pull request after \d", done.stdout)
     assert "OK (Ran 9 tests" in done.stdout
     assert re.search(r"http://127\.0\.0\.1:\d+/maya/purl/pull/2", done.stdout)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "shown"),
+    [
+        (
+            "review",
+            (
+                r"darner reviewed [0-9a-f]{7} after .*: 2 to fix, 1 to consider",
+                r"darner reviewed [0-9a-f]{7} after .*: 1 to fix, 1 to consider, 1 fixed",
+                "✓ the mended one: answered with its commit, and resolved",
+                "✓ the disputed one: judged once, withdrawn and resolved",
+            ),
+        ),
+        (
+            "ci",
+            (
+                r"CI ran its tests on [0-9a-f]{7}: failure",
+                r"darner pushed [0-9a-f]{7} after .*: Repair the failed checks of #1",
+                r"CI ran its tests on [0-9a-f]{7}: success",
+                "✓ no other pull request",
+            ),
+        ),
+    ],
+)
+def test_a_review_and_a_repair_are_played(tmp_path: Path, job: str, shown: tuple[str, ...]) -> None:
+    """`darner demo review` and `darner demo ci` exit with 0 only if all is there that they list."""
+    done = subprocess.run(
+        (*PROGRAM, job, "--once"),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=QUIET | {"TMPDIR": str(tmp_path)},
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in shown:
+        assert re.search(words, done.stdout), done.stdout
+    assert "✗" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 
