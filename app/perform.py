@@ -254,6 +254,8 @@ class Performer:
             raise ForgeError("invalid", msg, status=0)
         base = ended.start.base_sha
         mirror = await self._results.mirror_with(place, turn, base, effect.parent)
+        if effect.replays and not await _same_files(mirror, base, effect.parent, effect.paths):
+            return _refused(ended, effect, "head_moved", "the same files have changed there")
         sha = await mirror.commit(
             parent=effect.parent,
             changes=await _delivered(mirror, turn.snapshot, ended, effect.paths),
@@ -364,6 +366,15 @@ class Performer:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+async def _same_files(mirror: Mirror, one: str, other: str, paths: Sequence[str]) -> bool:
+    """Whether each of these files is the same in both commits, or in neither."""
+    for path in paths:
+        before = await mirror.read_entry(one, path, limit=MAX_FILE_BYTES)
+        if before != await mirror.read_entry(other, path, limit=MAX_FILE_BYTES):
+            return False
+    return True
 
 
 async def _delivered(

@@ -418,7 +418,7 @@ class TurnsWorker:
         weak = {one.path for one in weakened}
         held = [change for change in sound if change.path in to_hold or change.path in weak or "" in weak]
         # Where nothing is pushed, the work is offered as a patch.
-        shown = sound if start.is_fork or is_stopped else []
+        shown = sound if start.is_fork or is_stopped or start.ci is not None else []
         return _Left(
             proposed,
             snapshot,

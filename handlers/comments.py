@@ -344,6 +344,8 @@ class Published:
     pull_url: str = ""
     detour: Literal["head_moved", "branch_protected", "default_branch", "second_attempt", ""] = ""
     """Why the branch is a companion, beside the pull request's own; empty: it is none."""
+    is_replayed: bool = False
+    """The head had moved, in other files; the result stands on the new one."""
     pull_fault: str = ""
     """Why there is no pull request for the branch."""
 
@@ -479,6 +481,11 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
             f"The branch `{ended.start.base_ref}` {why}, so I left it alone and put the result on "
             "a branch of its own."
         )
+    if isinstance(publication, Published) and publication.is_replayed:
+        blocks.append(
+            f"The branch `{ended.start.base_ref}` was pushed to while I worked, in other files; the result "
+            "stands on the new head."
+        )
     if isinstance(publication, Published) and publication.pull_fault:
         said = inline_code(clean_line(publication.pull_fault, limit=300))
         blocks.append(
@@ -487,6 +494,8 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         )
     if isinstance(publication, Unpublished):
         blocks.append(_not_taken(publication))
+        if ended.patch and not isinstance(ended.outcome, Stopped):
+            blocks.append(_details("The result, as a patch", ended.patch))
     if judgement.held:
         blocks.append(_held(ended, judgement.held, take_held))
     if judgement.refused:

@@ -295,6 +295,8 @@ class PushResult:
     """The files to deliver; the rest of the turn's changes is held back."""
     message: str
     """Whole commit message, trailers included."""
+    replays: bool = False
+    """`parent` is not what the turn worked on: only if none of the files has changed between the two."""
     type: Literal["push_result"] = "push_result"
 
 

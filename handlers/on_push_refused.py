@@ -17,9 +17,14 @@ def on_push_refused(event: PushRefused, view: View) -> list[Effect]:
         return on_held_not_pushed(event, view)
     start = event.ended.start
     companion = own_branch(start)
-    is_meant_for_one = start.is_pull or bool(start.onto)
+    # Of a repair there is one place, and the new head's checks decide anew: its work is shown as a patch.
+    is_meant_for_one = (start.is_pull or bool(start.onto)) and start.ci is None
     if is_meant_for_one and event.push.branch != companion and event.reason != "denied":
         key = f"{start.turn_id}:push:{event.reason}"
         return [replace(event.push, key=key, branch=companion, expected=None)]
+    if start.ci is not None and event.reason == "head_moved" and event.detail and not event.push.replays:
+        key = f"{start.turn_id}:push:replay"
+        moved = event.detail
+        return [replace(event.push, key=key, parent=moved, expected=moved, replays=True)]
     unpublished = Unpublished(event.reason, event.detail)
     return last_words(event.ended, view, unpublished, judgement=judgement_of(event.ended, view))

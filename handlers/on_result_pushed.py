@@ -16,7 +16,7 @@ def on_result_pushed(event: ResultPushed, view: View) -> list[Effect]:
         return on_held_pushed(event, view)
     judgement = judgement_of(ended, view).with_delivered(event.push.paths)
     if start.is_pull and event.push.branch == start.base_ref:
-        published = Published(branch=event.push.branch, sha=event.sha)
+        published = Published(branch=event.push.branch, sha=event.sha, is_replayed=event.push.replays)
         return last_words(ended, view, published, judgement=judgement)
     return [
         OpenPull(

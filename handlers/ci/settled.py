@@ -114,13 +114,24 @@ _ORDER: Final = ("check_run", "status", "workflow_run", "check_suite")
 
 
 def _failed(latest: Sequence[Check]) -> tuple[Check, ...]:
-    failed = [check for check in latest if check.conclusion in FAILED]
+    # Where an App tells of single runs, its suite says no more than these, and may be behind them.
+    telling = {check.app_id for check in latest if check.source == "check_run"}
+    failed = [
+        check
+        for check in latest
+        if check.conclusion in FAILED
+        and (check.source != "check_suite" or check.app_id not in telling or _is_unstarted(check))
+    ]
     single = [check for check in failed if check.source in ("check_run", "status")]
     # A workflow that could not even start has no check run that would tell of it.
-    unstarted = [check for check in failed if check not in single and check.conclusion == "startup_failure"]
+    unstarted = [check for check in failed if check not in single and _is_unstarted(check)]
     if single or unstarted:
         return (*single, *_without_repeats(unstarted))
     return _without_repeats(failed)
+
+
+def _is_unstarted(check: Check) -> bool:
+    return check.conclusion == "startup_failure"
 
 
 def _without_repeats(failed: Sequence[Check]) -> tuple[Check, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 from demo.forge.actions import statuses, workflows
 from demo.forge.seed import acting
 from demo.forge.state import CheckRun, Repository, WorkflowRun
-from tests.stories.world import World
+from tests.stories.world import PATIENCE_SECONDS, POLL_SECONDS, World
 
 STAMP = "2026-11-22T10:00:00.0000000Z"
 
@@ -95,3 +95,20 @@ async def status(world: World, repository: str, sha: str, state: Literal["pendin
     await asyncio.to_thread(
         statuses.create_status, actor, record(world, repository), sha=sha, state=state, context="other-ci"
     )
+
+
+async def end_one(world: World, run: WorkflowRun, name: str, log: str) -> None:
+    """One job fails; the others go on."""
+
+    def finish() -> None:
+        [job] = [job for job in workflows.jobs_of(world.forge.state, run) if job.name == name]
+        workflows.finish_job(world.forge.state, job, conclusion="failure", log=log)
+
+    await asyncio.to_thread(finish)
+
+
+async def until_again(world: World, run: WorkflowRun) -> None:
+    """Return when somebody has the failed jobs run again."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while world.forge.state.get(WorkflowRun, run.id).attempt == run.attempt:
+            await asyncio.sleep(POLL_SECONDS)

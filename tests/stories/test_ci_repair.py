@@ -75,3 +75,170 @@ async def test_an_offer_says_what_would_be_tried_and_is_taken_by_words(world: Wo
     first = (await world.bot_comments(repository, number))[0]
     assert first.body.startswith(f"✅ All checks pass at `{mended[:7]}`.")
     assert [said.author for said in await world.maya.reads(repository, number)].count(BOT) == 3
+
+
+async def test_nothing_is_done_before_all_checks_have_ended(world: World) -> None:
+    """One job fails while another runs: only the end of both is acted on."""
+    repository = world.repository(files=_settings("offer"))
+    number, head = await _pull(world, repository)
+    run = await checks.begin(world, repository, sha=head, branch="wider", jobs=("gamma", "slow"))
+    await checks.end_one(world, run, "gamma", pytest_log("test_gamma_row"))
+    await world.looked(repository, looks=1)
+    assert await world.bot_comments(repository, number) == []
+
+    await checks.end(world, run)
+    await world.settled(repository)
+
+    [offer] = await world.bot_comments(repository, number)
+    assert "test_gamma_row" in offer.body
+
+
+async def test_what_fails_on_the_base_too_is_said_and_left(world: World) -> None:
+    """The pull request is not to blame: no turn, one comment; a person can have it repaired all the same."""
+    repository = world.repository(files=_settings("auto"))
+    number, head = await _pull(world, repository)
+    main = (await world.maya.branches(repository))["main"]
+    failing = {"delta": pytest_log("test_delta_row")}
+    await checks.ran(world, repository, sha=main, branch="main", failing=failing)
+    await world.settled(repository)
+    await checks.ran(world, repository, sha=head, branch="wider", failing=failing)
+    await world.settled(repository)
+
+    [said] = await world.bot_comments(repository, number)
+    assert said.body.startswith("🔁 **Checks fail on `main` too**")
+    assert await world.turns(repository) == []
+
+
+async def test_a_flake_is_run_again_once_and_remembered(world: World) -> None:
+    """What failed for the runner's sake runs again by itself; passing then, it needs no repair."""
+    repository = world.repository(files=_settings("auto"))
+    number, head = await _pull(world, repository)
+    lost = f"{checks.STAMP} ##[error]The runner has received a shutdown signal.\n"
+    run = await checks.ran(world, repository, sha=head, branch="wider", failing={"epsilon": lost})
+    await checks.until_again(world, run)
+    await checks.end(world, run)
+    await world.settled(repository)
+
+    assert await world.turns(repository) == []
+    assert await world.bot_comments(repository, number) == []
+
+
+async def test_a_repair_that_does_not_help_ends_with_a_person(world: World) -> None:
+    """The same failure comes back from our own commit: no second try, and a person hears what was tried."""
+    repository = world.repository(files=_settings("auto"))
+    failing = {"zeta": pytest_log("test_zeta_row")}
+    world.model.teach(session("head .zeta", runs("echo 'tried' >> NOTES.md"), says("Zeta was touched.")))
+    number, head = await _pull(world, repository)
+    await checks.ran(world, repository, sha=head, branch="wider", failing=failing)
+    await world.settled(repository)
+    pushed = (await world.only_pull(repository)).head_sha
+    assert pushed != head
+    await checks.ran(world, repository, sha=pushed, branch="wider", failing=failing)
+
+    called = await world.final_comment(repository, number)
+
+    assert called.startswith(f"🧑 **I need a person here** · checks fail at `{pushed[:7]}`")
+    assert "The same failure came back unchanged after the last attempt." in called
+    assert "Zeta was touched." in called
+    assert len(await world.turns(repository)) == 1
+
+
+async def test_a_branch_gets_one_pull_request_for_its_failure(world: World) -> None:
+    """Nobody has proposed anything: `main` itself fails, and a draft pull request repairs it."""
+    repository = world.repository(files=_settings("auto", "  branches: [main]\n"))
+    world.model.teach(session("head .eta", runs(MEND), says("Eta mended.")))
+    main = (await world.maya.branches(repository))["main"]
+    failing = {"eta": pytest_log("test_eta_row")}
+    await checks.ran(world, repository, sha=main, branch="main", failing=failing)
+    await world.settled(repository)
+
+    pull = await world.only_pull(repository)
+    assert (pull.base_ref, pull.title, pull.is_draft) == ("main", "Repair the checks of main", True)
+    assert "if place < left_over else" in await world.maya.file(repository, SPACING, ref=pull.head_ref)
+    assert "Eta mended." in (await world.bot_comments(repository, pull.number))[-1].body
+
+    again = await checks.begin(world, repository, sha=main, branch="main", jobs=("eta",))
+    await checks.end(world, again, failing)
+    await world.settled(repository)
+    assert len(await world.maya.pulls(repository)) == 1
+
+
+async def test_a_repair_that_skips_the_test_is_held(world: World) -> None:
+    """The rest goes out; what has CI ask less waits for a person, with the reason."""
+    body = "class Rows(TestCase):\n    def test_theta(self):\n        self.fail()\n"
+    test = f"from unittest import TestCase, skip\n\n\n{body}"
+    repository = world.repository(files={**_settings("auto"), "tests/test_rows.py": test})
+    skips = "sed -i 's/    def test_theta/    @skip(\"later\")\\n    def test_theta/' tests/test_rows.py"
+    world.model.teach(session("head .theta", runs(skips, "echo more >> NOTES.md"), says("Theta is quiet.")))
+    number, head = await _pull(world, repository)
+    await checks.ran(world, repository, sha=head, branch="wider", failing={"theta": pytest_log("test_theta")})
+
+    final = await world.final_comment(repository, number)
+
+    assert final.startswith("✋ **Done with open points**")
+    assert "Held back, because a person must look at this first: `tests/test_rows.py`." in final
+    assert "These changes would have CI ask less of the code:" in final
+    assert "@skip" not in await world.maya.file(repository, "tests/test_rows.py", ref="wider")
+    assert (await world.maya.file(repository, "NOTES.md", ref="wider")).endswith("more\n")
+
+
+async def test_a_forks_head_is_not_worked_on_by_itself(world: World) -> None:
+    """GitHub names no pull request for such checks; it is found by its head, and only offered."""
+    repository = world.repository(files=_settings("auto"))
+    fork = await world.oskar.forks(repository)
+    clone = await world.clone(world.oskar, fork)
+    head = await clone.commits({"NOTES.md": "Mine.\n"}, branch="mine")
+    number = await world.oskar.opens_pull(repository, head="oskar:mine", base="main", title="Mine")
+    await checks.ran(world, repository, sha=head, branch="", failing={"iota": pytest_log("test_iota_row")})
+    await world.settled(repository)
+
+    [said] = await world.bot_comments(repository, number)
+    assert "The head belongs to a fork, whose code I do not work on by myself." in said.body
+    assert await world.turns(repository) == []
+
+
+async def test_a_stopped_conversation_starts_no_repair(world: World) -> None:
+    """After `stop` a failed check begins nothing; after `resume` the next one does."""
+    repository = world.repository(files=_settings("auto"))
+    world.model.teach(session("head .kappa", runs(MEND), says("Kappa mended.")))
+    number, head = await _pull(world, repository)
+    await world.cole.says(repository, number, "@darner stop")
+    await world.settled(repository)
+    failing = {"kappa": pytest_log("test_kappa_row")}
+    await checks.ran(world, repository, sha=head, branch="wider", failing=failing)
+    await world.settled(repository)
+    assert await world.turns(repository) == []
+
+    await world.cole.says(repository, number, "@darner resume")
+    await world.settled(repository)
+    await checks.ran(world, repository, sha=head, branch="wider", failing=failing)
+    assert "Kappa mended." in await world.final_comment(repository, number)
+
+
+@pytest.mark.parametrize("is_same_file", [False, True], ids=["other_file", "same_file"])
+async def test_a_head_that_moves_under_a_repair(world: World, *, is_same_file: bool) -> None:
+    """Somebody pushes meanwhile: over changes of other files it stands, over its own it does not."""
+    repository = world.repository(files=_settings("auto"))
+    job = f"lambda{int(is_same_file)}"
+    world.model.teach(session(f"head .{job}", runs(MEND), says("Lambda mended.")))
+    clone = await world.clone(world.cole, repository)
+    head = await clone.commits({"NOTES.md": "Wider rows.\n"}, branch="wider")
+    number = await world.cole.opens_pull(repository, head="wider", base="main", title="Wider rows")
+    async with world.gate.closed():
+        log = {job: pytest_log("test_lambda_row")}
+        await checks.ran(world, repository, sha=head, branch="wider", failing=log)
+        await world.gate.someone_waits()
+        moved = await clone.commits({SPACING if is_same_file else "NOTES.md": "# Much wider rows.\n"})
+
+    final = await world.final_comment(repository, number)
+
+    pull = await world.only_pull(repository)
+    if is_same_file:
+        assert pull.head_sha == moved
+        assert "The branch was changed by someone else in the meantime." in final
+        assert "+    return tuple(gap + 1 if place < left_over else gap" in final
+    else:
+        assert pull.head_sha != moved
+        assert await world.maya.file(repository, "NOTES.md", ref="wider") == "# Much wider rows.\n"
+        assert "if place < left_over else" in await world.maya.file(repository, SPACING, ref="wider")
+        assert "in other files; the result stands on the new head." in final

@@ -209,6 +209,19 @@ class World:
     def _reader(self) -> Connection:
         return self._engine.connect().execution_options(reader=True)
 
+    async def looked(self, repository: str, *, looks: int) -> None:
+        """Return when the checks of heads were looked at so often, whatever is still waited for."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await asyncio.to_thread(self._looks, repository) < looks:
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _looks(self, repository: str) -> int:
+        threads = select(schema.threads.c.id).where(schema.threads.c.repository == repository)
+        due = schema.inbox.c.event.like('%"type":"checks_due"%') & (schema.inbox.c.state == "handled")
+        query = select(func.count()).select_from(schema.inbox).where(schema.inbox.c.thread.in_(threads) & due)
+        with self._reader() as connection:
+            return connection.scalar(query) or 0
+
     async def final_comment(self, repository: str, number: int) -> str:
         """The bot's last word in a conversation, once it is quiet."""
         await self.settled(repository)
