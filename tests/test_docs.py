@@ -2,12 +2,15 @@
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.settings import Settings, load_settings
 from handlers.budgets import Amounts
+from handlers.config import parse_config
+from handlers.review.settings import ReviewMode, ReviewSettings, WrittenReview
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)")
@@ -86,3 +89,23 @@ def test_the_budgets_in_the_manual_can_be_used_as_they_stand(
     assert ceiling.budgets_of("other/site").actor == Amounts(micros=20_000_000, seconds=14_400.0)
     assert ceiling.budgets_of("acme/site").actor.micros == 5_000_000
     assert ceiling.budgets_of("beta/site").repository == Amounts(tokens=5_000_000, micros=50_000_000)
+
+
+def test_the_settings_of_reviews_in_the_manual_can_be_used_as_they_stand() -> None:
+    """Every example of the page loads; the long one names every setting, at its default where it says so."""
+    page = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    short, long = (parse_config(example).review for example in examples)
+
+    assert short == replace(ReviewSettings(), mode=ReviewMode.AUTO)
+    plain = ReviewSettings()
+    assert (long.most_files, long.most_lines, long.limits) == (
+        plain.most_files,
+        plain.most_lines,
+        plain.limits,
+    )
+    assert (long.blocking, long.at_most("scripts/run.py")) == ("P0", "P2")
+    assert long.rules_for(["src/billing/tax.py"])[0].say.startswith("Amounts are whole cents.")
+    named = set(re.findall(r"^ {2}(\w+):", examples[1], re.MULTILINE))
+    assert named == set(WrittenReview.model_fields)

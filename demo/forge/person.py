@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -83,6 +84,17 @@ class Person:
 
     async def closes_issue(self, repository: str, number: int) -> None:
         await self._call("PATCH", f"{repository}/issues/{number}", {"state": "closed"})
+
+    async def writes(self, repository: str, path: str, text: str, *, branch: str) -> str:
+        """Commit a new file to a branch, which begins at `main` if it is not there; the commit."""
+        branches = await self.branches(repository)
+        if branch not in branches:
+            ref = {"ref": f"refs/heads/{branch}", "sha": branches["main"]}
+            await self._post(f"{repository}/git/refs", ref)
+        content = base64.b64encode(text.encode()).decode()
+        fields = {"message": f"Write {path}", "content": content, "branch": branch}
+        answer = await self._call("PUT", f"{repository}/contents/{path}", fields)
+        return str(answer["commit"]["sha"])
 
     async def opens_pull(self, repository: str, *, head: str, base: str, title: str, body: str = "") -> int:
         fields = {"head": head, "base": base, "title": title, "body": body}
