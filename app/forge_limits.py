@@ -220,7 +220,11 @@ class ForgeLimits:
         self._noted_at[name] = now
         await self._database.write(
             lambda connection: throttles.note_budget(
-                connection, name, remaining=budget.remaining, budget=budget.limit, resets_at=budget.resets_at
+                connection,
+                name,
+                remaining=budget.remaining,
+                budget=budget.limit,
+                resets_at=min(budget.resets_at, now + throttles.LONGEST_TOLD),
             )
         )
         if budget.is_scarce(now):

@@ -12,6 +12,8 @@ BASE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 PARK_SECONDS: Final = 60.0
 """A pause longer than this is not slept through: the turn is parked and holds nothing meanwhile."""
+LONGEST_OBEYED: Final = 24 * 3600.0
+"""Of a wait that the endpoint asks for: no wrong clock and no gateway's mistake parks a turn for good."""
 LONGEST_PARK_SECONDS: Final = 900.0
 """Between two looks whether an endpoint that is out of order works again."""
 OUTAGE_SECONDS: Final = 24 * 3600.0
@@ -138,12 +140,13 @@ def after_fault(
 ) -> Pause | Outcome:
     """What follows on the `attempt`th failed try (from 1). `jitter` lies in 0 … 1.
 
-    A wait that the endpoint asks for (`Retry-After`) is kept as given, never shortened. `age` is for how many
+    A wait that the endpoint asks for (`Retry-After`) is kept as given, up to a day. `age` is for how many
     seconds the turn has been under way: it is parked through an outage; None: it cannot be, and fails.
     """
     rule = RULES[error.fault]
     if isinstance(rule, Repeat):
-        pause = error.retry_after if error.retry_after is not None else _backoff(attempt, jitter)
+        named = error.retry_after
+        pause = min(named, LONGEST_OBEYED) if named is not None else _backoff(attempt, jitter)
         if pause > PARK_SECONDS:
             return Waiting(reason=f"{rule.told}.", until=now + pause)
         if attempt < rule.attempts:

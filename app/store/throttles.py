@@ -21,6 +21,8 @@ https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#
 SHORTEST_UNNAMED: Final = 60.0
 """Seconds to hold back when the forge limits and names no time; doubled each time that it limits again."""
 LONGEST_UNNAMED: Final = 3600.0
+LONGEST_TOLD: Final = 24 * 3600.0
+"""Of a wait that the other side names: nobody can take back one for ever, that a wrong clock has made."""
 FORGIVEN_AFTER: Final = 600.0
 """Seconds after a block, after which the next one is the first again."""
 
@@ -78,6 +80,7 @@ def block(
         strikes = strikes + 1 if now - held.writes_from < FORGIVEN_AFTER else 1
     if wait is None:
         wait = min(SHORTEST_UNNAMED * 2.0 ** min(strikes - 1, 10), LONGEST_UNNAMED)
+    wait = min(wait, LONGEST_TOLD)
     until = max(held.blocked_until, now + wait)
     values: dict[str, float] = {"blocked_until": until, "strikes": strikes}
     if is_all:

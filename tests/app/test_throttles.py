@@ -115,3 +115,9 @@ async def test_what_is_better_dropped_than_late_takes_a_free_moment_only(databas
     await blocked(database, wait=72, now=102.0)
     assert not await may_show(150.0)
     assert await may_show(174.0)
+
+
+async def test_a_wait_without_end_ends_after_a_day(database: Database) -> None:
+    """A header that is wrong by years must not keep a deployment from the forge for good."""
+    assert await blocked(database, wait=1e12, now=100.0) == 100.0 + 24 * 3600
+    assert await booked(database, now=200.0) == 100.0 + 24 * 3600

@@ -585,6 +585,18 @@ async def test_a_long_rate_limit_parks_the_turn_and_later_it_goes_on() -> None:
     assert later.outcome == Completed("Done.")
 
 
+async def test_no_wait_is_for_good() -> None:
+    """A header that is wrong by years parks the turn for a day; then the endpoint is asked again."""
+    parked = await run_turn(
+        turn(),
+        model=ScriptedModel([ModelError("rate_limited", "429", retry_after=1e15)]),
+        tools=NO_TOOLS,
+        session=StillSession(),
+        journal=MemoryJournal(),
+    )
+    assert parked.outcome == Waiting("The model endpoint limits its rate.", until=1_000.0 + 24 * 3600)
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
