@@ -107,8 +107,8 @@ def unclear(mention: str, word: Literal["approve", "budget"]) -> str:
 def needs_write() -> str:
     """To a collaborator who may not ask: the one thing that helps."""
     return (
-        "Starting me needs write access to this repository. "
-        "Someone who has it can repeat your request for you."
+        "Asking me for this needs write access to this repository. "
+        "Someone who has it can write the same for you."
     )
 
 

@@ -182,6 +182,12 @@ def is_decided(request: AskedRequest, *, mention: str) -> str:
             )
         case "void":
             return f"Request `{request.id}` is void: what it was about is no more. {again}"
+        case "approved":
+            otherwise = f"To have it otherwise, write `@{mention}` and what you want."
+            return f"Request `{request.id}` was approved{by} before; that stands. {otherwise}"
+        case "answered":
+            more = f"If there is more to say, write `@{mention}` and your words."
+            return f"Request `{request.id}` was answered{by} before; that stands. {more}"
         case _:
             return f"Request `{request.id}` was {request.state}{by} before; that stands. {again}"
 

@@ -10,13 +10,15 @@ from app.store.schema import deliveries, requests, turns
 def delivery_meant(connection: Connection, thread: str, named: str | None, asking: int | None) -> str | None:
     """The GUID of the delivery that a turn, a request or the beginning of a GUID goes back to.
 
-    With no name it is the thread's last one before `asking`. Never one of another thread.
+    With no name it is the thread's last one before `asking` that was decided. Never one of another thread.
     """
     here = select(deliveries.c.guid).where(deliveries.c.thread == thread)
     if named is None:
-        last = here.where(deliveries.c.state != "ignored").order_by(deliveries.c.id.desc()).limit(1)
+        # Others may have come in since; and what waits until a push or CI is quiet is not decided yet.
+        decided = deliveries.c.state.not_in(("ignored", "pending"))
+        last = here.where(decided).order_by(deliveries.c.id.desc()).limit(1)
         if asking is not None:
-            last = last.where(deliveries.c.id != asking)
+            last = last.where(deliveries.c.id < asking)
         return _first(connection.execute(last).scalars().all())
     asked_for = select(requests.c.turn).where(requests.c.id == named, requests.c.thread == thread)
     turn = connection.execute(asked_for).scalar_one_or_none() or named

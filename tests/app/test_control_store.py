@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from app.store import decisions, deliveries, forgetting, inbox, landings, messages, outbox, threads, turns
 from app.store.database import Database
-from app.store.deliveries import DeliveryRow
+from app.store.deliveries import DeliveryRow, DeliveryState
 from app.store.places import RepositoryRef
 from app.store.schema import deliveries as deliveries_table
 from handlers.effects import Effect, EffectAdapter, PushResult, StartTurn, UndoTurn
@@ -20,15 +20,15 @@ GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 DONE = TurnResult(Completed("The middle was off by one."), Usage(), 1, 2.0)
 
 
-def delivered(connection: sa.Connection, guid: str = GUID) -> int:
-    """A comment that asked for something, handled; its letter."""
+def delivered(connection: sa.Connection, guid: str = GUID, *, state: DeliveryState = "handled") -> int:
+    """A comment that asked for something, handled unless said otherwise; its letter."""
     inbox.open_thread(connection, THREAD, PLACE, number=7, now=1.0)
     row = DeliveryRow(
         guid=guid,
         event="issue_comment",
         received_at=1.0,
         body=b'{"comment": "secret"}',
-        state="handled",
+        state=state,
         reason="Answered.",
         text="@darner secret",
         thread=THREAD,
@@ -159,14 +159,16 @@ async def test_forgetting_leaves_who_and_when_and_no_word(database: Database) ->
 
 
 async def test_a_decision_is_found_by_any_of_its_names(database: Database) -> None:
-    """The last before the asking one, a turn, the beginning of a GUID; never one of another thread."""
+    """The last one decided before this, a turn, the beginning of a GUID; never one of another thread."""
     other = "0a1b2c3d-0000-0000-0000-000000000000"
 
     def write(connection: sa.Connection) -> list[str | None]:
         letter = delivered(connection)
         ended(connection, "a", letter=letter)
+        delivered(connection, guid="1a2b3c4d-0000-0000-0000-000000000000", state="pending")
         delivered(connection, guid=other)
         asking = connection.execute(sa.select(sa.func.max(deliveries_table.c.id))).scalar_one()
+        delivered(connection, guid="2a2b3c4d-0000-0000-0000-000000000000")
         names = (None, "a", GUID[:8], other[:8], "ffffffff")
         found = [decisions.delivery_meant(connection, THREAD, name, asking) for name in names]
         return [*found, decisions.delivery_meant(connection, "42-8", GUID[:8], None)]

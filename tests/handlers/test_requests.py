@@ -245,7 +245,7 @@ def test_only_writers_approve(permission: str) -> None:
         (stored(), "approve 00000000", f"`00000000` in this conversation. Open: `@darner approve {NAME}`."),
         (stored(state="expired"), f"approve {NAME}", "expired at 2025-11-24 12:00 UTC: it counts as denied"),
         (stored(state="denied", decided_by="maya"), f"approve {NAME}", "was denied by maya before"),
-        (stored(state="approved", decided_by="maya"), f"deny {NAME}", "was approved by maya before"),
+        (stored(state="approved", decided_by="maya"), f"deny {NAME}", "stands. To have it otherwise, write"),
         (stored(state="void"), f"approve {NAME}", "is void: what it was about is no more."),
         (stored("question"), f"approve {NAME}", "is a question: answer it by `@darner …`"),
         (stored(turn="beef"), f"approve {NAME}", "Turn `beef` has ended, and its request"),

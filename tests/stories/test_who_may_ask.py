@@ -49,7 +49,7 @@ async def test_someone_who_triages_is_told_what_is_missing(world: World) -> None
 
     assert why.reason == reasons.NEEDS_WRITE
     [answer] = await world.bot_comments(repository, issue)
-    assert answer.body.startswith("Starting me needs write access to this repository.")
+    assert answer.body.startswith("Asking me for this needs write access to this repository.")
     assert await world.maya.reactions(repository, request) == ["confused"]
 
 
