@@ -1,4 +1,4 @@
-"""What of a long history stays and what a summary stands for. No I/O: the loop asks and journals.
+"""What of a long history stays and what a summary stands for. No I/O: `harness.context_window` asks.
 
 What stays, verbatim: the turn's request, what people said to it, and the newest steps up to a share of the
 window; plan and changed files are told with the summary. Cuts lie between whole steps, so that no call is

@@ -8,29 +8,16 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar, assert_never
+from typing import Any, Final, Literal, TypeVar, assert_never
 
 from harness.approvals import request_id, told_of
 from harness.budget import Allowance, exhausted_by, longest_spent, strictest, turn_allowances, wrap_up
-from harness.compaction import (
-    LEVELS,
-    OVERFLOWS,
-    Draft,
-    Reason,
-    Room,
-    compaction_of,
-    draft_of,
-    read,
-    sizes_for,
-    summary_request,
-    text_of,
-    weigher,
-)
+from harness.compaction import Room
+from harness.context_window import ContextWindow
 from harness.history import BYTES_PER_TOKEN, INTERRUPTED, History
 from harness.items import (
     WITHOUT_END,
     AgentMessage,
-    Answer,
     ApprovalRequest,
     Call,
     CommandExecution,
@@ -48,18 +35,13 @@ from harness.items import (
     Outcome,
     Reasoning,
     Stopped,
-    ToolCall,
-    ToolItem,
     Turn,
     TurnResult,
     UserMessage,
     Waiting,
 )
 from harness.protocols import (
-    ArgumentsRefused,
     Ask,
-    AskingTool,
-    Decision,
     Journal,
     Model,
     ModelError,
@@ -70,14 +52,13 @@ from harness.protocols import (
     Tool,
 )
 from harness.retry import Pause, after_fault
+from harness.steps import Step, begin, groups
 from sandbox.base import SandboxError
 
 POLL_SECONDS: Final = 0.2
 """How often a running model call or tool is looked after: stop requests and the wall-time limit."""
 UPDATE_SECONDS: Final = 0.1
 """At most one `item.updated` of a message as it is written in this time."""
-AT_ONCE: Final = 8
-"""Calls that overlap at most: an answer may hold hundreds."""
 SHORTFALLS: Final = 3
 """Answers in a row without a whole message or a call; then the turn fails."""
 TOLD: Final = {
@@ -145,38 +126,6 @@ class _Answered:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """Stands in for the tool of a call that cannot be run: the answer says why."""
-
-    message: str
-    is_parallel = True
-
-    async def run(self, item: ToolItem) -> ToolItem:
-        return replace(item, status=ItemStatus.FAILED, answer=Answer(self.message))
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A call of the model, begun and journaled, about to run."""
-
-    item: ToolItem
-    tool: Tool | _Refused
-    decision: Decision | None = None
-    """What a person has said to it, where one was asked."""
-
-    def ask(self) -> Ask | None:
-        """What a person must decide before it may run."""
-        if self.decision is None and isinstance(self.tool, AskingTool):
-            return self.tool.asks(self.item)
-        return None
-
-    async def run(self) -> ToolItem:
-        if self.decision is not None and isinstance(self.tool, AskingTool):
-            return await self.tool.run_decided(self.item, self.decision)
-        return await self.tool.run(self.item)
-
-
 @dataclass
 class _RunningTurn:
     turn: Turn
@@ -191,9 +140,16 @@ class _RunningTurn:
 
     def __post_init__(self) -> None:
         self.specs = tuple(tool.spec for tool in self.tools.values())
-        self.fixed_tokens = len(f"{self.turn.instructions}{self.specs}") // BYTES_PER_TOKEN
-        self.useless_below = 0
-        """Below so many tokens a compaction gains too little: it was tried."""
+        self.window = ContextWindow(
+            thread=self.turn.thread_id,
+            model=self.model,
+            journal=self.journal,
+            history=self.history,
+            room=self.room,
+            fixed_tokens=len(f"{self.turn.instructions}{self.specs}") // BYTES_PER_TOKEN,
+            ask_model=self.summary,
+            record=self.record,
+        )
         self.message_id: ItemId | None = None
 
     async def run(self) -> Outcome:
@@ -204,7 +160,7 @@ class _RunningTurn:
                 if self.history.final_answer is not None:
                     return Completed(self.history.final_answer)
                 await self.check_pause()
-                await self.make_room()
+                await self.window.make_room()
                 await self.ask_to_wrap_up(await self.check_limits())
                 answered = await self.ask()
                 await self.carry_out(await self.journal_answer(answered))
@@ -233,7 +189,7 @@ class _RunningTurn:
         await self.check_stop()
         for said in await self.session.steering(self.history.heard):
             if said.kind == "compact":
-                await self.compact_as_asked(said.number)
+                await self.window.compact_as_asked(said.number)
                 continue
             message = UserMessage(id=self.history.next_id(), text=said.text, heard=said.number)
             await self.record((Life.COMPLETED, message))
@@ -289,10 +245,11 @@ class _RunningTurn:
             try:
                 response = await self.watched(self.model.respond(self.request(), on_text=self.shown_text()))
             except ModelError as error:
-                if error.fault == "context_overflow" and await self.made_room_after_overflow():
-                    attempt = 0
-                else:
+                if error.fault != "context_overflow" or not await self.window.has_made_room_after_overflow():
                     await self.bear(error, attempt)
+                    continue
+                await self.check_limits()
+                attempt = 0
             else:
                 return _Answered(response, self.session.now() - asked)
 
@@ -304,96 +261,11 @@ class _RunningTurn:
             cache_key=self.turn.thread_id,
         )
 
-    async def make_room(self) -> None:
-        """Before a request: make the history short where it takes too much of the model's window."""
-        tokens = self.tokens()
-        last = self.history.compaction
-        if last is not None and last.reason == "outline":
-            # Stated once, so that the turns after this one begin with it.
-            await self.compact("length")
-        elif (
-            (window := self.window()) is not None
-            and tokens >= window * self.room.compact_at
-            and tokens >= self.useless_below
-            and not await self.compact("share")
-        ):
-            self.useless_below = tokens + window // 20
+    async def summary(self, request: ModelRequest) -> ModelResponse:
+        """The answer to the question for a summary, journaled as paid for.
 
-    async def compact_as_asked(self, number: int) -> None:
-        """The wish counts as heard in either case."""
-        if not await self.compact("asked", heard=number):
-            told = "The history is short already: nothing was left out of it."
-            await self.record((Life.COMPLETED, Notice(id=self.history.next_id(), text=told, heard=number)))
-
-    async def made_room_after_overflow(self) -> bool:
-        """Whether the same question may be asked again, over a shorter history."""
-        if self.history.overflows >= OVERFLOWS or not await self.compact("overflow"):
-            return False
-        await self.check_limits()
-        return True
-
-    async def compact(self, reason: Reason, *, heard: int = 0) -> bool:
-        """Put a summary in the place of the older part of the history. False when that would gain nothing."""
-        if not self.history.is_settled:
-            return False
-        tokens = self.tokens()
-        window = self.window()
-        if reason == "overflow":
-            window = tokens if window is None else min(window, tokens)
-        sizes = sizes_for(reason, window)
-        past = read(await self.journal.earlier(), await self.journal.load())
-        # What did not fit once more is cut harder each time.
-        hardest = LEVELS if reason == "overflow" else 1
-        levels = range(min(self.history.overflows_in_a_row, hardest - 1), hardest)
-        drafts = (
-            draft_of(past, weigh=weigher(self.model.encode), keep=sizes.kept, level=level) for level in levels
-        )
-        draft = next((made for made in drafts if made is not None and made.gain >= sizes.least_gain), None)
-        if draft is None:
-            return False
-        written = await self.summary_of(draft, tokens=sizes.record)
-        compaction = compaction_of(
-            draft,
-            self.history.next_id(),
-            written,
-            reason=reason,
-            model=self.model.name,
-            tokens_before=tokens,
-            overflowed_at=tokens if reason == "overflow" else self.overflowed_at(),
-            heard=heard,
-        )
-        await self.record((Life.COMPLETED, compaction))
-        fields = {"thread": self.turn.thread_id, "reason": reason, "by": compaction.by, "tokens": tokens}
-        logger.info("turn.compacted", extra={"fields": fields})
-        return True
-
-    async def summary_of(self, draft: Draft, *, tokens: int) -> str:
-        """The model's own summary; empty where it gives none, so that the turn goes on without."""
-        if not draft.left_out:
-            return ""
-        for size in (tokens, tokens // 4):
-            request = summary_request(draft, self.model.encode, tokens=size, cache_key=self.turn.thread_id)
-            try:
-                answered = await self.answer_to(request)
-            except ModelError as error:
-                if error.fault == "context_overflow":
-                    continue
-                return ""
-            closing = ModelCall(
-                id=self.history.next_id(),
-                model=self.model.name,
-                usage=answered.response.usage,
-                seconds=answered.seconds,
-                items=0,
-                stop=answered.response.stop,
-                purpose="summary",
-            )
-            await self.record((Life.COMPLETED, closing))
-            return text_of(answered.response)
-        return ""
-
-    async def answer_to(self, request: ModelRequest) -> _Answered:
-        """The answer to a question of the runtime's own. Raises `ModelError` where waiting would not help."""
+        Raises `ModelError` where waiting would not help: the turn goes on without.
+        """
         attempt = 0
         while True:
             attempt += 1
@@ -409,21 +281,9 @@ class _RunningTurn:
                         raise error from None
                     raise
             else:
-                return _Answered(response, self.session.now() - asked)
-
-    def tokens(self) -> int:
-        """About how many the next request has."""
-        return self.history.tokens(self.fixed_tokens)
-
-    def window(self) -> int | None:
-        """What a request may have: as it is set, or as the model was seen to take."""
-        seen = self.overflowed_at()
-        known = [size for size in (self.room.window, seen) if size]
-        return min(known) if known else None
-
-    def overflowed_at(self) -> int:
-        last = self.history.compaction
-        return last.overflowed_at if last is not None and last.model == self.model.name else 0
+                closing = self.closing(_Answered(response, self.session.now() - asked), purpose="summary")
+                await self.record((Life.COMPLETED, closing))
+                return response
 
     async def bear(self, error: ModelError, attempt: int) -> None:
         fields = {"thread": self.turn.thread_id, "fault": error.fault, "attempt": attempt}
@@ -460,11 +320,11 @@ class _RunningTurn:
 
         return on_text
 
-    async def journal_answer(self, answered: _Answered) -> Sequence[_Step]:
+    async def journal_answer(self, answered: _Answered) -> Sequence[Step]:
         """The whole answer, its calls as intents. It counts once the `ModelCall` is there, the last one."""
         response = answered.response
         entries: list[tuple[Life, Item]] = []
-        steps: list[_Step] = []
+        steps: list[Step] = []
         for output in response.output:
             match output:
                 case AgentMessage():
@@ -473,43 +333,38 @@ class _RunningTurn:
                 case Reasoning():
                     entries.append((Life.COMPLETED, replace(output, id=self.history.next_id())))
                 case Call():
-                    step = self.begin(output, self.history.next_id(), was_cut=response.stop == "length")
+                    step = begin(
+                        self.tools, output, self.history.next_id(), was_cut=response.stop == "length"
+                    )
                     steps.append(step)
                     entries.append((Life.STARTED, step.item))
                 case _:
                     assert_never(output)
-        closing = ModelCall(
-            id=self.history.next_id(),
-            model=self.model.name,
-            usage=response.usage,
-            seconds=answered.seconds,
-            items=len(response.output),
-            stop=response.stop,
-        )
-        await self.record(*entries, (Life.COMPLETED, closing))
+        await self.record(*entries, (Life.COMPLETED, self.closing(answered)))
         return steps
 
-    def begin(self, call: Call, item_id: ItemId, *, was_cut: bool) -> _Step:
-        tool = self.tools.get(call.name)
-        if tool is None:
-            message = f"There is no tool named {call.name!r}. The tools are: {', '.join(self.tools)}."
-            return _Step(ToolCall(id=item_id, call=call), _Refused(message))
-        try:
-            return _Step(tool.begin(call, item_id), tool)
-        except ArgumentsRefused as refusal:
-            cut = " (Your answer was cut off at the output limit: make smaller calls.)" if was_cut else ""
-            return _Step(ToolCall(id=item_id, call=call), _Refused(f"{refusal}{cut}"))
+    def closing(self, answered: _Answered, *, purpose: Literal["answer", "summary"] = "answer") -> ModelCall:
+        """What the request cost: the last entry of its answer. A summary is told by its compaction alone."""
+        return ModelCall(
+            id=self.history.next_id(),
+            model=self.model.name,
+            usage=answered.response.usage,
+            seconds=answered.seconds,
+            items=len(answered.response.output) if purpose == "answer" else 0,
+            stop=answered.response.stop,
+            purpose=purpose,
+        )
 
-    async def carry_out(self, steps: Sequence[_Step]) -> None:
+    async def carry_out(self, steps: Sequence[Step]) -> None:
         """Run the calls. Before one that needs a person the turn ends as waiting, and holds the rest back."""
         asks = ((number, ask) for number, step in enumerate(steps) if (ask := step.ask()) is not None)
         number, ask = next(asks, (len(steps), None))
-        for group in _groups(steps[:number]):
+        for group in groups(steps[:number]):
             await self.act(group)
         if ask is not None:
             await self.ask_people(ask, steps[number:])
 
-    async def ask_people(self, ask: Ask, steps: Sequence[_Step]) -> None:
+    async def ask_people(self, ask: Ask, steps: Sequence[Step]) -> None:
         asked = ApprovalRequest(
             id=self.history.next_id(),
             for_item=steps[0].item.id,
@@ -541,7 +396,7 @@ class _RunningTurn:
         held = tuple(self.history.held.values())
         decided = replace(asked, decision=decision.kind, by=decision.by, words=decision.words)
         await self.record((Life.COMPLETED, decided))
-        steps = [replace(self.begin(item.call, item.id, was_cut=False), item=item) for item in held]
+        steps = [replace(begin(self.tools, item.call, item.id), item=item) for item in held]
         ask = steps[0].ask() if steps else None
         # What was approved is this: a tool that would ask for something else now has no leave for it.
         if steps and (ask is None or ask.digest == asked.digest):
@@ -553,7 +408,7 @@ class _RunningTurn:
         if self.history.asked is not None:
             await self.record((Life.COMPLETED, replace(self.history.asked, decision="void")))
 
-    async def act(self, group: Sequence[_Step]) -> None:
+    async def act(self, group: Sequence[Step]) -> None:
         """Run the calls of `group` at once; journal their outcomes in the order of the calls."""
         tasks = [asyncio.create_task(step.run()) for step in group]
         try:
@@ -606,18 +461,6 @@ class _RunningTurn:
 
 def _to_nobody(delta: str) -> None:
     """What is written for the runtime is shown to nobody."""
-
-
-def _groups(steps: Sequence[_Step]) -> Sequence[Sequence[_Step]]:
-    """Neighbours that may overlap together, every other call alone, in the model's order."""
-    groups: list[list[_Step]] = []
-    for step in steps:
-        last = groups[-1] if groups else []
-        if step.tool.is_parallel and 0 < len(last) < AT_ONCE and last[0].tool.is_parallel:
-            last.append(step)
-        else:
-            groups.append([step])
-    return groups
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
