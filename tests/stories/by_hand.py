@@ -42,6 +42,8 @@ class House:
     port: int
     program: str = "app"
     """The module that is `darner`."""
+    patience: float = PATIENCE_SECONDS
+    """How long a start may take."""
     _server: asyncio.subprocess.Process | None = field(default=None)
     is_ready: bool = field(default=False)
     """Whether the server has been ready since it was started last."""
@@ -54,7 +56,8 @@ class House:
         )
         async with httpx2.AsyncClient() as client:
             await _answers(
-                client, f"http://127.0.0.1:{self.port}/readyz", self._server, self.home / "serve.log"
+                *(client, f"http://127.0.0.1:{self.port}/readyz", self._server, self.home / "serve.log"),
+                patience=self.patience,
             )
         self.is_ready = True
 
@@ -213,9 +216,14 @@ async def _darner(
 
 
 async def _answers(
-    client: httpx2.AsyncClient, url: str, process: asyncio.subprocess.Process, log: Path
+    client: httpx2.AsyncClient,
+    url: str,
+    process: asyncio.subprocess.Process,
+    log: Path,
+    *,
+    patience: float = PATIENCE_SECONDS,
 ) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience):
         while True:
             assert process.returncode is None, log.read_text()
             with suppress(httpx2.TransportError):

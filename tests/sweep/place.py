@@ -28,7 +28,7 @@ from demo.forge.state import Delivery, Issue, Repository
 from tests.stories.by_hand import API_KEY, REPOSITORY, WEBHOOK_SECRET, House, bare_environment
 from tests.stories.world import POLL_SECONDS, free_port
 
-PATIENCE_SECONDS: Final = 180.0
+PATIENCE_SECONDS: Final = 240.0
 CLOCK: Final = "DARNER_SWEEP_CLOCK"
 COUNT: Final = "DARNER_SWEEP"
 PRICES: Final = '{"scripted": {"input": 2, "output": 10}}'
@@ -174,7 +174,8 @@ async def place(
         }
         if database_url:
             settings["DARNER_DATABASE_URL"] = database_url
-        house = House(home, forge.url, dict(forge.tokens), maya, model, settings, port, "tests.sweep.server")
+        house = House(home, forge.url, dict(forge.tokens), maya, model, settings, port)
+        house.program, house.patience = "tests.sweep.server", PATIENCE_SECONDS
         stack.push_async_callback(house.stop)
         await house.serve()
         yield Place(forge, house, home)

@@ -1,19 +1,13 @@
-"""Kills the server before each step of a turn, starts it again, and looks for what is lost or doubled."""
+"""What an observer sees of turns that keep a tally each: whether it is over, and what is wrong."""
 
-import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from tests.stories.by_hand import REPOSITORY, House, opened
+from tests.stories.by_hand import REPOSITORY, House
 from tests.stories.sessions import runs, says, session
-from tests.stories.world import BOT, POLL_SECONDS
+from tests.stories.world import BOT
 
-PATIENCE_SECONDS: Final = 90.0
 TALLY: Final = session(
     "keep the tally",
     runs("echo one >> tally.txt"),
@@ -22,60 +16,11 @@ TALLY: Final = session(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """One turn, from the issue to its end, with or without a death in between."""
-
-    point: int
-    died_before: str | None
-    """The kind of step; None when the turn was over before the point came."""
-    steps: tuple[str, ...]
-    faults: tuple[str, ...]
-    """What an observer of the forge, or of the database, finds wrong."""
-
-
 class Sweep:
-    """One forge, one home, and a server that is killed and started again."""
+    """Looks at the forge and into the database of a house."""
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._asked = Path(house.settings.get("DARNER_SWEEP", house.home / "kill-before"))
-
-    async def run(self, point: int) -> Ran:
-        """A turn with a death before its `point`-th step; 0 is never."""
-        house = self._house
-        self._asked.write_text(str(point))
-        seen = self._asked.with_suffix(".seen")
-        seen.unlink(missing_ok=True)
-        house.tell(signal.SIGUSR1)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not seen.exists():
-                await asyncio.sleep(POLL_SECONDS)
-        issue = await house.opens_issue(f"Tally {point}", "@darner keep the tally")
-        died_before = None
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self.is_over(issue):
-                if house.has_died:
-                    died_before = seen.read_text().splitlines()[-1]
-                    await house.serve()
-                    if self._thread(issue) is None:
-                        return await self._not_taken(point, issue, seen.read_text())
-                await asyncio.sleep(POLL_SECONDS)
-        steps = tuple(seen.read_text().splitlines())
-        if house.has_died:
-            died_before = steps[-1]
-            await house.serve()
-        faults = [fault async for fault in self.faults(issue)]
-        if left := self.left_behind():
-            faults.append(f"checkouts left behind: {left}")
-        return Ran(point, died_before, steps, tuple(faults))
-
-    async def _not_taken(self, point: int, issue: int, seen: str) -> Ran:
-        """The webhook was never acknowledged: it is the forge's to send again, and nothing was done."""
-        steps = tuple(seen.splitlines())
-        said = await self._house.bot_comments(issue)
-        faults = ("said something about a webhook that was not taken",) if said else ()
-        return Ran(point, f"{steps[-1]} that takes the webhook", steps, faults)
 
     async def is_over(self, issue: int) -> bool:
         """Whether a turn for the issue has ended and nothing is left to be done."""
@@ -156,14 +101,3 @@ class Sweep:
 
 def _completed(items: Sequence[tuple[Any, ...]], kind: str) -> list[dict[str, Any]]:
     return [json.loads(body) for _, life, type_, body in items if (life, type_) == ("completed", kind)]
-
-
-@asynccontextmanager
-async def sweeping(home: Path, *, database_url: str = "") -> AsyncIterator[Sweep]:
-    """A house to sweep in, until the block ends."""
-    extra = {"DARNER_SWEEP": str(home / "kill-before")}
-    if database_url:
-        extra["DARNER_DATABASE_URL"] = database_url
-    async with opened(home, program="tests.sweep.server", extra=extra) as house:
-        house.model.teach(TALLY)
-        yield Sweep(house)
