@@ -197,24 +197,6 @@ async def test_a_forks_head_is_not_worked_on_by_itself(world: World) -> None:
     assert await world.turns(repository) == []
 
 
-async def test_a_stopped_conversation_starts_no_repair(world: World) -> None:
-    """After `stop` a failed check begins nothing; after `resume` the next one does."""
-    repository = world.repository(files=_settings("auto"))
-    world.model.teach(session("head .kappa", runs(MEND), says("Kappa mended.")))
-    number, head = await _pull(world, repository)
-    await world.cole.says(repository, number, "@darner stop")
-    await world.settled(repository)
-    failing = {"kappa": pytest_log("test_kappa_row")}
-    await checks.ran(world, repository, sha=head, branch="wider", failing=failing)
-    await world.settled(repository)
-    assert await world.turns(repository) == []
-
-    await world.cole.says(repository, number, "@darner resume")
-    await world.settled(repository)
-    await checks.ran(world, repository, sha=head, branch="wider", failing=failing)
-    assert "Kappa mended." in await world.final_comment(repository, number)
-
-
 @pytest.mark.parametrize("is_same_file", [False, True], ids=["other_file", "same_file"])
 async def test_a_head_that_moves_under_a_repair(world: World, *, is_same_file: bool) -> None:
     """Somebody pushes meanwhile: over changes of other files it stands, over its own it does not."""

@@ -1,6 +1,7 @@
 """When failed checks are repaired: opted into by the repository, bounded by the operator."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from handlers.ci.settings import CiMode, narrowest
 from handlers.config import parse_config
@@ -43,3 +44,18 @@ def test_every_setting() -> None:
     assert settings.quiet == timedelta(minutes=2)
     limits = settings.limits
     assert (limits.attempts, limits.dollars, limits.seconds) == (2, 1.5, 1200.0)
+
+
+def test_the_settings_in_the_manual_can_be_used_as_they_stand() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "ci-repair.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+
+    settings = parse_config(example).ci
+
+    assert settings.mode is CiMode.AUTO
+    assert settings.repairs("test 3.12")
+    assert not settings.repairs("test nightly")
+    assert not settings.repairs("docs")
+    assert settings.repairs_branch("release/2")
+    assert (settings.limits.attempts, settings.limits.dollars, settings.limits.seconds) == (3, 5.0, 2700.0)
+    assert settings.quiet == timedelta(minutes=1)
