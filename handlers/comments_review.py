@@ -14,7 +14,7 @@ from handlers.effects import Annotation
 from handlers.markdown import fence_for
 from handlers.review.fingerprints import Place
 from handlers.review.plan import Unread
-from handlers.review.selection import Inline, Quiet, Summarised
+from handlers.review.selection import Dropped, Inline, Quiet, Summarised
 from handlers.scan import clean, clean_line, scan
 from harness.findings import SEVERITIES, Finding, Severity
 from harness.items import Declined, Failed, Outcome
@@ -365,6 +365,20 @@ CHECK_STOPPED: Final = "Review stopped"
 CHECK_FAILED: Final = "Not reviewed"
 CHECK_TOO_LARGE: Final = "Not reviewed: too large"
 CHECK_NOTHING_NEW: Final = "No new changes"
+
+
+CUT_SHORT: Final = "A limit ended this review before all was read."
+
+
+def not_posted(dropped: Sequence[Dropped]) -> str:
+    """What was found and is not told, with why: for whoever looks for it."""
+    if not dropped:
+        return ""
+    told = [
+        f"- {_title(each.candidate.finding.title)}: not posted, for {clean_line(each.reason, limit=200)}"
+        for each in dropped[:MOST_ROWS]
+    ]
+    return "\n\n" + "\n".join(told)
 
 
 def check_of_turn(turn: str, said: str = "") -> str:

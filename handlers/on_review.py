@@ -43,7 +43,7 @@ from handlers.review.standing import Known, State
 from handlers.review_keys import summary_key, thread_name, turn_id_of
 from handlers.view import View
 from harness.findings import SEVERITIES, Severity
-from harness.items import Stopped, Waiting
+from harness.items import Exhausted, Outcome, Stopped, Waiting
 from sandbox.base import SandboxMode
 
 SUPERSEDED: Final = "a newer head"
@@ -212,7 +212,13 @@ def on_review_end(event: TurnEnded, view: View) -> list[Effect]:
         case "judged":
             return _second_word(event, result, view)
         case "reviewed":
-            if start.is_unasked and (view.pull is None or view.pull.head.sha != start.base_sha):
+            if start.is_unasked and (view.pull is None or not view.pull.is_open):
+                reason = reasons.NOTHING_TO_REVIEW
+                return [
+                    *_closed(start, "cancelled", words.CHECK_STOPPED, reason),
+                    _ended_silently(start, reason),
+                ]
+            if start.is_unasked and view.pull is not None and view.pull.head.sha != start.base_sha:
                 # A push came between: it has its own review, which knows what this one would have said.
                 reason = reasons.SUPERSEDED_REVIEW
                 return [
@@ -334,14 +340,14 @@ def on_review_posted(event: ReviewPosted, view: View) -> list[Effect]:
     for each in result.became:
         if each.id in earlier:
             effects += _answers(start, each, earlier[each.id])
-    summary = _summary(start, result, every, became=became, fresh=fresh, view=view)
+    summary = _summary(start, ended.outcome, result, every, became=became, fresh=fresh, view=view)
     effects.append(_summary_effect(start, words.summary(summary, own_hosts=_hosts(start)), view))
     urgent = sum(1 for each in fresh if each.severity in URGENT)
     if urgent and view.memory.summary_url:
         pointer = words.pointer(urgent, summary_url=view.memory.summary_url)
         effects.append(PostComment(key=f"{start.turn_id}:review:pointer", number=start.number, body=pointer))
     if not start.is_fork:
-        effects.append(_check(start, summary, every, view))
+        effects.append(_check(start, summary, every, result, view))
     return effects
 
 
@@ -442,6 +448,7 @@ def _web(start: StartTurn) -> str:
 
 def _summary(
     start: StartTurn,
+    outcome: Outcome,
     result: ReviewResult,
     every: list[Remembered],
     *,
@@ -473,6 +480,7 @@ def _summary(
                     by=each.by,
                 )
             )
+    is_cut = isinstance(outcome, Exhausted)
     return words.Summary(
         head_sha=start.base_sha,
         rows=tuple(rows),
@@ -480,7 +488,7 @@ def _summary(
         files_read=result.files_read,
         unread=result.unread,
         quiet=sum(1 for each in every if each.shown == "quiet" and each.known.state == "open"),
-        note=result.note,
+        note=result.note or (words.CUT_SHORT if is_cut else ""),
         mention=view.bot.mention,
     )
 
@@ -503,7 +511,9 @@ def _summary_effect(start: StartTurn, body: str, view: View) -> Effect:
     return PostComment(key=key, number=start.number, body=body)
 
 
-def _check(start: StartTurn, summary: words.Summary, every: list[Remembered], view: View) -> WriteCheckRun:
+def _check(
+    start: StartTurn, summary: words.Summary, every: list[Remembered], result: ReviewResult, view: View
+) -> WriteCheckRun:
     open_ones = [each for each in every if each.known.state == "open"]
     quiet = [
         Quiet(candidate=Chosen(each.id, each.known.finding)) for each in open_ones if each.shown == "quiet"
@@ -516,7 +526,9 @@ def _check(start: StartTurn, summary: words.Summary, every: list[Remembered], vi
         status="completed",
         conclusion=words.check_conclusion([each.severity for each in open_ones], blocking=_blocking(view)),
         title=words.check_title(summary),
-        summary=words.check_of_turn(start.turn_id, words.verdict(summary)),
+        summary=words.check_of_turn(
+            start.turn_id, words.verdict(summary) + words.not_posted(result.selection.dropped)
+        ),
         name=REVIEW_CHECK,
         actions=(AGAIN_BUTTON, FIX_BUTTON) if is_fixable else (AGAIN_BUTTON,),
         annotations=tuple(words.annotation(each) for each in quiet),
