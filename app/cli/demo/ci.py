@@ -77,8 +77,8 @@ async def play(console: Console, status: Status, stage: Stage) -> bool:
 def invitation() -> str:
     """What a scripted model can be asked once it has been played."""
     return (
-        "open the page, read the failed job's log, and write, as cole,\n"
-        "[bold]@darner why[/] or [bold]@darner undo[/] on the pull request"
+        "open the page, read the failed job's log and the commit, or write,\n"
+        "as cole, [bold]@darner why[/] or [bold]@darner budget[/] on the pull request"
     )
 
 

@@ -50,13 +50,13 @@ def demo(
 ) -> None:
     """Play a job on this machine, with a local GitHub.
 
-    mention: someone mentions the bot on an issue, and a pull request comes back. Exits with 0 only if its
-    branch's tests pass.
+    mention: someone mentions the bot on an issue, and a tested pull request comes back.
 
-    review: a pull request is reviewed unasked; its findings live through a push and a disagreement. Exits
-    with 0 only if the pages show them as they should be.
+    review: a pull request is reviewed unasked; a push and an answer follow.
 
-    ci: a pull request's test fails, and the bot repairs it. Exits with 0 only if the new head's checks pass.
+    ci: a pull request's test fails; the bot repairs it, and CI passes.
+
+    Exits with 0 only if all came as it should.
     """
     try:
         real = load_settings(model=model) if model else None

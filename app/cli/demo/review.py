@@ -1,5 +1,6 @@
 """Reviews, played: a pull request is reviewed unasked; its findings outlive a push and a disagreement."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,8 @@ async def play(console: Console, status: Status, stage: Stage) -> bool:
     if before is None:
         console.print(f"[red]No review came.[/] The checks say why: {url}/checks")
         return False
+    # The pages show times in whole seconds: nobody answers a review in the second it came.
+    await asyncio.sleep(1)
     second = await cole.commits(
         REPOSITORY, story.BRANCH, story.PATH, story.SECOND, message=story.SECOND_MESSAGE
     )
