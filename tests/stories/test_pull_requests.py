@@ -41,8 +41,8 @@ async def test_a_mention_on_a_pull_request_pushes_to_its_branch(world: World) ->
     assert f"\nDarner-Turn: {turn}\n" in message
     assert "\nCo-authored-by: cole <" in message
     assert await world.maya.reactions(repository, request) == ["eyes"]
-    done = CheckRun("Darner", "completed", "success", "✅ Done", turn)
-    assert await world.maya.check_runs(repository, pull.head_sha) == [done]
+    [run] = await world.maya.check_runs(repository, pull.head_sha)
+    assert run == CheckRun("Darner", "completed", "success", "✅ Done", turn, id=run.id)
     assert [run.status for run in await world.maya.check_runs(repository, head)] == ["completed"]
 
 
