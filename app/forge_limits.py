@@ -90,7 +90,7 @@ def weight_of(effect: Effect) -> Weight:
             | Ignore()
         ):
             return Weight.NOTHING
-        case HoldThread() | ForgetThread():
+        case ForgetThread():
             return Weight.NOTHING
         case PushResult() | UndoTurn():
             return Weight.GIT

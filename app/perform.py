@@ -152,8 +152,6 @@ class Performer:
             ):
                 # Done with the decision, in its transaction.
                 return Performed()
-            case HoldThread() | Ignore():
-                return Performed()
             case _:
                 assert_never(effect)
 
