@@ -58,6 +58,10 @@ def help_text(mention: str, *, is_writer: bool = True) -> str:
         (f"`@{mention} fork [turn] [words]`", "make a second attempt from a turn's end, on its own branch"),
         (f"`@{mention} undo [turn]`", "take back what a turn pushed, by a new commit"),
         (f"`@{mention} review`", "review what is new in this pull request; `review full`: all of it"),
+        (
+            f"`@{mention} fix`",
+            "mend the finding that you answer; `fix ci`: repair this pull request's failed checks",
+        ),
         (f"`@{mention} approve 1a2b3c4d`", "do what I have asked leave for; `deny 1a2b3c4d` and why: not"),
         (f"`@{mention} compact`", "put a summary in the place of the older part of a long conversation"),
         (f"`@{mention} budget`", "tell what is spent and left"),

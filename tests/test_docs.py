@@ -14,6 +14,7 @@ from handlers.review.settings import ReviewMode, ReviewSettings, WrittenReview
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)")
+SECTION = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)#([^)\s]+)\)")
 FILE = re.compile(r"`((?:app|handlers|harness|sandbox|demo|tests|docs|bench)/[\w./-]*[\w/])")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -71,6 +72,22 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     files = [path for path in FILE.findall(text) if not (ROOT / path).exists()]
 
     assert (links, files) == ([], [])
+
+
+def sections(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+    return {title.strip().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_section_that_a_page_links_to_is_there(page: Path) -> None:
+    links = SECTION.findall(page.read_text(encoding="utf-8"))
+
+    lost = [(to, name) for to, name in links if name not in sections(page.parent / to if to else page)]
+
+    assert lost == []
 
 
 def test_the_budgets_in_the_manual_can_be_used_as_they_stand(
