@@ -513,7 +513,8 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         blocks.append(_details("The work so far, as a patch", ended.patch))
     if publication is None and _is_shown_as_patch(ended, judgement):
         blocks.append(
-            "The head belongs to a fork, where I cannot push; here is the change as a patch.\n\n"
+            "The head belongs to a fork, where I cannot push; here is the change as a patch. Saved as "
+            "`darner.patch` beside the head's files, `git apply --index darner.patch` takes it.\n\n"
             + _details("The patch", ended.patch)
         )
     return "\n\n".join(blocks)
