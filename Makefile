@@ -51,7 +51,7 @@ bench: install ## Measure; prints one JSON line a figure
 	$(BIN)/python -m bench $(ARGS)
 
 sweep: install ## Disturb a job in every way that there is, on both databases; prints a table (ARGS="SQLite deaths")
-	@tools/system-packages git bwrap rg initdb
+	@tools/system-packages git bwrap rg initdb strace
 	$(BIN)/python -m tests.sweep $(ARGS)
 
 fleet: install ## Kill one of three workers and freeze another under 100 threads on PostgreSQL; prints a table

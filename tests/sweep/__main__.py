@@ -16,7 +16,7 @@ from random import Random
 from typing import Final
 
 from tests.app import postgres
-from tests.sweep import troubles
+from tests.sweep import power, troubles
 from tests.sweep.deaths import Ran, at_a_moment, before_step, sweeping, undisturbed
 from tests.sweep.place import Place
 
@@ -58,6 +58,13 @@ async def _database(ground: Ground) -> AsyncIterator[Ran]:
             )
 
 
+async def _power(ground: Ground) -> AsyncIterator[Ran]:
+    random = Random(int(ground.bounds or SEED))
+    if ground.server is None:
+        for number in range(MOMENTS // 2):
+            yield await power.cut(ground.place.home / f"power-{number}", random)
+
+
 def _forge(ground: Ground) -> AsyncIterator[Ran]:
     return troubles.of_the_forge(ground.place)
 
@@ -72,6 +79,7 @@ PARTS: Final[dict[str, Callable[[Ground], AsyncIterator[Ran]]]] = {
     "forge": _forge,
     "model": _model,
     "database": _database,
+    "power": _power,
 }
 
 
