@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS: Final = 900.0
 """For a real model, which may think for long."""
-SCRIPTED_PATIENCE_SECONDS: Final = 60.0
+SCRIPTED_PATIENCE_SECONDS: Final = 100.0
 POLL_SECONDS: Final = 0.1
 
 
