@@ -1,6 +1,7 @@
 """Leases: one driver per thread among all processes, and nothing written by who lost his."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -8,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Insert, insert, update
 
-from app.leases import Lease, Leases
+from app.leases import LEASE_SECONDS, Lease, Leases
 from app.seat import seat_in
 from app.store import leases as rows
 from app.store.database import Database
 from app.store.fence import LeaseLost, fenced, require_lease
 from app.store.leases import Places
-from app.store.schema import leases, threads
+from app.store.schema import leases, threads, workers
 
 NAME = "darner-turns/1-7"
 
@@ -141,6 +142,79 @@ async def test_places_hold_for_all_processes(two: tuple[Leases, Leases], databas
 
     assert (neighbour, third) == ("full", "full")
     assert {second.name, fourth.name} == {"darner-turns/2-1", "darner-turns/3-1"}
+
+
+async def test_a_place_is_nobodys_when_its_lease_has_run_out(
+    two: tuple[Leases, Leases], database_url: str
+) -> None:
+    """A process that is gone keeps no place; who holds a thread hears of others when all are taken."""
+    mine, theirs = two
+    places = Places("darner-turns/", total=1)
+    first = await taken(mine, "darner-turns/1-1", places)
+
+    same = await theirs.take("darner-turns/1-1", places=places)
+    was_wanted = await mine.release(first)
+    await taken(mine, "darner-turns/1-1", places)
+    with Database(database_url) as database:
+        await run_out(database, "darner-turns/1-1")
+    other = await theirs.take("darner-turns/2-1", places=places)
+
+    assert same == "held"
+    assert was_wanted
+    assert isinstance(other, Lease)
+
+
+async def test_what_others_have_by_now_is_not_given_back(
+    two: tuple[Leases, Leases], database_url: str
+) -> None:
+    """A release that comes too late takes nothing from the new holder."""
+    mine, theirs = two
+    old = await taken(mine)
+    with Database(database_url) as database:
+        await run_out(database)
+        await taken(theirs)
+
+        await mine.release(old)
+
+        assert await database.read(rows.held) == {NAME}
+
+
+async def test_a_lease_ends_for_its_holder_before_it_ends_for_the_others(database: Database) -> None:
+    """Nothing is sent in its last moments; renewed it is good again; when it is lost that is told once."""
+    mine = Leases(database, "mine")
+    lease = await taken(mine)
+    clock = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert lease.good_until < clock + LEASE_SECONDS
+
+    lease.good_until = clock
+    with fenced(lease), pytest.raises(LeaseLost):
+        require_lease()
+    keeping = asyncio.create_task(mine.keep())
+    async with asyncio.timeout(10):
+        while lease.good_until == clock:
+            await asyncio.sleep(0.01)
+    keeping.cancel()
+    told: list[str] = []
+    lease.on_lost = lambda: told.append(lease.name)
+    lease.lose()
+    lease.lose()
+
+    assert told == [NAME]
+
+
+async def test_the_dead_are_forgotten_with_what_they_held(database: Database) -> None:
+    """Long after its last sign of life a process is not listed, and its leases are gone."""
+    for worker in ("dead", "alive"):
+        await database.write(partial(rows.sign_of_life, worker=worker, host="h"))
+    await taken(Leases(database, "dead"))
+    await run_out(database)
+    dead = update(workers).where(workers.c.id == "dead").values(seen_at=1.0)
+    await database.write(lambda c: c.execute(dead).rowcount)
+
+    living = await database.write(rows.bury)
+
+    assert living == {"alive"}
+    assert await database.read(lambda c: c.execute(leases.select()).all()) == []
 
 
 async def test_one_of_all_processes_is_the_first(two: tuple[Leases, Leases], database_url: str) -> None:
