@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
         ("@darner help", "Write `@darner` at the start of a paragraph and say what you want", "+1"),
         ("@darner", "You named me, and that was all. What shall I do?", "confused"),
         ("@darner reveiw", "I do not know the command `reveiw`. Did you mean `@darner review`?", "confused"),
-        ("@darner review", "I understand `review`, but I cannot do it yet.", "confused"),
+        ("@darner review", "I review pull requests: write `@darner review` on one.", "confused"),
         ("@darner stop", "Nothing is at work here. From now on nothing starts by itself", "+1"),
         ("@darner status", "I have not worked in this conversation yet.", "+1"),
     ],
