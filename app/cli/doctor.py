@@ -98,6 +98,7 @@ async def _checks(settings: "Settings") -> Sequence["Check"]:
 
     checks = [
         _home_check(settings.home),
+        await asyncio.to_thread(_database_check, settings),
         _model_check(settings),
         _rules_check(settings),
         _budget_check(settings),
@@ -120,6 +121,17 @@ def _home_check(home: Path) -> "Check":
             return Check("home", "warning", why, "Set DARNER_HOME to a directory on another file system.")
         return Check("home", "ok", f"{home} can be written")
     return Check("home", "failed", f"{home} cannot be written", "Set DARNER_HOME to a directory of yours.")
+
+
+def _database_check(settings: "Settings") -> "Check":
+    from app.store.reachable import DatabaseAway, reach
+    from sandbox.base import Check
+
+    try:
+        return Check("database", "ok", reach(settings.sql_url))
+    except DatabaseAway as error:
+        why, _, remedy = str(error).rpartition(". ")
+        return Check("database", "failed", why, remedy)
 
 
 def _model_check(settings: "Settings") -> "Check":

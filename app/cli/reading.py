@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def reading() -> Iterator["Connection"]:
     """A connection that reads; where there is no database, the complaint that says so."""
     from app.store.database import engine_for
+    from app.store.reachable import DatabaseAway, reach
 
     try:
         settings = load_settings()
@@ -22,6 +23,10 @@ def reading() -> Iterator["Connection"]:
         raise complain(str(error)) from None
     if not settings.database_url and not (settings.home / "darner.db").exists():
         raise complain(f"There is no database in {settings.home}. Is DARNER_HOME the server's?", status=1)
+    try:
+        reach(settings.sql_url)
+    except DatabaseAway as error:
+        raise complain(str(error), status=1) from None
     engine = engine_for(settings.sql_url)
     try:
         with engine.connect().execution_options(reader=True) as connection:

@@ -55,12 +55,14 @@ def _run(settings: Settings, role: Role, host: str, port: int | None, *, log_jso
 
     from app.engine import AlreadyRunning, claimed
     from app.log import configure_logging
+    from app.store.reachable import DatabaseAway, reach
     from app.wiring import build, required, server_of
 
     configure_logging(secrets=lambda: settings.secrets, as_json=log_json)
     try:
         required(settings, role)
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        reach(settings.sql_url)
         if role.works:
             _refuse_unconfined(settings)
         # The server claims the database itself; asked here, a second one is told in one sentence.
@@ -79,6 +81,8 @@ def _run(settings: Settings, role: Role, host: str, port: int | None, *, log_jso
         )
     except (SettingsRefused, AlreadyRunning) as error:
         raise complain(str(error)) from None
+    except DatabaseAway as error:
+        raise complain(str(error), status=1) from None
 
 
 def _until_told(server: "Server") -> None:

@@ -86,3 +86,19 @@ async def test_a_server_that_cannot_confine_does_not_start(home: Path) -> None:
 
     assert ran.exit_status == 3, ran
     assert "No turn can be confined here, so the server does not start.\n  Docker Engine: " in ran.stderr
+
+
+async def test_a_database_that_does_not_answer_is_told_in_a_sentence(home: Path) -> None:
+    """By the doctor with its remedy; what needs it ends, and shows no trace and no password."""
+    away = {"DARNER_DATABASE_URL": "postgresql://darner:pass-word@127.0.0.1:1/darner"}
+
+    found = await report(home, settings=away)
+    assert [(check["name"], check["remedy"]) for check in failed(found)] == [
+        ("database", "Start it, or correct DARNER_DATABASE_URL.")
+    ]
+    for verb in (("worker",), ("threads", "list")):
+        ran = await run_darner(*verb, settings={**environment(home), **SERVER, **away})
+        assert ran.exit_status == 1
+        assert ran.stderr.startswith("darner: The database does not answer (connection failed:")
+        assert len(ran.stderr.splitlines()) == 1
+        assert "pass-word" not in ran.stderr + json.dumps(found)
