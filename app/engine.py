@@ -9,9 +9,7 @@ died or did not hear, is found by the sweep of each. A wake-up is a bell there: 
 """
 
 import asyncio
-import fcntl
 import logging
-import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,6 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -29,6 +26,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.claim import claimed
 from app.leases import Lease, Leases, name_of_process
 from app.store import leases as lease_rows
 from app.store.database import Database, make_durable, postgresql_engine
@@ -80,10 +78,6 @@ Backlog = Callable[[], Awaitable[Iterable[tuple[Queue, str]]]]
 
 async def no_backlog() -> Iterable[tuple[Queue, str]]:
     return ()
-
-
-class AlreadyRunning(Exception):
-    """Another Darner process works on this SQLite database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,35 +448,6 @@ async def _forget_stuck_wake_ups(living: Iterable[str]) -> None:
     stuck = [wake.workflow_id for wake in begun if wake.executor_id not in set(living)]
     if stuck:
         await DBOS.delete_workflows_async(stuck)
-
-
-@contextmanager
-def claimed(url: str) -> Iterator[None]:
-    """One process works on a SQLite database; on PostgreSQL any number do. Raises `AlreadyRunning`."""
-    made = sa.make_url(url)
-    if made.get_backend_name() == "sqlite":
-        with _file_claimed(Path(f"{made.database}.lock")):
-            yield
-        return
-    yield
-
-
-@contextmanager
-def _file_claimed(path: Path) -> Iterator[None]:
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            msg = (
-                f"Another Darner (see its pid in {path}) uses this database. Stop it, or give this one a "
-                "DARNER_HOME of its own. For several processes on one database set DARNER_DATABASE_URL to "
-                "a PostgreSQL."
-            )
-            raise AlreadyRunning(msg) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
 
 
 def _dbos_engine(url: str) -> Engine:

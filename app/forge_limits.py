@@ -80,6 +80,7 @@ def weight_of(effect: Effect) -> Weight:
             | PauseTurn()
             | ResumeTurn()
             | HoldThread()
+            | ForgetThread()
             | CompactThread()
             | AskApproval()
             | Decide()
@@ -89,8 +90,6 @@ def weight_of(effect: Effect) -> Weight:
             | NoteChecks()
             | Ignore()
         ):
-            return Weight.NOTHING
-        case ForgetThread():
             return Weight.NOTHING
         case PushResult() | UndoTurn():
             return Weight.GIT

@@ -53,7 +53,7 @@ def _run(settings: Settings, role: Role, host: str, port: int | None, *, log_jso
     # Not before the settings are known to be good: these imports cost seconds.
     import uvicorn
 
-    from app.engine import AlreadyRunning, claimed
+    from app.claim import AlreadyRunning, claimed
     from app.log import configure_logging
     from app.store.reachable import DatabaseAway, reach
     from app.wiring import build, required, server_of

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.engine import AlreadyRunning, Queue, WakeUps, claimed
+from app.claim import AlreadyRunning, claimed
+from app.engine import Queue, WakeUps
 from app.store.database import Database
 from tests.app.conftest import House
 
