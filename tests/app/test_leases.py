@@ -94,6 +94,7 @@ async def test_what_ran_out_and_nobody_took_is_kept(database: Database) -> None:
     mine = Leases(database, "mine")
     lease = await taken(mine)
     await run_out(database)
+    assert await database.read(rows.held) == frozenset()
 
     with fenced(lease):
         await database.write(lambda c: c.execute(insert(threads).values(id="1-7", created_at=0.0)))

@@ -125,3 +125,13 @@ def test_of_spent_budgets_the_one_is_told_that_waiting_does_not_help() -> None:
     assert longest_spent([not_yet, today, forever]) == forever
     assert longest_spent([not_yet, today]) == today
     assert longest_spent([not_yet]) is None
+
+
+def test_a_budget_is_nearly_spent_from_nine_tenths_on() -> None:
+    """The agent hears of it at that share, not only behind it."""
+    used = [
+        Allowance(scope="turn", unit="tokens", used=tokens, allowed=1_000).is_nearly_spent
+        for tokens in (899, 900)
+    ]
+
+    assert used == [False, True]
