@@ -169,7 +169,7 @@ def undo_message(start: StartTurn, landing: Landing, requester: Requester | None
     return "\n".join(lines) + "\n"
 
 
-def undo_ended(event: UndoEnded, mention: str) -> str:
+def undo_ended(event: UndoEnded, mention: str, *, held_by: str | None = None) -> str:
     """The last word about an `undo`."""
     undo = event.undo
     turn, branch = f"`{undo.turn_id}`", f"`{undo.branch}`"
@@ -204,7 +204,9 @@ def undo_ended(event: UndoEnded, mention: str) -> str:
             f"I could not undo turn {turn}.{detail} Write `@{mention} undo {undo.turn_id}` to try again."
         ),
     }
-    return said[event.result]
+    is_back = event.result in {"done", "done_before"} and held_by is not None
+    held = f" Nothing starts here by itself until `@{mention} resume`." if is_back else ""
+    return f"{said[event.result]}{held}"
 
 
 def forget_at_work(turn: str, mention: str) -> str:

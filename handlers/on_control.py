@@ -257,7 +257,11 @@ def _undo(asked: Asked, view: View, command: Undo) -> list[Effect]:
         requester=comment_to(asked, "").requester,
         review_thread=asked.review_thread,
     )
-    return [undo, *reaction_to(asked, "eyes")]
+    if target.start.ci is None or not target.start.ci.by_itself:
+        return [undo, *reaction_to(asked, "eyes")]
+    # Else it would come back by itself: what it repaired fails again.
+    hold = HoldThread(key=f"{asked.act}:hold", by=asked.author)
+    return [hold, undo, *reaction_to(asked, "eyes")]
 
 
 def _forget(asked: Asked, view: View) -> list[Effect]:

@@ -1,5 +1,6 @@
 """Reviews: when one begins by itself, and what is done with what it found. Decides; posts nothing."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ from handlers.events import (
 from handlers.ingest import act_of, ignored
 from handlers.on_budget import why_nothing_starts
 from handlers.review.fingerprints import place_of
-from handlers.review.memory import LastReview, Remembered, Shown
+from handlers.review.memory import LastReview, Reading, Remembered, Shown
 from handlers.review.result import Became, ReviewResult
 from handlers.review.selection import Candidate as Chosen
 from handlers.review.selection import Quiet, Summarised
@@ -43,7 +44,7 @@ from handlers.review.standing import Known, State
 from handlers.review_keys import summary_key, thread_name, turn_id_of
 from handlers.view import View
 from harness.findings import SEVERITIES, Severity
-from harness.items import Exhausted, Outcome, Stopped, Waiting
+from harness.items import Exhausted, Stopped, Waiting
 from sandbox.base import SandboxMode
 
 SUPERSEDED: Final = "a newer head"
@@ -299,7 +300,8 @@ def _nothing_new(event: TurnEnded, result: ReviewResult, view: View) -> list[Eff
     start = event.start
     told = words.nothing_new(start.base_sha)
     still_open = [each.severity for each in view.memory.findings if each.known.state == "open"]
-    last = LastReview(turn=start.turn_id, head_sha=start.base_sha, patches=result.patches)
+    before = view.memory.last.reading if view.memory.last is not None else Reading()
+    last = LastReview(turn=start.turn_id, head_sha=start.base_sha, patches=result.patches, reading=before)
     effects: list[Effect] = [RecordReview(key=f"{start.turn_id}:record", last=last, findings=())]
     if not start.is_fork:
         effects.append(
@@ -332,7 +334,9 @@ def on_review_posted(event: ReviewPosted, view: View) -> list[Effect]:
     earlier = {each.id: each for each in view.memory.findings}
     now = {each.id: _after(earlier[each.id], each, start) for each in result.became if each.id in earlier}
     fresh = _fresh(start, result, event.placed)
-    last = LastReview(turn=start.turn_id, head_sha=start.base_sha, patches=result.patches)
+    note = result.note or (words.CUT_SHORT if isinstance(ended.outcome, Exhausted) else "")
+    reading = Reading(files=result.files_read, unread=result.unread, note=note)
+    last = LastReview(turn=start.turn_id, head_sha=start.base_sha, patches=result.patches, reading=reading)
     record = RecordReview(key=f"{start.turn_id}:record", last=last, findings=(*now.values(), *fresh))
     every = [*(now.get(each.id, each) for each in view.memory.findings), *fresh]
     became = {each.id: each for each in result.became}
@@ -340,14 +344,17 @@ def on_review_posted(event: ReviewPosted, view: View) -> list[Effect]:
     for each in result.became:
         if each.id in earlier:
             effects += _answers(start, each, earlier[each.id])
-    summary = _summary(start, ended.outcome, result, every, became=became, fresh=fresh, view=view)
+    told = {each.candidate.id: each for each in result.selection.summarised}
+    states = {each.id: _row_state(each, became.get(each.id), is_new=each in fresh) for each in every}
+    summary = _summary(last, every, web=_web(start), told=told, states=states, mention=view.bot.mention)
     effects.append(_summary_effect(start, words.summary(summary, own_hosts=_hosts(start)), view))
     urgent = sum(1 for each in fresh if each.severity in URGENT)
     if urgent and view.memory.summary_url:
         pointer = words.pointer(urgent, summary_url=view.memory.summary_url)
         effects.append(PostComment(key=f"{start.turn_id}:review:pointer", number=start.number, body=pointer))
     if not start.is_fork:
-        effects.append(_check(start, summary, every, result, view))
+        dropped = words.not_posted(result.selection.dropped)
+        effects.append(_check(last, summary, every, view, key=start.turn_id, dropped=dropped))
     return effects
 
 
@@ -447,22 +454,19 @@ def _web(start: StartTurn) -> str:
 
 
 def _summary(
-    start: StartTurn,
-    outcome: Outcome,
-    result: ReviewResult,
-    every: list[Remembered],
+    last: LastReview,
+    every: Sequence[Remembered],
     *,
-    became: dict[str, Became],
-    fresh: list[Remembered],
-    view: View,
+    web: str,
+    told: Mapping[str, Summarised],
+    states: Mapping[str, words.RowState],
+    mention: str,
 ) -> words.Summary:
-    new = {each.id for each in fresh}
-    told = {each.candidate.id: each for each in result.selection.summarised}
     summarised = []
     rows = []
     for each in every:
         finding = each.known.finding
-        url = words.permalink(_web(start), start.base_sha, place_of(finding))
+        url = words.permalink(web, last.head_sha, place_of(finding))
         is_open = each.known.state == "open"
         if each.shown == "summary" and is_open:
             one = told.get(each.id) or Summarised(candidate=Chosen(each.id, finding), reason=each.reason)
@@ -474,22 +478,21 @@ def _summary(
                     severity=each.severity,
                     title=finding.title,
                     place=place_of(finding),
-                    state=_row_state(each, became.get(each.id), is_new=each.id in new),
+                    state=states[each.id],
                     url=each.url or url,
                     sha=each.sha,
                     by=each.by,
                 )
             )
-    is_cut = isinstance(outcome, Exhausted)
     return words.Summary(
-        head_sha=start.base_sha,
+        head_sha=last.head_sha,
         rows=tuple(rows),
         summarised=tuple(summarised),
-        files_read=result.files_read,
-        unread=result.unread,
+        files_read=last.reading.files,
+        unread=last.reading.unread,
         quiet=sum(1 for each in every if each.shown == "quiet" and each.known.state == "open"),
-        note=result.note or (words.CUT_SHORT if is_cut else ""),
-        mention=view.bot.mention,
+        note=last.reading.note,
+        mention=mention,
     )
 
 
@@ -512,7 +515,13 @@ def _summary_effect(start: StartTurn, body: str, view: View) -> Effect:
 
 
 def _check(
-    start: StartTurn, summary: words.Summary, every: list[Remembered], result: ReviewResult, view: View
+    last: LastReview,
+    summary: words.Summary,
+    every: Sequence[Remembered],
+    view: View,
+    *,
+    key: str,
+    dropped: str = "",
 ) -> WriteCheckRun:
     open_ones = [each for each in every if each.known.state == "open"]
     quiet = [
@@ -520,15 +529,13 @@ def _check(
     ]
     is_fixable = any(each.shown != "quiet" for each in open_ones)
     return WriteCheckRun(
-        key=f"{start.turn_id}:review:check",
-        external_id=start.turn_id,
-        head_sha=start.base_sha,
+        key=f"{key}:review:check",
+        external_id=last.turn,
+        head_sha=last.head_sha,
         status="completed",
         conclusion=words.check_conclusion([each.severity for each in open_ones], blocking=_blocking(view)),
         title=words.check_title(summary),
-        summary=words.check_of_turn(
-            start.turn_id, words.verdict(summary) + words.not_posted(result.selection.dropped)
-        ),
+        summary=words.check_of_turn(last.turn, words.verdict(summary) + dropped),
         name=REVIEW_CHECK,
         actions=(AGAIN_BUTTON, FIX_BUTTON) if is_fixable else (AGAIN_BUTTON,),
         annotations=tuple(words.annotation(each) for each in quiet),
@@ -548,7 +555,31 @@ def _second_word(event: TurnEnded, result: ReviewResult, view: View) -> list[Eff
         return [record, _ended_silently(start, reasons.NOT_JUDGED)]
     after = replace(_after(earlier, became, start), has_answered=True)
     record = RecordReview(key=f"{start.turn_id}:record", last=None, findings=(after,))
-    return [record, *_answers(start, became, earlier)]
+    thread = thread_name(start.repository_id, start.number)
+    restated = _restated(after, view, key=start.turn_id, thread=thread, web=_web(start))
+    return [record, *_answers(start, became, earlier), *restated]
+
+
+def _restated(after: Remembered, view: View, *, key: str, thread: str, web: str) -> list[Effect]:
+    """The summary and the check run of the last review, once one of its findings stands otherwise."""
+    last = view.memory.last
+    if last is None or not view.memory.summary_url:
+        return []
+    every = [after if each.id == after.id else each for each in view.memory.findings]
+    states = {each.id: _row_state(each, None, is_new=False) for each in every}
+    summary = _summary(last, every, web=web, told={}, states=states, mention=view.bot.mention)
+    effects: list[Effect] = [
+        EditComment(
+            key=f"{key}:review:summary",
+            posted_key=summary_key(thread),
+            body=words.summary(summary, own_hosts=(words.host_of(web),)),
+        )
+    ]
+    if view.pull is not None and not view.pull.is_fork:
+        check = _check(last, summary, every, view, key=key)
+        # Those that it has stay: the forge only ever adds to them.
+        effects.append(replace(check, annotations=()))
+    return effects
 
 
 def on_thread_settled(event: ThreadSettled, view: View) -> list[Effect]:
@@ -566,4 +597,7 @@ def on_thread_settled(event: ThreadSettled, view: View) -> list[Effect]:
     else:
         return [ignored(event, reasons.FINDING_SETTLED)]
     record = RecordReview(key=f"{act_of(event)}:record", last=None, findings=(after,))
-    return [record, ignored(event, reason)]
+    web = event.subject.url.partition("/pull/")[0]
+    thread = thread_name(event.repository.id, event.subject.number)
+    restated = _restated(after, view, key=act_of(event), thread=thread, web=web)
+    return [record, ignored(event, reason), *restated]

@@ -12,7 +12,7 @@ def on_undo_ended(event: UndoEnded, view: View) -> list[Effect]:
         PostComment(
             key=f"{undo.key}:ended",
             number=undo.number,
-            body=comments_control.undo_ended(event, view.bot.mention),
+            body=comments_control.undo_ended(event, view.bot.mention, held_by=view.thread.stopped_by),
             review_thread=undo.review_thread,
             requester=undo.requester,
         )

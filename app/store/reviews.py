@@ -9,10 +9,11 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from app.store import outbox
 from app.store.schema import findings, reviews
 from handlers.effects import RecordReview
-from handlers.review.memory import LastReview, Memory, Remembered
+from handlers.review.memory import LastReview, Memory, Reading, Remembered
 from handlers.review_keys import summary_key
 
 _Remembered: Final[TypeAdapter[Remembered]] = TypeAdapter(Remembered)
+_Reading: Final[TypeAdapter[Reading]] = TypeAdapter(Reading)
 
 
 def memory_of(connection: Connection, thread: str) -> Memory:
@@ -23,7 +24,12 @@ def memory_of(connection: Connection, thread: str) -> Memory:
     return Memory(
         last=None
         if last is None
-        else LastReview(turn=last.turn, head_sha=last.head_sha, patches=json.loads(last.patches)),
+        else LastReview(
+            turn=last.turn,
+            head_sha=last.head_sha,
+            patches=json.loads(last.patches),
+            reading=_Reading.validate_json(last.reading),
+        ),
         findings=tuple(_Remembered.validate_json(body) for body in connection.execute(query).scalars()),
         summary_url=str(posted.get("url", "")),
     )
@@ -42,6 +48,7 @@ def record(connection: Connection, thread: str, effect: RecordReview, *, now: fl
             "turn": effect.last.turn,
             "head_sha": effect.last.head_sha,
             "patches": json.dumps(effect.last.patches),
+            "reading": _Reading.dump_json(effect.last.reading).decode(),
             "at": now,
         }
         changed = update(reviews).where(reviews.c.thread == thread).values(values)

@@ -215,6 +215,7 @@ reviews = Table(
     Column("turn", String, nullable=False),
     Column("head_sha", String, nullable=False),
     Column("patches", Text, nullable=False),  # patch ids by path, as JSON
+    Column("reading", Text, nullable=False),  # what of it was read, as JSON
     Column("at", Double, nullable=False),
 )
 

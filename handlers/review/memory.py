@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from handlers.review.plan import Unread
 from handlers.review.standing import Known
 from harness.findings import Severity
 
@@ -44,10 +45,20 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How much of the change was read: kept, so that the summary can be written again."""
+
+    files: int = 0
+    unread: tuple[Unread, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LastReview:
     turn: str
     head_sha: str
     patches: dict[str, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

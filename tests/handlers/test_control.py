@@ -7,6 +7,7 @@ import pytest
 
 from handlers import comments, comments_control, reasons
 from handlers.checks import STOP_BUTTON
+from handlers.ci.task import CiTask
 from handlers.comments import Progress
 from handlers.dispatch import dispatch
 from handlers.effects import (
@@ -300,6 +301,22 @@ def test_undo_takes_back_a_landing() -> None:
         ),
         react("eyes"),
     ]
+
+
+def test_undo_of_a_repair_that_began_by_itself_keeps_it_from_coming_back() -> None:
+    """What it repaired fails again: without a word the next repair would begin."""
+    task = CiTask(fingerprint="f1", attempt=1, of=3, excerpt="", jobs=(), by_itself=True)
+    repair = replace(TARGET, landing=LANDED, start=replace(TARGET.start, ci=task))
+
+    hold, undo, seen = dispatch(said("@darner undo"), retry_view(repair))
+
+    assert hold == HoldThread(key=f"{ACT}:hold", by="octocat")
+    assert isinstance(undo, UndoTurn)
+    assert seen == react("eyes")
+    ended = UndoEnded(undo=undo, result="done", sha=HEAD_SHA, detail="")
+    [word] = dispatch(ended, replace(WRITER_VIEW, thread=ThreadFacts(stopped_by="octocat")))
+    assert isinstance(word, PostComment)
+    assert word.body.endswith("Nothing starts here by itself until `@darner resume`.")
 
 
 @pytest.mark.parametrize(

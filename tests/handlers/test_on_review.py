@@ -7,7 +7,15 @@ import pytest
 
 from handlers import reasons
 from handlers.dispatch import dispatch
-from handlers.effects import Effect, Ignore, RecordReview, StartTurn, StopTurn
+from handlers.effects import (
+    EditComment,
+    Effect,
+    Ignore,
+    RecordReview,
+    StartTurn,
+    StopTurn,
+    WriteCheckRun,
+)
 from handlers.events import Actor, PullAction, PullChanged, ReviewCommented, ThreadSettled
 from handlers.on_review import SUPERSEDED
 from handlers.review.fingerprints import fingerprint
@@ -228,3 +236,22 @@ def test_a_resolved_thread_dismisses_its_finding_until_it_is_opened_again() -> N
     reopened = recorded(dispatch(settled(is_resolved=False), remembering(dismissed)))
 
     assert (reopened.known.state, reopened.by) == ("open", "")
+
+
+def test_a_dismissal_is_seen_in_the_summary_and_lets_the_check_pass() -> None:
+    """Not only at the next push: the check may be what keeps the pull request from being merged."""
+    settings = replace(AUTO, review=replace(AUTO.review, blocking="P1"))
+
+    effects = dispatch(settled(is_resolved=True), remembering(SAID, config=settings))
+
+    [summary] = [effect for effect in effects if isinstance(effect, EditComment)]
+    [check] = [effect for effect in effects if isinstance(effect, WriteCheckRun)]
+    assert "dismissed" in summary.body
+    assert (check.external_id, check.head_sha, check.conclusion) == ("t0", NEW_SHA, "success")
+    again = recorded(effects)
+    [check] = [
+        effect
+        for effect in dispatch(settled(is_resolved=False), remembering(again, config=settings))
+        if isinstance(effect, WriteCheckRun)
+    ]
+    assert check.conclusion == "failure"

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("turn", sa.String(), nullable=False),
         sa.Column("head_sha", sa.String(), nullable=False),
         sa.Column("patches", sa.Text(), nullable=False),
+        sa.Column("reading", sa.Text(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("thread"),
     )
