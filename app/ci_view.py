@@ -30,7 +30,7 @@ from handlers.ci.logs import LogReader
 from handlers.ci.settings import CiSettings
 from handlers.ci.settled import Check, Settled, Superseded, judge_settled
 from handlers.events import ChecksDue
-from handlers.on_checks import comment_key
+from handlers.on_checks import comment_key, may_act
 from handlers.view import Bot, View
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class ChecksLook:
             quiet=settings.quiet,
         )
         facts = CiFacts(is_open=True, title=title, url=url, verdict=verdict, now=stamp)
-        if isinstance(verdict, Settled):
+        if isinstance(verdict, Settled) and may_act(event, view):
             facts = await self._understood(event, view, facts, verdict, checks, place, slug)
         return await self._remembered(event, facts, thread, place)
 

@@ -102,6 +102,14 @@ def _why_not_looked_at(event: CheckReported, view: View, number: int) -> str | N
     return starts_by_itself(view.thread)
 
 
+def may_act(event: ChecksDue, view: View) -> bool:
+    """Whether a look would do something about failed checks; else what they say need not be read."""
+    if event.asked is not None:
+        return True
+    is_on = mode_of(view, event.repository) is not CiMode.OFF
+    return is_on and starts_by_itself(view.thread) is None and view.task_at_work is None
+
+
 def is_request(words: str) -> bool:
     """Whether `words` ask for the repair of failed checks, and for nothing else."""
     return _REQUEST.fullmatch(" ".join(words.casefold().split())) is not None
@@ -151,7 +159,9 @@ class _Due:
             case Unsettled(look_again=at):
                 wait = (at - _moment(facts.now)).total_seconds()
                 return self._later(min(max(wait, 0.0), LONGEST_WAIT), reasons.CI_WAITS)
-            case Settled():
+            case Settled(failed=failed):
+                if failed and self._asked is None and view.task_at_work is not None:
+                    return self._later(TURN_WAIT, reasons.CI_WAITS_FOR_TURN)
                 if not facts.jobs:
                     return self._fine(facts)
                 return self._failed(facts)
@@ -174,8 +184,6 @@ class _Due:
         view, memory = self._view, facts.memory
         failures = [failure for job in facts.jobs for failure in job.log.failures]
         fingerprint = fingerprint_of(failures or [_unnamed(job) for job in facts.jobs])
-        if self._asked is None and view.task_at_work is not None:
-            return self._later(TURN_WAIT, reasons.CI_WAITS_FOR_TURN)
         if facts.open_pull is not None:
             return [self._ignore(reasons.CI_OPEN_PULL)]
         has_failed_again = memory.reruns > 0 and memory.fingerprint != ""
@@ -397,8 +405,9 @@ class _Due:
         return [PostComment(key=comment_key(self._place), number=self._event.number, body=body)]
 
     def _edit(self, body: str, what: str) -> EditComment:
-        sha, told = self._event.sha[:12], hashlib.sha256(body.encode()).hexdigest()[:8]
-        key = f"{self._place}/{sha}:{what}:{told}:{self._event.round}"
+        # By the moment of the look: what was said of this head before may have to be said again.
+        moment = self._view.ci.now if self._view.ci is not None else ""
+        key = f"{self._place}/{self._event.sha[:12]}:{what}:{moment}"
         return EditComment(key=key, posted_key=comment_key(self._place), body=body)
 
     def _on_commit(self, body: str, fingerprint: str) -> WriteCheckRun:

@@ -130,7 +130,9 @@ def _why_no_more(counters: Counters, limits: Limits) -> str | None:
             f"{_times(counters.attempts_together)} tried here, which is the limit for all failures together."
         )
     if limits.dollars is not None and counters.dollars >= limits.dollars:
-        return f"${counters.dollars:.2f} are spent on this failure, of at most ${limits.dollars:.2f}."
+        # Of the price table's currency, which is not known here.
+        money, allowed = f"{counters.dollars:.2f}", f"{limits.dollars:.2f}"
+        return f"{money} in money are spent on this failure, of at most {allowed}."
     if limits.seconds is not None and counters.seconds >= limits.seconds:
         spent, most = counters.seconds / 60, limits.seconds / 60
         return f"{spent:.0f} minutes are spent on this failure, of at most {most:.0f}."

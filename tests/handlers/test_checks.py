@@ -30,7 +30,7 @@ from handlers.effects import (
 )
 from handlers.events import CheckReported, ChecksDue
 from handlers.ingest import triage
-from handlers.on_checks import is_request
+from handlers.on_checks import is_request, may_act
 from handlers.view import RepositoryConfig, ThreadFacts, TurnBrief, View
 from handlers.wishes import Ceiling
 from harness.budget import Allowance
@@ -203,7 +203,7 @@ def test_a_spent_budget_starts_nothing_and_is_said() -> None:
     [
         ((tried("a"), tried("b"), tried("c")), Limits(), "3 repairs were tried, which is the limit"),
         ((tried("a", left=FINGERPRINT),), Limits(), "The same failure came back unchanged"),
-        ((tried("a", dollars=2.0),), Limits(dollars=1.5), "$2.00 are spent on this failure"),
+        ((tried("a", dollars=2.0),), Limits(dollars=1.5), "2.00 in money are spent on this failure"),
     ],
 )
 def test_a_person_is_called_once_with_what_was_tried(
@@ -250,6 +250,35 @@ def test_a_conversation_has_one_comment_about_checks() -> None:
 
     assert said(effects) == []
     assert [effect.posted_key for effect in effects if isinstance(effect, EditComment)] == ["ci/42-8:comment"]
+
+
+def test_the_comment_says_again_what_it_said_of_this_head_before() -> None:
+    failing, passing = remembering(has_comment=True), replace(remembering(has_comment=True), jobs=())
+    looks = [failing, passing, failing]
+
+    edits = [
+        effect
+        for minute, facts in enumerate(looks)
+        for effect in dispatch(DUE, view(OFFER, replace(facts, now=f"2026-11-22T10:0{minute}:00Z")))
+        if isinstance(effect, EditComment)
+    ]
+
+    assert [edit.body[:1] for edit in edits] == ["🔧", "✅", "🔧"]
+    assert len({edit.key for edit in edits}) == 3
+
+
+def test_while_a_turn_works_nobody_reads_what_failed() -> None:
+    """Such a look is repeated every minute, and a log may have many megabytes."""
+    at_work = replace(view(facts=replace(FACTS, jobs=())), turns=(TurnBrief("a", "running", 1.0),))
+
+    assert not may_act(DUE, at_work)
+    assert [(type(effect), getattr(effect, "after", None)) for effect in dispatch(DUE, at_work)] == [
+        (LookAtChecks, 60.0)
+    ]
+    assert may_act(DUE, view())
+    assert may_act(replace(DUE, asked=ASKED), at_work)
+    assert not may_act(DUE, view(RepositoryConfig()))
+    assert not may_act(DUE, replace(view(), thread=ThreadFacts(stopped_by="maya")))
 
 
 def test_of_a_branch_a_person_is_told_on_its_commit() -> None:
