@@ -49,8 +49,11 @@ class Desk(PlainSession):
 class Guarded(Recorder):
     """Asks before each call."""
 
+    place: str = "."
+    """What else the call depends on, as a command does on its directory."""
+
     def asks(self, item: ToolItem) -> Ask | None:
-        wanted = (item.call.arguments,)
+        wanted = (item.call.arguments, self.place)
         return Ask("command", wanted, "A rule.", digest_of("command", wanted))
 
     async def run_decided(self, item: ToolItem, decision: Decision) -> ToolItem:
@@ -112,7 +115,7 @@ async def test_a_turn_waits_with_the_call_that_asks_and_all_after_it() -> None:
     )
     assert case.log == ["begin c1", "end c1"]
     assert [case_item.call.id for case_item in _begun(case) if case_item.id in asked.held] == ["c2", "c3"]
-    assert (asked.wanted, asked.decision) == (('{"n": "c2"}',), None)
+    assert (asked.wanted, asked.decision) == (('{"n": "c2"}', "."), None)
     assert len(case.model.requests) == 1
 
 
@@ -126,6 +129,32 @@ async def test_what_is_approved_runs_once_and_what_was_behind_it_after_it() -> N
     assert case.log == ["begin c1", "end c1", "begin c2", "end c2"]
     assert (case.asked[-1].decision, case.asked[-1].by) == ("approved", "maya")
     assert [entry.get("answer_to") for entry in case.model.history()[-2:]] == ["c1", "c2"]
+
+
+async def test_an_approval_is_for_what_was_asked_and_nothing_else() -> None:
+    """A call that would do something else by now has no leave: people are asked anew."""
+    case = Case([guarded("c1")])
+    await case.run()
+    case.desk.answers[case.name()] = Decision("approved", "maya")
+    case.tools["guarded"] = Guarded("guarded", echo, log=case.log, place="/etc")
+
+    outcome = await case.run()
+
+    assert isinstance(outcome, Waiting)
+    assert case.log == []
+    assert case.asked[-1].wanted == ('{"n": "c1"}', "/etc")
+
+
+def test_another_kind_order_or_option_is_another_question() -> None:
+    asked = digest_of("paths", ("a", "b"))
+
+    others = [
+        digest_of("network", ("a", "b")),
+        digest_of("paths", ("b", "a")),
+        digest_of("paths", ("a", "b"), True),
+    ]
+    assert asked not in others
+    assert len(set(others)) == len(others)
 
 
 async def test_two_that_ask_are_asked_one_after_the_other() -> None:

@@ -112,9 +112,10 @@ def compacted_by(made: Draft) -> Entry:
 
 def test_a_second_list_of_commands_begins_where_the_first_ended() -> None:
     """A command that an earlier summary told of is not told as one of the last ones again."""
-    first = read([], [ASKED, *command(1, "ls"), *command(3, "pytest")])
+    before = [ASKED, *command(1, "ls"), *command(3, "pytest")]
+    first = read([], before)
 
-    again = read([], [ASKED, compacted_by(draft(first, keep=0)), *command(6, "git diff")])
+    again = read([], [*before, compacted_by(draft(first, keep=0)), *command(6, "git diff")])
 
     assert first.commands == ("ls → exit 0", "pytest → exit 0")
     assert again.commands == ("git diff → exit 0",)
