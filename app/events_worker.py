@@ -424,7 +424,7 @@ class EventsWorker:
             connection,
             target,
             due,
-            kind=f"ci/{look.sha}" + (f"/{look.asked.act}" if look.asked else ""),
+            kind=ci.look_kind(look.sha) + (f"/{look.asked.act}" if look.asked else ""),
             quiet=look.after,
             longest=LONGEST_LOOK,
             origin=inbox.origin_of(connection, cause),

@@ -19,7 +19,7 @@ from app.store.database import Database
 from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
 from handlers import reasons
-from handlers.ci.settled import FAILED
+from handlers.ci.settled import FAILED, QUIET
 from handlers.events import (
     ButtonPressed,
     CheckReported,
@@ -55,6 +55,8 @@ MAX_BODY_BYTES: Final = 25 * 1024 * 1024
 """GitHub sends no more. https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
 
 
+_CLOCKS_APART: Final = 5.0
+"""Seconds by which the clocks of two processes may differ."""
 LONGEST_UNQUIET: Final = 10
 """Times the quiet seconds: a branch that never falls quiet is looked at all the same."""
 STANDING_EVENTS: Final = frozenset({"installation", "installation_repositories", "repository"})
@@ -153,6 +155,12 @@ class Intake:
                 row = replace(row, semantic_key=None, state="ignored", reason=reasons.NOT_A_FINDING)
         if row.state == "pending" and isinstance(event, CheckReported) and _is_idle(connection, event):
             row = replace(row, semantic_key=None, state="ignored", reason=reasons.CHECK_NOT_AWAITED)
+        if (
+            row.state == "pending"
+            and isinstance(event, CheckReported)
+            and _is_seen_soon(connection, event, row)
+        ):
+            row = replace(row, semantic_key=None, state="ignored", reason=reasons.CHECK_SEEN_SOON)
         if row.semantic_key and (first := deliveries.first_of_act(connection, row.semantic_key)):
             if first == row.guid:
                 return None
@@ -236,6 +244,17 @@ def _is_idle(connection: Connection, event: CheckReported) -> bool:
     """Most checks pass, and matter to nobody; those of a head that is looked after do."""
     return event.conclusion not in FAILED and not ci.is_watched(
         connection, event.repository.id, event.sha, comment=comment_key(f"ci/{thread_name_of(event)}")
+    )
+
+
+def _is_seen_soon(connection: Connection, event: CheckReported, row: DeliveryRow) -> bool:
+    """Checks end in numbers; that a look is due soon needs to be found out once, not for each of them.
+
+    One that may be at work already has perhaps not seen this check: that is no look to come.
+    """
+    soon = row.received_at + QUIET.total_seconds()
+    return ci.is_look_due(
+        connection, event.repository.id, event.sha, after=row.received_at + _CLOCKS_APART, before=soon
     )
 
 

@@ -28,6 +28,7 @@ ARCHIVED: Final = "The operator has set this conversation aside; nothing starts 
 NOT_OUR_CHECK: Final = "The check run is none of a turn of ours."
 OWN_CHECK: Final = "The check is Darner's own."
 CHECK_NOT_AWAITED: Final = "The check did not fail, and nobody waits for it."
+CHECK_SEEN_SOON: Final = "A look at all checks of this head is due within a minute: it sees this one, too."
 CI_OFF: Final = "The repair of failed checks is off here."
 CI_NOT_THIS_CHECK: Final = "`.github/darner.yml` does not have this check looked after."
 CI_NO_PULL: Final = "No open pull request has this head, and the branch is none that is repaired by itself."

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, literal_column, select, update
 
 from app.store import charges, landings, outbox
 from app.store.database import insert_new
-from app.store.schema import ci_attempts, ci_calls, ci_flakes, ci_heads, turns
+from app.store.schema import ci_attempts, ci_calls, ci_flakes, ci_heads, inbox, turns
 from handlers.ci.attempts import Attempt
 from handlers.ci.classes import FlakeRecord
 from handlers.ci.facts import CiMemory, Tried
@@ -31,6 +31,24 @@ def is_watched(connection: Connection, repository: int, sha: str, *, comment: st
         return True
     query = select(ci_heads.c.id).where(ci_heads.c.id == _head(repository, sha))
     return connection.execute(query).one_or_none() is not None
+
+
+def look_kind(sha: str) -> str:
+    """Under which looks at a head wait, that nobody asked for: of many, the newest."""
+    return f"ci/{sha}"
+
+
+def is_look_due(connection: Connection, repository: int, sha: str, *, after: float, before: float) -> bool:
+    """Whether a look at this head, which is not at work yet, waits for a time between the two."""
+    # The state is written out, so that the index of what is pending serves.
+    query = select(inbox.c.id).where(
+        inbox.c.state == literal_column("'pending'"),
+        inbox.c.quiet_kind == look_kind(sha),
+        inbox.c.thread.startswith(f"{repository}-"),
+        inbox.c.not_before > after,
+        inbox.c.not_before <= before,
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def note(connection: Connection, thread: str, noted: NoteChecks, *, now: float) -> None:

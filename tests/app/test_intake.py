@@ -2,19 +2,25 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import Connection
 
 from app.engine import Queue
 from app.explain import Explanation, explain
 from app.intake import Intake
-from app.store import backlog
+from app.store import backlog, ci, inbox
+from app.store.places import RepositoryRef
+from handlers import reasons
+from handlers.events import ChecksDue
 from tests.app.conftest import BOT, OLD_SECRET, SECRET, House, Webhook
 
 PAYLOADS = Path(__file__).parent.parent / "data" / "github" / "webhooks"
+REPOSITORY = 186853002
 MENTION = PAYLOADS / "51-issue_comment.created.derived-mention-parsing.json"
 
 
@@ -24,6 +30,15 @@ def comment(text: str, **members: Any) -> bytes:
     payload["comment"]["body"] = text
     payload["comment"] |= members
     payload["sender"] |= {"id": 77, "login": "maya", "type": "User"}
+    return json.dumps(payload).encode()
+
+
+def failed_check(sha: str) -> bytes:
+    """A check run that ended badly, as GitHub tells of it."""
+    payload = json.loads((PAYLOADS / "28-check_run.created.json").read_bytes())
+    payload["action"] = "completed"
+    payload["check_run"] |= {"head_sha": sha, "status": "completed", "conclusion": "failure"}
+    payload["check_run"] |= {"completed_at": "2026-11-22T10:00:00Z", "pull_requests": []}
     return json.dumps(payload).encode()
 
 
@@ -43,6 +58,41 @@ async def test_mention_is_stored_acknowledged_and_woken_for(house: House, webhoo
     assert house.driven[0][0] is Queue.EVENTS
     assert (story.decision, story.command, story.actor) == ("pending", "Request", "maya")
     assert story.text == "@darner fix the test"
+
+
+async def test_checks_that_end_in_numbers_cost_one_look(house: House, webhook: Webhook) -> None:
+    """While a look at the head is due soon, nothing more is asked of the forge for its other checks."""
+    sha, due = "c" * 40, time.time() + 50
+
+    def wait(connection: Connection) -> None:
+        place = RepositoryRef(REPOSITORY, "octo/calc", None)
+        inbox.open_thread(connection, f"{REPOSITORY}-8", place, number=8, now=due)
+        looked = ChecksDue(
+            repository_id=REPOSITORY,
+            repository="octo/calc",
+            installation_id=None,
+            number=8,
+            branch="",
+            sha=sha,
+        )
+        inbox.put_quiet_event(
+            connection,
+            f"{REPOSITORY}-8",
+            looked,
+            kind=ci.look_kind(sha),
+            quiet=0,
+            longest=60,
+            origin=None,
+            now=due,
+        )
+
+    await house.database.write(wait)
+    await webhook.deliver(failed_check(sha), guid="same head", event="check_run")
+    await webhook.deliver(failed_check("d" * 40), guid="another", event="check_run")
+
+    same, another = await explained(house, "same head"), await explained(house, "another")
+    assert (same.decision, same.reason) == ("ignored", reasons.CHECK_SEEN_SOON)
+    assert another.decision == "pending"
 
 
 async def test_wrong_signature_is_refused_and_leaves_nothing(house: House, webhook: Webhook) -> None:
