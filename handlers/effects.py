@@ -86,6 +86,8 @@ class CiAsked:
     by: Requester
     trigger: Trigger
     review_thread: int | None = None
+    was_stopped: bool = False
+    """Whether it was asked for despite an earlier `stop`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

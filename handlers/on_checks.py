@@ -47,7 +47,7 @@ from handlers.events import CheckReported, ChecksDue
 from handlers.ingest import act_of, ignored
 from handlers.on_budget import why_nothing_starts
 from handlers.on_control import starts_by_itself
-from handlers.permissions import Refusal
+from handlers.permissions import STANDING, Refusal
 from handlers.policy import resolve, situation_of
 from handlers.view import View
 
@@ -120,6 +120,15 @@ _REQUEST: Final = re.compile(
 )
 
 
+def _why_not_any_more(asked: CiAsked, view: View) -> str | None:
+    """CI may run for hours before what was asked for begins: whether it is still wanted, and allowed."""
+    if view.thread.stopped_by is not None and not asked.was_stopped:
+        return reasons.STOPPED_HERE
+    if not view.config.enabled:
+        return reasons.DISABLED
+    return None if STANDING[view.permission] == "writer" else reasons.NEEDS_WRITE
+
+
 def may_be_asked(view: View, repository: str) -> bool:
     """Whether people can ask for it; else such words are a request like any other."""
     return view.bot.ceiling.ci_repair_of(repository) is not CiMode.OFF
@@ -150,6 +159,8 @@ class _Due:
                 return [self._ignore(reasons.CI_OFF)]
             if why := starts_by_itself(view.thread):
                 return [self._ignore(why)]
+        elif why := _why_not_any_more(self._asked, view):
+            return [self._ignore(why)]
         if facts is None or not facts.is_open:
             return [self._ignore(reasons.CI_GONE)]
         match facts.verdict:

@@ -168,6 +168,7 @@ def _checks_asked(event: Mentioning, view: View) -> list[Effect]:
         by=Requester(event.actor.id, event.actor.login, view.permission),
         trigger=trigger_of(event),
         review_thread=event.thread_root if isinstance(event, ReviewCommented) else None,
+        was_stopped=view.thread.stopped_by is not None,
     )
     return [_reaction(event, "eyes"), on_checks.look_for(asked, event.subject.number, view.pull.head.sha)]
 

@@ -281,6 +281,20 @@ def test_while_a_turn_works_nobody_reads_what_failed() -> None:
     assert not may_act(DUE, replace(view(), thread=ThreadFacts(stopped_by="maya")))
 
 
+def test_what_was_asked_for_is_still_wanted_when_the_checks_have_ended() -> None:
+    """A `stop`, or a right that is lost, while CI runs: no turn begins."""
+    due, writer = replace(DUE, asked=ASKED), replace(view(), permission="write")
+    stopped = replace(writer, thread=ThreadFacts(stopped_by="maya"))
+    despite = replace(due, asked=replace(ASKED, was_stopped=True))
+
+    assert len(started(dispatch(due, writer))) == 1
+    assert ignored(dispatch(due, stopped)) == [reasons.STOPPED_HERE]
+    assert len(started(dispatch(despite, stopped))) == 1
+    assert ignored(dispatch(due, replace(writer, permission="read"))) == [reasons.NEEDS_WRITE]
+    disabled = replace(writer, config=RepositoryConfig(enabled=False))
+    assert ignored(dispatch(due, disabled)) == [reasons.DISABLED]
+
+
 def test_of_a_branch_a_person_is_told_on_its_commit() -> None:
     due = replace(DUE, number=0, branch="main")
     facts = replace(remembering(tried=(tried("a", left=FINGERPRINT),)))
