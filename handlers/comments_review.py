@@ -346,7 +346,8 @@ def _lines(start: int, end: int, *, short: bool = False) -> str:
 
 def _cell(text: str) -> str:
     """Text that keeps to its cell of a table."""
-    return text.replace("|", "\\|")
+    # With a backslash before it the escape would be one of the backslash, and the bar would end the cell.
+    return re.sub(r"\\*\|", r"\\|", text)
 
 
 def _code(text: str) -> str:

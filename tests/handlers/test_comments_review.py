@@ -1,5 +1,6 @@
 """What a review says: short, in a fixed shape, and never with the model's words in charge."""
 
+import re
 from dataclasses import replace
 from html import unescape
 
@@ -234,3 +235,15 @@ def test_replies() -> None:
     assert said.moved_reply(Place("b.py", "RIGHT", 3, 3), url=HOST) == (
         f"Still open; the code is now at [`b.py:3`]({HOST})."
     )
+
+
+@pytest.mark.parametrize("title", ["a | b", r"a \| b", r"a \\| b", r"`x\|y` ends"])
+def test_no_title_leaves_its_cell(title: str) -> None:
+    row = Row(id="3f2a91c0", severity="P1", title=title, place=Place("a\\|b.py", "RIGHT", 3, 3), state="new")
+    state = Summary(head_sha=HEAD_SHA, rows=(row,), files_read=1, mention="darner")
+
+    [line] = [line for line in said.summary(state).split("\n") if "P1" in line]
+
+    # https://github.github.com/gfm/#tables-extension-: a bar with one backslash before it is text.
+    bars = re.sub(r"\\.", "", line).count("|")
+    assert bars == 5
