@@ -28,7 +28,7 @@ from handlers.ci.facts import CiFacts, FailedRun
 from handlers.ci.failures import JobLog
 from handlers.ci.logs import LogReader
 from handlers.ci.settings import CiSettings
-from handlers.ci.settled import Check, Settled, Superseded, judge_settled
+from handlers.ci.settled import FAILED, Check, Settled, Superseded, judge_settled
 from handlers.events import ChecksDue
 from handlers.on_checks import comment_key, may_act
 from handlers.view import Bot, View
@@ -39,6 +39,8 @@ MOST_JOBS: Final = 20
 """Of which logs are read."""
 MOST_LOG_BYTES: Final = 64 * 1024 * 1024
 """Of one job's log that are read."""
+_WITHOUT_FAILURES: Final = frozenset({"success", "skipped", "neutral"})
+"""Workflow runs that end so have no failed job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class _Report:
     job: FailedJob
     log_id: int | None
     conclusion: str
+    run: int | None
+    """The workflow run that it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,13 @@ class ChecksLook:
         if not reports:
             return facts
         latest = _latest_runs(checks)
-        runs = tuple(FailedRun(run.id, run.attempt) for run in latest if run.conclusion != "success")
+        # What nobody wants looked after is not run again either, nor what somebody has cancelled.
+        looked_after = {report.run for report in reports}
+        runs = tuple(
+            FailedRun(run.id, run.attempt)
+            for run in latest
+            if run.conclusion in FAILED and run.id in looked_after
+        )
         on_base = None
         if event.number and view.pull is not None:
             on_base = await self._on_base(view, view.pull.base.name, place, slug)
@@ -146,26 +156,28 @@ class ChecksLook:
         self, failed: tuple[Check, ...], checks: list[Check], settings: CiSettings, place: RepositoryRef
     ) -> list[_Report]:
         """What each failed check that is looked after says; jobs with their logs."""
-        jobs: dict[int, Job] = {}
+        jobs: dict[int, tuple[int, Job]] = {}
         for run in _latest_runs(checks):
-            if run.conclusion == "success":
+            if run.conclusion in _WITHOUT_FAILURES:
                 continue
             found = await self._failed_jobs(run.id, place)
-            jobs |= {job.check_run: job for job in found}
+            jobs |= {job.check_run: (run.id, job) for job in found}
         reports: list[_Report] = []
         for check in failed:
-            job = jobs.get(check.id) if check.source == "check_run" else None
+            run_id, job = jobs.get(check.id, (None, None)) if check.source == "check_run" else (None, None)
+            if check.source == "workflow_run":
+                run_id = check.id
             if not settings.repairs(check.name):
                 continue
             if len(reports) >= MOST_JOBS:
                 break
-            reports.append(await self._report(check, job, place))
+            reports.append(await self._report(check, job, run_id, place))
         return reports
 
     async def _failed_jobs(self, run: int, place: RepositoryRef) -> list[Job]:
         return await self.github.run(place, lambda client: failed_jobs(client, run))
 
-    async def _report(self, check: Check, job: Job | None, place: RepositoryRef) -> _Report:
+    async def _report(self, check: Check, job: Job | None, run: int | None, place: RepositoryRef) -> _Report:
         told = ReportedRun("", ())
         if check.source == "check_run":
             told = await self.github.run(place, lambda client: reported(client, check.id))
@@ -180,6 +192,7 @@ class ChecksLook:
             FailedJob(check.name, whole, None),
             job.id if job is not None and read is not None else None,
             check.conclusion or "",
+            run,
         )
 
     async def _read(self, job: int, place: RepositoryRef) -> JobLog | None:

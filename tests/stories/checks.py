@@ -42,7 +42,13 @@ def record(world: World, repository: str) -> Repository:
 
 
 async def begin(
-    world: World, repository: str, *, sha: str, branch: str, jobs: tuple[str, ...] = ("test",)
+    world: World,
+    repository: str,
+    *,
+    sha: str,
+    branch: str,
+    jobs: tuple[str, ...] = ("test",),
+    workflow: str = "CI",
 ) -> WorkflowRun:
     """A workflow run whose jobs are all at work."""
     cole = world.forge.state.user("cole")
@@ -51,7 +57,13 @@ async def begin(
     def queue() -> WorkflowRun:
         state = world.forge.state
         run = workflows.queue_run(
-            state, record(world, repository), head_sha=sha, head_branch=branch, jobs=jobs, actor=cole
+            state,
+            record(world, repository),
+            head_sha=sha,
+            head_branch=branch,
+            jobs=jobs,
+            actor=cole,
+            name=workflow,
         )
         for job in workflows.jobs_of(state, run):
             workflows.begin_job(state, job)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from demo.forge.state import WorkflowRun
 from tests.stories import checks
 from tests.stories.checks import pytest_log
 from tests.stories.sessions import MEND, runs, says, session
@@ -110,14 +111,22 @@ async def test_what_fails_on_the_base_too_is_said_and_left(world: World) -> None
 
 
 async def test_a_flake_is_run_again_once_and_remembered(world: World) -> None:
-    """What failed for the runner's sake runs again by itself; passing then, it needs no repair."""
-    repository = world.repository(files=_settings("auto"))
+    """What failed for the runner's sake runs again by itself; passing then, it needs no repair.
+
+    A workflow that nobody wants looked after is left as it is.
+    """
+    repository = world.repository(files=_settings("auto", "  checks: {exclude: [deploy]}\n"))
     number, head = await _pull(world, repository)
+    release = await checks.begin(
+        world, repository, sha=head, branch="wider", jobs=("deploy",), workflow="Release"
+    )
+    await checks.end(world, release, {"deploy": "no such host\n"})
     lost = f"{checks.STAMP} ##[error]The runner has received a shutdown signal.\n"
     run = await checks.ran(world, repository, sha=head, branch="wider", failing={"epsilon": lost})
     await checks.until_again(world, run)
     await checks.end(world, run)
     await world.settled(repository)
+    assert world.forge.state.get(WorkflowRun, release.id).attempt == 1
 
     assert await world.turns(repository) == []
     assert await world.bot_comments(repository, number) == []
