@@ -55,7 +55,7 @@ def _cost(limits: Limits) -> str:
 
 def same_on_base(jobs: Sequence[FailedJob], *, sha: str, base: str, mention: str) -> str:
     return (
-        f"🔁 **Checks fail on `{base}` too** · at `{sha[:7]}`\n\n{failed_list(jobs)}\n\n"
+        f"🔁 **Checks fail on {inline_code(base)} too** · at `{sha[:7]}`\n\n{failed_list(jobs)}\n\n"
         f"The base branch fails in the same way, so this pull request is not to blame, and I leave it. "
         f"`@{mention} {REQUEST}` has it repaired here all the same."
     )

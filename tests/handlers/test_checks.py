@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from handlers import reasons
+from handlers import comments_ci, reasons
 from handlers.ci.attempts import Attempt, Limits
 from handlers.ci.excerpt import FailedJob
 from handlers.ci.facts import CiFacts, CiMemory, FailedRun, Tried
@@ -293,6 +293,12 @@ def test_what_was_asked_for_is_still_wanted_when_the_checks_have_ended() -> None
     assert ignored(dispatch(due, replace(writer, permission="read"))) == [reasons.NEEDS_WRITE]
     disabled = replace(writer, config=RepositoryConfig(enabled=False))
     assert ignored(dispatch(due, disabled)) == [reasons.DISABLED]
+
+
+def test_a_branch_may_have_backticks_in_its_name() -> None:
+    told = comments_ci.same_on_base([JOB], sha=HEAD_SHA, base="a`b`c", mention="darner")
+
+    assert told.startswith("🔁 **Checks fail on ``a`b`c`` too**")
 
 
 def test_of_a_branch_a_person_is_told_on_its_commit() -> None:
