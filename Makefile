@@ -30,7 +30,7 @@ serve: install ## Run the server with the settings of the environment, .env or d
 
 test: install ## Run all tests but those of the built images
 	@tools/system-packages git bwrap rg chromium initdb npm dockerd debootstrap
-	$(BIN)/pytest -n 2 --dist loadscope -m "not image" $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadscope -m "not image" $(ARGS)
 
 container-test: install ## Build the Dockerfile's images and try them as the documents say
 	@tools/system-packages git dockerd debootstrap
