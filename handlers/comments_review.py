@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from handlers.effects import Annotation
 from handlers.markdown import fence_for
 from handlers.review.fingerprints import Place
+from handlers.review.memory import RowState
 from handlers.review.plan import Unread
 from handlers.review.selection import Dropped, Inline, Quiet, Summarised
 from handlers.scan import clean, clean_line, scan
@@ -78,9 +79,6 @@ def _also(places: Sequence[Place], path: str) -> str:
         "" if not here else "line " if len(here) == 1 and here[0].start_line == here[0].end_line else "lines "
     )
     return f"Also at {noun}{', '.join(told[:MOST_ALSO])}{more}."
-
-
-RowState = Literal["new", "open", "moved", "reopened", "fixed", "withdrawn", "dismissed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

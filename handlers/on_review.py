@@ -35,7 +35,7 @@ from handlers.events import (
 from handlers.ingest import act_of, ignored
 from handlers.on_budget import why_nothing_starts
 from handlers.review.fingerprints import place_of
-from handlers.review.memory import LastReview, Reading, Remembered, Shown
+from handlers.review.memory import LastReview, Reading, Remembered, RowState, Shown
 from handlers.review.result import Became, ReviewResult
 from handlers.review.selection import Candidate as Chosen
 from handlers.review.selection import Quiet, Summarised
@@ -334,19 +334,24 @@ def on_review_posted(event: ReviewPosted, view: View) -> list[Effect]:
     earlier = {each.id: each for each in view.memory.findings}
     now = {each.id: _after(earlier[each.id], each, start) for each in result.became if each.id in earlier}
     fresh = _fresh(start, result, event.placed)
-    note = result.note or (words.CUT_SHORT if isinstance(ended.outcome, Exhausted) else "")
-    reading = Reading(files=result.files_read, unread=result.unread, note=note)
-    last = LastReview(turn=start.turn_id, head_sha=start.base_sha, patches=result.patches, reading=reading)
-    record = RecordReview(key=f"{start.turn_id}:record", last=last, findings=(*now.values(), *fresh))
     every = [*(now.get(each.id, each) for each in view.memory.findings), *fresh]
     became = {each.id: each for each in result.became}
+    reading = Reading(
+        files=result.files_read,
+        states={each.id: _row_state(each, became.get(each.id), is_new=each in fresh) for each in every},
+        unread=result.unread,
+        note=result.note or (words.CUT_SHORT if isinstance(ended.outcome, Exhausted) else ""),
+    )
+    last = LastReview(turn=start.turn_id, head_sha=start.base_sha, patches=result.patches, reading=reading)
+    record = RecordReview(key=f"{start.turn_id}:record", last=last, findings=(*now.values(), *fresh))
     effects: list[Effect] = [record]
     for each in result.became:
         if each.id in earlier:
             effects += _answers(start, each, earlier[each.id])
     told = {each.candidate.id: each for each in result.selection.summarised}
-    states = {each.id: _row_state(each, became.get(each.id), is_new=each in fresh) for each in every}
-    summary = _summary(last, every, web=_web(start), told=told, states=states, mention=view.bot.mention)
+    summary = _summary(
+        last, every, web=_web(start), told=told, states=reading.states, mention=view.bot.mention
+    )
     effects.append(_summary_effect(start, words.summary(summary, own_hosts=_hosts(start)), view))
     urgent = sum(1 for each in fresh if each.severity in URGENT)
     if urgent and view.memory.summary_url:
@@ -459,7 +464,7 @@ def _summary(
     *,
     web: str,
     told: Mapping[str, Summarised],
-    states: Mapping[str, words.RowState],
+    states: Mapping[str, RowState],
     mention: str,
 ) -> words.Summary:
     summarised = []
@@ -478,7 +483,7 @@ def _summary(
                     severity=each.severity,
                     title=finding.title,
                     place=place_of(finding),
-                    state=states[each.id],
+                    state=states.get(each.id, each.known.state),
                     url=each.url or url,
                     sha=each.sha,
                     by=each.by,
@@ -496,7 +501,7 @@ def _summary(
     )
 
 
-def _row_state(each: Remembered, became: Became | None, *, is_new: bool) -> words.RowState:
+def _row_state(each: Remembered, became: Became | None, *, is_new: bool) -> RowState:
     if each.known.state != "open":
         return each.known.state
     if is_new:
@@ -566,7 +571,7 @@ def _restated(after: Remembered, view: View, *, key: str, thread: str, web: str)
     if last is None or not view.memory.summary_url:
         return []
     every = [after if each.id == after.id else each for each in view.memory.findings]
-    states = {each.id: _row_state(each, None, is_new=False) for each in every}
+    states = last.reading.states | {after.id: _row_state(after, None, is_new=False)}
     summary = _summary(last, every, web=web, told={}, states=states, mention=view.bot.mention)
     effects: list[Effect] = [
         EditComment(

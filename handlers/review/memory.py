@@ -44,11 +44,18 @@ class Remembered:
         return self.known.finding.severity
 
 
+RowState = Literal["new", "open", "moved", "reopened", "fixed", "withdrawn", "dismissed"]
+"""What a summary says of a finding."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How much of the change was read: kept, so that the summary can be written again."""
+    """What a review's summary told: kept, so that the summary can be written again."""
 
     files: int = 0
+    """How many were read."""
+    states: dict[str, RowState] = field(default_factory=dict)
+    """Of the findings, by id."""
     unread: tuple[Unread, ...] = ()
     note: str = ""
 

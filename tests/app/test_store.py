@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -235,13 +234,20 @@ async def test_write_that_fails_is_undone_alone(database: Database) -> None:
 
 
 async def test_writer_outlives_a_broken_connection(database: Database) -> None:
-    """When the database hangs up, who waits is told, and the next write has a connection of its own."""
+    """A server that hangs up is asked again, over a new connection; without one, who waits is told."""
+    hung_up: list[bool] = []
 
     def hang_up(connection: sa.Connection) -> None:
+        if hung_up:
+            return
+        hung_up.append(True)
         assert connection.connection.driver_connection is not None
         connection.connection.driver_connection.close()
 
-    with pytest.raises((sa.exc.SQLAlchemyError, sqlite3.Error, psycopg.Error), match="closed"):
+    if database.is_sqlite:
+        with pytest.raises((sa.exc.SQLAlchemyError, sqlite3.Error), match="closed"):
+            await database.write(hang_up)
+    else:
         await database.write(hang_up)
 
     assert await opened(database) == 1
