@@ -282,6 +282,7 @@ async def launch(what: Launch) -> ConfinedProcess:
     ours, theirs = wire.pair()
     ours.setblocking(False)
     report = _Report(ours)
+    kills = what.memory_kills()
     with theirs:
         try:
             ends = _asked(what, theirs)
@@ -292,9 +293,9 @@ async def launch(what: Launch) -> ConfinedProcess:
         # Not given up before: what was asked for comes, and must be ended then.
         await insist(partial(report.until, "born"))
     except asyncio.CancelledError:
-        await _end_newborn(report, ends, what)
+        await _end_newborn(report, ends, what, kills)
         raise
-    process = _born(report, ends, what)
+    process = _born(report, ends, what, kills)
     try:
         is_ready = await report.until("ready")
     except asyncio.CancelledError:
@@ -303,9 +304,7 @@ async def launch(what: Launch) -> ConfinedProcess:
         raise
     if not is_ready:
         await until_gone((process,))
-        if process.reason is EndReason.MEMORY:
-            report.heard["full"] = "memory"
-        raise _not_started(report, what)
+        raise _not_started(report, what, kills)
     process.begin_time_limit(what.wall_seconds)
     return process
 
@@ -319,20 +318,20 @@ class _Ends(NamedTuple):
     """None: from a terminal, which comes with the process."""
 
 
-def _born(report: _Report, ends: _Ends, what: Launch) -> ConfinedProcess:
+def _born(report: _Report, ends: _Ends, what: Launch, kills: int) -> ConfinedProcess:
     """Raises what `launch` does when there is no process."""
     if "born" not in report.heard:
         report.finish()
         _close(ends)
-        raise _not_started(report, what)
+        raise _not_started(report, what, kills)
     pidfd, *master = report.descriptors
     output = _terminal(master[0]) if ends.output is None else ends.output
     return ConfinedProcess(report, pidfd, output, ends.journal, launch=what)
 
 
-async def _end_newborn(report: _Report, ends: _Ends, what: Launch) -> None:
+async def _end_newborn(report: _Report, ends: _Ends, what: Launch, kills: int) -> None:
     with contextlib.suppress(SandboxError):
-        process = _born(report, ends, what)
+        process = _born(report, ends, what, kills)
         process.end(EndReason.KILLED)
         await until_gone((process,))
 
@@ -386,8 +385,12 @@ def _terminal(master: int) -> int:
     return master
 
 
-def _not_started(report: _Report, what: Launch) -> SandboxError:
+def _not_started(report: _Report, what: Launch, kills: int) -> SandboxError:
+    """`kills`: how many processes of the turn had died for want of memory before."""
     full: str | None = report.heard.get("full")
+    if full is None and what.memory_kills() > kills:
+        # Perhaps the keeper itself: where only files take the memory there is nobody else to end.
+        full = "memory"
     if full is not None:
         # Not the machine's fault: whoever asked for the command can do something about it.
         return CommandRefused(f"the limit on {full} leaves no room for it; end what is running first")
