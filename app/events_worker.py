@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 from sqlalchemy import Connection
 
+from app import letters
 from app.ci_view import ChecksLook
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
@@ -48,6 +49,7 @@ from handlers.effects import (
     AskApproval,
     CompactThread,
     Decide,
+    EditComment,
     Effect,
     EffectAdapter,
     ForgetThread,
@@ -60,13 +62,17 @@ from handlers.effects import (
     PostComment,
     PostReview,
     PushResult,
+    React,
     RecordReview,
+    RerunJobs,
     ResumeTurn,
     SetBudget,
+    SettleThread,
     StartTurn,
     SteerTurn,
     StopTurn,
     UndoTurn,
+    WriteCheckRun,
 )
 from handlers.events import (
     ButtonPressed,
@@ -82,9 +88,9 @@ from handlers.events import (
     ResultPushed,
     ReviewCommented,
     ReviewPosted,
-    SubjectFound,
     SubjectOpened,
     TurnEnded,
+    TurnEvent,
     UndoEnded,
     ended_of,
 )
@@ -112,6 +118,22 @@ LONGEST_LOOK: Final = 6 * 3600.0
 LONGEST_PAUSE: Final = 300.0
 LONGEST_OBEYED: Final = 3600.0
 """Of a `Retry-After`."""
+
+
+_Outward = (
+    React
+    | PostComment
+    | EditComment
+    | UndoTurn
+    | PushResult
+    | OpenPull
+    | WriteCheckRun
+    | PostReview
+    | SettleThread
+    | RerunJobs
+    | Ignore
+)
+"""What the performer does, when the decision is stored. An effect that is neither is a type error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +368,7 @@ class EventsWorker:
             self._wake(connection, thread, request.turn, wake=f"answer-{request.id}")
             return
         asking = inbox.event_of(connection, decided.cause)
-        if asking is None or isinstance(asking, SubjectFound | OperatorAsked | UndoEnded | ChecksDue):
+        if not isinstance(asking, TurnEvent):
             return
         if request.state == "approved":
             approved = HeldApproved(
@@ -358,8 +380,7 @@ class EventsWorker:
                 by=answer.by,
             )
             origin = inbox.origin_of(connection, decided.cause)
-            letter = inbox.put_event(connection, thread, approved, origin=origin, now=now)
-            self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
+            letters.post(connection, self._wake_ups, thread, approved, origin=origin, now=now)
 
     def _wake(self, connection: Connection, thread: str, turn: str, *, wake: str) -> None:
         """A parked turn need not wait for its time."""
@@ -395,7 +416,9 @@ class EventsWorker:
         turns.hold_open(connection, effect.turn_id)
         compacting.ask_turn(connection, effect.turn_id, author=effect.author, key=effect.key, now=self._now())
 
-    def _note_checks(self, connection: Connection, thread: str, effect: Effect, *, cause: int) -> None:
+    def _note_checks(
+        self, connection: Connection, thread: str, effect: LookAtChecks | NoteChecks | _Outward, *, cause: int
+    ) -> None:
         match effect:
             case LookAtChecks():
                 self._look_later(connection, thread, effect, cause=cause)
@@ -430,8 +453,7 @@ class EventsWorker:
             origin=inbox.origin_of(connection, cause),
             now=now,
         )
-        delay = max(0.0, at - now)
-        self._wake_ups.enqueue(connection, Queue.EVENTS, target, wake=f"letter-{letter}", delay=delay)
+        letters.wake_for(connection, self._wake_ups, target, letter, delay=max(0.0, at - now))
 
     async def _put_off_letter(self, thread: str, letter: Letter, fault: _Fault) -> None:
         """Leave it for later; after too many tries say so to whoever waits."""
@@ -512,8 +534,7 @@ class EventsWorker:
             outbox.finish(connection, pending.id, performed.result, now=now)
             if performed.event is not None:
                 origin = inbox.origin_of(connection, pending.cause)
-                letter = inbox.put_event(connection, thread, performed.event, origin=origin, now=now)
-                self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
+                letters.post(connection, self._wake_ups, thread, performed.event, origin=origin, now=now)
 
         await self._database.write(finish)
 
@@ -532,8 +553,7 @@ class EventsWorker:
             outbox.fail(connection, pending.id, error=fault.text, now=now)
             if failed := _failure(connection, pending, fault):
                 origin = inbox.origin_of(connection, pending.cause)
-                letter = inbox.put_event(connection, thread, failed, origin=origin, now=now)
-                self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
+                letters.post(connection, self._wake_ups, thread, failed, origin=origin, now=now)
 
         await self._database.write(record)
         self._wake_ups.nudge(Queue.EVENTS, thread, after=delay)
@@ -580,7 +600,8 @@ def _failure(connection: Connection, pending: Pending, fault: _Fault) -> Interna
     if isinstance(effect, UndoTurn):
         return UndoEnded(undo=effect, result="unavailable", detail=fault.text)
     cause = inbox.event_of(connection, pending.cause)
-    if cause is None or isinstance(cause, SubjectFound):
+    if not isinstance(cause, TurnEvent):
+        # An answer of its own, not a turn's.
         return None
     if isinstance(effect, PostReview) and isinstance(cause, TurnEnded):
         # Nothing of it is lost: the summary has what could not stand on its lines.
@@ -588,9 +609,6 @@ def _failure(connection: Connection, pending: Pending, fault: _Fault) -> Interna
         placed = [PlacedFinding(each.finding, "summary", None, "", reason) for each in effect.comments]
         return ReviewPosted(ended=cause, placed=tuple(placed))
     if not isinstance(effect, PushResult | OpenPull | PostComment):
-        return None
-    if isinstance(cause, SubjectFound | OperatorAsked | UndoEnded | ChecksDue):
-        # An answer of its own, not a turn's.
         return None
     if ended_of(cause).start.kind == "review":
         # The next review brings its comments up to date.

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
 from app.engine import Queue, WakeUps
+from app.letters import wake_for
 from app.store import backlog, ci, deliveries, inbox, reviews, turns
 from app.store.database import Database
 from app.store.deliveries import DeliveryRow
@@ -180,7 +181,7 @@ class Intake:
         """Pushes come in numbers: the newest is handled, when the branch is quiet."""
         if not isinstance(event, PullChanged) or event.action != "pushed" or not self._quiet_seconds:
             letter = inbox.put_delivery(connection, thread, delivery, now=now)
-            self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}")
+            wake_for(connection, self._wake_ups, thread, letter)
             return
         letter, due = inbox.put_quiet(
             connection,
@@ -191,8 +192,7 @@ class Intake:
             longest=LONGEST_UNQUIET * self._quiet_seconds,
             now=now,
         )
-        delay = max(0.0, due - now)
-        self._wake_ups.enqueue(connection, Queue.EVENTS, thread, wake=f"letter-{letter}", delay=delay)
+        wake_for(connection, self._wake_ups, thread, letter, delay=max(0.0, due - now))
 
 
 def _row(guid: str, name: str, body: bytes, event: ExternalEvent, bot: Bot, *, now: float) -> DeliveryRow:

@@ -51,16 +51,13 @@ from handlers.effects import (
     WriteCheckRun,
 )
 from handlers.events import (
-    ChecksDue,
     InternalEvent,
-    OperatorAsked,
     PullReady,
     PushRefused,
     ResultPushed,
     ReviewPosted,
-    SubjectFound,
     TurnEnded,
-    UndoEnded,
+    TurnEvent,
     ended_of,
 )
 from handlers.markers import make_marker, verify_marker
@@ -285,7 +282,7 @@ class Performer:
     async def _ended(self, cause: int) -> TurnEnded:
         """The end of the turn whose result an effect is about."""
         event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
-        if event is None or isinstance(event, SubjectFound | OperatorAsked | UndoEnded | ChecksDue):
+        if not isinstance(event, TurnEvent):
             msg = "the effect was caused by no turn"
             raise ForgeError("invalid", msg, status=0)
         return ended_of(event)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import letters
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
@@ -180,8 +181,7 @@ class Reconciler:
             ]
             if not untold:
                 return False
-            letter = inbox.put_event(connection, thread.id, found, origin=None, now=self._now())
-            self._wake_ups.enqueue(connection, Queue.EVENTS, thread.id, wake=f"letter-{letter}")
+            letters.post(connection, self._wake_ups, thread.id, found, origin=None, now=self._now())
             return True
 
         if await self._database.write(store):

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from app import letters
 from app.briefing import gather
 from app.caches import caches_of
 from app.ci_logs import TurnLogs
@@ -485,8 +486,7 @@ class TurnsWorker:
                 if is_done and _has_not_heard(connection, row.id, entries):
                     raise _SpokenTo
                 requests.void_of_turn(connection, row.id, now=now)
-            letter = inbox.put_event(connection, row.thread, ended, origin=row.origin, now=now)
-            self._wake_ups.enqueue(connection, Queue.EVENTS, row.thread, wake=f"letter-{letter}")
+            letters.post(connection, self._wake_ups, row.thread, ended, origin=row.origin, now=now)
 
         try:
             await self._runtime.database.write(store)
