@@ -220,6 +220,7 @@ def _run(connection: Connection, batch: list[_Write]) -> Answered:
                 write.fence.hold(connection)
             answered.append((write, write.work(connection), None))
         except Exception as error:
+            # Whatever it is, it is the caller's, and no fault of the writes beside it.
             if _is_in_the_way(error):
                 raise
             answered.append((write, None, error))
