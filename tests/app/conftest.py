@@ -38,7 +38,7 @@ class House:
     """What driving a thread's events does, besides being recorded."""
 
     async def wait_driven(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.driven) < count:
                 await asyncio.sleep(0.02)
 

@@ -64,7 +64,7 @@ class Server:
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=60,
+            timeout=180,
         )
 
 

@@ -43,7 +43,7 @@ async def test_wake_up_left_by_a_dead_process_comes_at_the_next_start(database: 
     await first.stop()
     second = WakeUps(database, max_turns=1)
     await second.start({Queue.EVENTS: drive, Queue.TURNS: drive})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not driven:
             await asyncio.sleep(0.05)
     await second.stop()
@@ -114,7 +114,7 @@ async def test_failed_drive_is_taken_up_again(database: Database) -> None:
 
     wake_ups = WakeUps(database, max_turns=1, sweep_seconds=0.05)
     await wake_ups.start({Queue.EVENTS: drive, Queue.TURNS: drive}, backlog=backlog)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(driven) < 2:
             await asyncio.sleep(0.02)
     await wake_ups.stop()

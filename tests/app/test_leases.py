@@ -80,7 +80,7 @@ async def test_what_ran_out_is_taken_over_and_its_old_holder_writes_nothing(
         with fenced(old), pytest.raises(LeaseLost):
             await database.write(lambda c: c.execute(insert(threads).values(id="1-7", created_at=0.0)))
         keeping = asyncio.create_task(mine.keep())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not lost:
                 await asyncio.sleep(0.01)
         keeping.cancel()
@@ -191,7 +191,7 @@ async def test_a_lease_ends_for_its_holder_before_it_ends_for_the_others(databas
     with fenced(lease), pytest.raises(LeaseLost):
         require_lease()
     keeping = asyncio.create_task(mine.keep())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while lease.good_until == clock:
             await asyncio.sleep(0.01)
     keeping.cancel()
@@ -249,7 +249,7 @@ async def test_a_process_frozen_in_a_transaction_holds_nobody_up(postgres_databa
     frozen = Database(postgres_database)
     with Database(postgres_database) as database, frozen.engine.connect() as connection:
         rows.take(connection, NAME, owner="o", worker="frozen", seconds=60, places=places)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             lease = await Leases(database, "mine").take(NAME, places=places)
         connection.invalidate()
     frozen.engine.dispose()

@@ -210,7 +210,7 @@ async def test_a_word_about_repositories_makes_it_look_at_once(office: Office) -
         thread = await office.asked(place, issue)
         await office.maya.closes_issue("maya/told", issue)
         office.reconciler.look_soon()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := await office.letters(thread)):
                 await asyncio.sleep(0.02)
     finally:

@@ -94,7 +94,7 @@ async def test_a_checkout_is_given_up_at_once_and_goes_in_the_background(
     left.mkdir(exist_ok=True)
     after = Workspaces(tmp_path / "home", BubblewrapDriver())
     after.sweep()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while any((tmp_path / "home" / "checkouts").iterdir()):
             await asyncio.sleep(0.01)
     await mirror.close()

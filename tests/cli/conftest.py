@@ -34,6 +34,6 @@ def git(directory: Path, *arguments: str) -> str:
         "PATH": "/usr/bin:/bin",
     }
     done = subprocess.run(
-        ("git", *arguments), cwd=directory, env=environment, capture_output=True, check=True, timeout=30
+        ("git", *arguments), cwd=directory, env=environment, capture_output=True, check=True, timeout=180
     )
     return done.stdout.decode()

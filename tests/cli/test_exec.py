@@ -250,7 +250,7 @@ async def test_an_interruption_leaves_no_process_and_no_change(
         process = await start_darner("exec", "--json", "--repo", str(repo), "x", settings=settings)
         await until(lambda: len(processes_with(marker)) >= 2)
         process.send_signal(number)
-        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=60)
+        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=180)
     assert process.returncode == 130
     assert processes_with(marker) == []
     last = json.loads(stdout.splitlines()[-1])
@@ -267,7 +267,7 @@ async def test_a_reader_that_goes_away_ends_the_turn(home: Path, repo: Path) -> 
             "exec", "--json", "--repo", str(repo), "x", settings=settings, is_read=False
         )
         assert process.stderr is not None
-        stderr = await asyncio.wait_for(process.stderr.read(), timeout=60)
+        stderr = await asyncio.wait_for(process.stderr.read(), timeout=180)
         await process.wait()
     assert (process.returncode, len(app.exchanges) < 5) == (130, True)
     assert b"Traceback" not in stderr
@@ -281,7 +281,7 @@ async def test_an_interruption_is_heard_while_the_endpoint_makes_one_wait(home: 
         await until(lambda: len(app.exchanges) == 1)
         await asyncio.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=60)
+        stdout, _ = await asyncio.wait_for(process.communicate(), timeout=180)
     assert (process.returncode, json.loads(stdout.splitlines()[-1])["outcome"]) == (130, "stopped")
 
 
@@ -295,7 +295,7 @@ async def test_a_killed_turn_leaves_no_process_and_its_thread_goes_on(home: Path
         thread = json.loads(await process.stdout.readline())["thread_id"]
         await until(lambda: processes_with(marker) != [])
         process.kill()
-        await asyncio.wait_for(process.communicate(), timeout=60)
+        await asyncio.wait_for(process.communicate(), timeout=180)
         await until(lambda: processes_with(marker) == [])
         (abandoned,) = (home / "darner/local").iterdir()
         os.utime(abandoned, (0, 0))

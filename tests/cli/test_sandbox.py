@@ -33,9 +33,9 @@ async def test_output_comes_while_the_command_runs(home: Path, repo: Path) -> No
         *("sandbox", "--repo", str(repo), "sh", "-c", "echo first; sleep 30"), settings=environment(home)
     )
     assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), timeout=60) == b"first\n"
+    assert await asyncio.wait_for(process.stdout.readline(), timeout=180) == b"first\n"
     process.send_signal(signal.SIGTERM)
-    await asyncio.wait_for(process.communicate(), timeout=60)
+    await asyncio.wait_for(process.communicate(), timeout=180)
     assert process.returncode == 130
 
 
@@ -102,7 +102,7 @@ async def test_an_interruption_leaves_no_process(home: Path, repo: Path) -> None
     process = await start_darner("sandbox", "--repo", str(repo), "sh", "-c", line, settings=environment(home))
     await until(lambda: len(processes_with(marker)) >= 2)
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.communicate(), timeout=60)
+    await asyncio.wait_for(process.communicate(), timeout=180)
     assert process.returncode == 130
     assert processes_with(marker) == []
 

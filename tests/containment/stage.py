@@ -177,7 +177,7 @@ def _unconfined(scene: Scene, name: str, *, python: str) -> Iterator["subprocess
 
 
 def _waited_for(process: "subprocess.Popen[bytes]") -> tuple[Ended, str]:
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=180)
     return Ended(process.returncode, EndReason.EXITED, 0), printed.decode(errors="replace")
 
 

@@ -157,7 +157,7 @@ class World:
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         content = None if json is None else orjson.dumps(json)
-        with httpx2.Client(timeout=20) as client:
+        with httpx2.Client(timeout=60) as client:
             return client.request(method, f"{self.forge.api_url}{path}", headers=sent, content=content)
 
     def webhooks(self, repository: str | None = None) -> list[Hooked]:
@@ -208,7 +208,7 @@ class Git:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert not check or done.returncode == 0, done.stderr

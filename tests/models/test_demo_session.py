@@ -57,7 +57,7 @@ def done_in(folder: Path, call: Call) -> str:
 
 def run(folder: Path, *argv: str) -> str:
     ended = subprocess.run(
-        argv, cwd=folder, env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=30
+        argv, cwd=folder, env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=180
     )
     return f"{ended.stdout}{ended.stderr}\nexit {ended.returncode}"
 

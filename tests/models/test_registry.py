@@ -18,7 +18,7 @@ def test_the_client_library_is_loaded_with_the_first_model_only() -> None:
     look = "import sys, harness.models; print(sorted({'openai', 'httpx2', 'httpx'} & set(sys.modules)))"
     root = Path(__file__).parents[2]
     ended = subprocess.run(
-        (sys.executable, "-c", look), cwd=root, env={}, check=True, capture_output=True, text=True, timeout=60
+        (sys.executable, "-c", look), cwd=root, env={}, check=True, capture_output=True, text=True, timeout=90
     )
 
     assert ended.stdout == "[]\n"

@@ -41,7 +41,7 @@ def supervised(journal: int, *argv: str, cwd: Path | None = None) -> "subprocess
 
 def noted(journal: int, *argv: str, cwd: Path | None = None) -> tuple[Execution, ...]:
     with supervised(journal, *argv, cwd=cwd) as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     return audit.executions(journal)
 

@@ -725,7 +725,7 @@ def test_the_doctor_would_notice() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=180,
     )
     wrong = {name for (name, _), word in zip(INVARIANTS, answer.stdout.split(), strict=True) if word != "ok"}
     assert wrong >= {
@@ -751,7 +751,7 @@ def test_an_ordinary_user_confines_as_well() -> None:
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert (answer.returncode, answer.stderr) == (0, "")

@@ -75,6 +75,6 @@ class Origin:
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", **AUTHOR},
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=180,
         )
         return finished.stdout.decode().strip()

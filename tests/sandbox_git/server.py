@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             },
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=180,
         )
         head, _, content = finished.stdout.partition(b"\r\n\r\n")
         headers = [line.split(": ", 1) for line in head.decode().splitlines()]

@@ -43,7 +43,7 @@ def inside(mirror: Mirror, git: Path, tree: Path, *arguments: str, entering: tup
         },
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
     return finished.stdout.decode()
 

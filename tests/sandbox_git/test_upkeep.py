@@ -11,7 +11,7 @@ from tests.sandbox_git.origin import DAY, Origin
 
 def git(mirror: Mirror, *arguments: str, said: bytes = b"") -> str:
     finished = subprocess.run(
-        ("git", *arguments), cwd=mirror.directory, input=said, capture_output=True, check=True, timeout=60
+        ("git", *arguments), cwd=mirror.directory, input=said, capture_output=True, check=True, timeout=180
     )
     return finished.stdout.decode().strip()
 

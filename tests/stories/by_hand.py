@@ -76,7 +76,7 @@ class House:
             return
         with suppress(ProcessLookupError):
             self._server.send_signal(number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self._server.wait()
         self._server = None
 
@@ -243,5 +243,5 @@ async def _printed_tokens(log: Path) -> dict[str, str]:
 async def _ended(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await process.wait()

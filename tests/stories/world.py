@@ -368,7 +368,7 @@ def git(directory: Path, *arguments: str) -> str:
         "GIT_TERMINAL_PROMPT": "0",
     }
     done = subprocess.run(
-        ("git", *arguments), cwd=directory, env=environment, capture_output=True, check=True, timeout=60
+        ("git", *arguments), cwd=directory, env=environment, capture_output=True, check=True, timeout=180
     )
     return done.stdout.decode()
 
