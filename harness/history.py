@@ -21,6 +21,7 @@ from harness.items import (
     HistoryEntry,
     Item,
     ItemId,
+    ItemStatus,
     Life,
     ModelCall,
     Notice,
@@ -94,6 +95,8 @@ class History:
         """Calls of this turn that were begun and have no outcome in the journal."""
         self.asked: ApprovalRequest | None = None
         """What a person must decide before the turn can go on."""
+        self.unasked: dict[ItemId, ToolItem] = {}
+        """Calls that nobody was asked about yet: begun as held back, not run, and so not unfinished."""
         self.held: dict[ItemId, ToolItem] = {}
         """Calls that wait for that decision: begun, not run, and so not unfinished."""
         self.usage = Usage()
@@ -132,7 +135,7 @@ class History:
     @property
     def is_settled(self) -> bool:
         """Whether every call has its answer."""
-        return not self._open and not self.unfinished
+        return not self._open and not self.unfinished and not self.unasked
 
     def next_id(self) -> ItemId:
         """An id that no item of this turn has."""
@@ -198,6 +201,7 @@ class History:
                 pass
             case Life.COMPLETED:
                 self.unfinished.pop(item.id, None)
+                self.unasked.pop(item.id, None)
                 if isinstance(item, CommandExecution):
                     self.worked_seconds += item.seconds or 0.0
                 if self._open.pop(item.id, None) is not None:
@@ -209,8 +213,11 @@ class History:
         """Open: its calls wait, and no crash has cut them off. Decided: they are run, or were cut off."""
         if life is Life.STARTED:
             self.asked = item
-            waiting = [held for held in item.held if held in self.unfinished]
-            self.held = {held: self.unfinished.pop(held) for held in waiting}
+            begun = self.unfinished | self.unasked
+            self.held = {held: begun[held] for held in item.held if held in begun}
+            for held in self.held:
+                self.unfinished.pop(held, None)
+                self.unasked.pop(held, None)
         else:
             self.asked = None
             self.unfinished |= self.held
@@ -233,6 +240,8 @@ class History:
                 case _:
                     self._append(CallMade(item.call))
                     self._open[item.id] = item
+                    if item.status is ItemStatus.HELD and item.id in self.unfinished:
+                        self.unasked[item.id] = self.unfinished.pop(item.id)
         self.steps += 1
         self.usage += closing.usage
         self.worked_seconds += closing.seconds

@@ -18,6 +18,8 @@ ItemId = NewType("ItemId", str)
 
 class ItemStatus(StrEnum):
     IN_PROGRESS = "in_progress"
+    HELD = "held"
+    """Begun, and not to be run before a person gives leave to it or to a call in front of it."""
     COMPLETED = "completed"
     FAILED = "failed"
     DECLINED = "declined"

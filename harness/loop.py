@@ -35,6 +35,7 @@ from harness.items import (
     Outcome,
     Reasoning,
     Stopped,
+    ToolItem,
     Turn,
     TurnResult,
     UserMessage,
@@ -167,22 +168,25 @@ class _RunningTurn:
         except _TurnEnded as end:
             if not isinstance(end.outcome, Waiting):
                 await self.close_request()
-            await self.close_unfinished()
+            await self.close(self.history.unfinished, self.history.unasked)
             return end.outcome
         except SandboxError as error:
             await self.close_request()
-            await self.close_unfinished()
+            await self.close(self.history.unfinished, self.history.unasked)
             return Failed(cause=str(error), reference=self.reference())
 
     async def take_up(self) -> None:
         """A fresh turn begins with the briefing; a resumed one with closing what nobody saw the end of."""
-        await self.close_unfinished()
+        await self.close(self.history.unfinished)
         if not self.history.has_request:
             await self.record(
                 (Life.COMPLETED, UserMessage(id=self.history.next_id(), text=self.turn.request))
             )
         if self.history.asked is not None:
             await self.go_on_with(self.history.asked)
+        elif self.history.unasked:
+            await self.check_stop()
+            await self.carry_out(self.begun_again(self.history.unasked))
 
     async def listen(self) -> None:
         """Between two steps: a request to stop, messages that came meanwhile, an answer that fell short."""
@@ -336,6 +340,8 @@ class _RunningTurn:
                     step = begin(
                         self.tools, output, self.history.next_id(), was_cut=response.stop == "length"
                     )
+                    is_behind = bool(steps) and steps[-1].item.status is ItemStatus.HELD
+                    step = step.held() if is_behind or step.ask() is not None else step
                     steps.append(step)
                     entries.append((Life.STARTED, step.item))
                 case _:
@@ -393,15 +399,21 @@ class _RunningTurn:
         decision = await self.session.decision(request_id(self.turn.id, asked.id), is_due=is_due)
         if decision is None:
             raise self.waiting_for(asked)
-        held = tuple(self.history.held.values())
+        steps = self.begun_again(self.history.held)
         decided = replace(asked, decision=decision.kind, by=decision.by, words=decision.words)
         await self.record((Life.COMPLETED, decided))
-        steps = [replace(begin(self.tools, item.call, item.id), item=item) for item in held]
         ask = steps[0].ask() if steps else None
         # What was approved is this: a tool that would ask for something else now has no leave for it.
         if steps and (ask is None or ask.digest == asked.digest):
             steps[0] = replace(steps[0], decision=decision)
         await self.carry_out(steps)
+
+    def begun_again(self, held: Mapping[ItemId, ToolItem]) -> list[Step]:
+        """Calls that are in the journal, and that nobody has run."""
+        return [
+            replace(begin(self.tools, item.call, item.id), item=replace(item, status=ItemStatus.IN_PROGRESS))
+            for item in held.values()
+        ]
 
     async def close_request(self) -> None:
         """The turn ends: nobody need decide any more."""
@@ -420,12 +432,13 @@ class _RunningTurn:
         finally:
             await _cancelled(tasks)
 
-    async def close_unfinished(self) -> None:
-        """Calls that were begun and whose end nobody saw."""
-        unfinished = tuple(self.history.unfinished.values())
-        interrupted = (
-            replace(item, status=ItemStatus.INTERRUPTED, answer=INTERRUPTED) for item in unfinished
-        )
+    async def close(self, *calls: Mapping[ItemId, ToolItem]) -> None:
+        """Those whose end nobody saw, or nobody will see."""
+        interrupted = [
+            replace(item, status=ItemStatus.INTERRUPTED, answer=INTERRUPTED)
+            for some in calls
+            for item in some.values()
+        ]
         await self.record(*((Life.COMPLETED, item) for item in interrupted))
 
     async def record(self, *entries: tuple[Life, Item]) -> None:

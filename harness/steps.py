@@ -37,6 +37,10 @@ class Step:
             return self.tool.asks(self.item)
         return None
 
+    def held(self) -> "Step":
+        """The same, as the journal tells of one that waits for a person."""
+        return replace(self, item=replace(self.item, status=ItemStatus.HELD))
+
     async def run(self) -> ToolItem:
         """The item with its answer; what `Tool.run` raises."""
         if self.decision is not None and isinstance(self.tool, AskingTool):

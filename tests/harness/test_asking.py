@@ -14,6 +14,7 @@ from harness.items import (
     Life,
     Outcome,
     Stopped,
+    ToolCall,
     ToolItem,
     TurnId,
     Waiting,
@@ -182,6 +183,74 @@ async def test_when_the_time_is_up_the_turn_goes_on_without() -> None:
 
     assert case.log == ["expired c1"]
     assert case.asked[-1].decision == "expired"
+
+
+async def test_a_crash_before_the_question_asks_it_all_the_same() -> None:
+    """What was held back for it was not run: people are asked, under the same name; nothing is cut off."""
+    case = Case([called("c1", "free"), guarded("c2"), called("c3", "free")])
+    await case.run()
+    name = case.name()
+    case.journal.entries.pop()
+    assert case.asked == []
+
+    assert isinstance(await case.run(), Waiting)
+    assert case.name() == name
+    case.desk.answers[name] = Decision("approved", "maya")
+    assert await case.run() == Completed("Done.")
+
+    assert case.log == [f"{what} {call}" for call in ("c1", "c2", "c3") for what in ("begin", "end")]
+    assert INTERRUPTED.text not in str(case.model.history())
+
+
+async def test_a_crash_in_a_call_before_the_question_cuts_off_that_call_only() -> None:
+    case = Case([called("c1", "free"), guarded("c2")])
+    await case.run()
+    del case.journal.entries[-2:]
+
+    assert isinstance(await case.run(), Waiting)
+
+    statuses = {item.call.id: item.status for item in _begun(case)} | {
+        e.item.call.id: e.item.status
+        for e in case.journal.entries
+        if e.life is Life.COMPLETED and isinstance(e.item, ToolCall)
+    }
+    assert statuses == {"c1": ItemStatus.INTERRUPTED, "c2": ItemStatus.HELD}
+
+
+async def test_what_needs_no_leave_any_more_runs_after_a_crash() -> None:
+    """The rules of today decide about what was not run yet."""
+    case = Case([guarded("c1")])
+    await case.run()
+    case.journal.entries.pop()
+    case.tools["guarded"] = Recorder("guarded", echo, log=case.log)
+
+    assert await case.run() == Completed("Done.")
+
+    assert case.log == ["begin c1", "end c1"]
+
+
+async def test_an_answer_that_was_never_whole_asks_nobody() -> None:
+    """Without its last entry it does not count, and the model is asked again."""
+    case = Case([guarded("c1")])
+    await case.run()
+    del case.journal.entries[-2:]
+    case.model = ScriptedModel([answer(said("Done."))])
+
+    assert await case.run() == Completed("Done.")
+
+    assert (case.asked, case.log) == ([], [])
+
+
+async def test_a_stop_before_the_question_closes_what_was_held_back() -> None:
+    case = Case([guarded("c1")])
+    await case.run()
+    case.journal.entries.pop()
+    case.desk.stopped_by = "maya"
+    case.tools["guarded"] = Recorder("guarded", echo, log=case.log)
+
+    assert await case.run() == Stopped("maya")
+
+    assert getattr(case.journal.entries[-1].item, "status", None) is ItemStatus.INTERRUPTED
 
 
 async def test_a_crash_between_answer_and_run_runs_nothing_twice() -> None:

@@ -44,7 +44,6 @@ SAID: Final = (
     "✅ **Done**",
 )
 """How the bot's comments begin once all is over: the first of each turn shows how it went, too."""
-OF_THE_REQUEST: Final = SAID[1:4]
 
 
 @dataclass
@@ -112,9 +111,7 @@ class Job:
     async def _of_the_conversation(self) -> list[str]:
         faults = []
         bodies = _bodies(await self.place.house.bot_comments(self.issue))
-        was_asked = not self._died_before_it_asked()
-        expected = [said for said in SAID if was_asked or said not in OF_THE_REQUEST]
-        if Counter(_beginning(body) for body in bodies) != Counter(expected):
+        if Counter(_beginning(body) for body in bodies) != Counter(SAID):
             faults.append(f"comments: {[body[:40] for body in bodies]}")
         state, subject = self.place.forge.state, self.place.subject(self.issue)
         reactions = [
@@ -125,7 +122,7 @@ class Job:
                 if "@darner" in comment.body and comment.author_id != self._bot_id()
             ),
         ]
-        if reactions != ([["eyes"], ["eyes"], ["+1"], ["eyes"]] if was_asked else [["eyes"], ["eyes"]]):
+        if reactions != [["eyes"], ["eyes"], ["+1"], ["eyes"]]:
             faults.append(f"reactions: {reactions}")
         for turn, _ in self._turns():
             runs_of_turn = list(state.where(CheckRun, external_id=turn))
@@ -137,17 +134,6 @@ class Job:
         bot = self.place.forge.state.user(BOT)
         assert bot is not None
         return bot.id
-
-    def _died_before_it_asked(self) -> bool:
-        """Between the command and the request for it: it is told as interrupted, and nobody was asked."""
-        statuses = [
-            command["status"]
-            for turn, _ in self._turns()
-            for command in _completed(self._items(turn), "command_execution")
-            if command["command"] == SHRED
-        ]
-        asked = self.place.house.rows("SELECT 1 FROM requests WHERE thread = ?", self.thread)
-        return statuses == ["interrupted"] and not asked
 
     async def _of_the_result(self) -> list[str]:
         """One branch with a commit of each turn, one pull request, each finished command's work once."""
@@ -190,8 +176,7 @@ class Job:
         )
         if undone:
             faults.append(f"not brought to an end: {undone}")
-        asked = 0 if self._died_before_it_asked() else 1
-        for table, expected in (("requests", asked), ("turns", 2)):
+        for table, expected in (("requests", 1), ("turns", 2)):
             [(count,)] = rows(f"SELECT count(*) FROM {table} WHERE thread = ?", self.thread)  # noqa: S608
             if count != expected:
                 faults.append(f"{table}: {count}")
@@ -200,7 +185,7 @@ class Job:
             " WHERE m.kind = 'steer' AND t.thread = ?",
             self.thread,
         )
-        if steered != asked:
+        if steered != 1:
             faults.append(f"messages: {steered}")
         return faults
 
@@ -230,7 +215,7 @@ class Job:
             yield f"calls without one end each: {begun - ended or ended - begun}"
         steers = [item for item in _completed(items, "user_message") if "count slowly" in item["text"]]
         is_first = any(item["command"] == SHRED for item in _completed(items, "command_execution"))
-        if len(steers) != (is_first and not self._died_before_it_asked()):
+        if len(steers) != is_first:
             yield f"the words said meanwhile were heard {len(steers)} times"
 
     async def _left_behind(self) -> list[str]:
