@@ -24,6 +24,7 @@ from app.going_on import LeftBefore, left_by
 from app.mirrors import Mirrors
 from app.progress import Progress
 from app.results import Results, StoreAway
+from app.retry import TAKES, Fault, forge_pause
 from app.reviewing import Review, Reviewing
 from app.spending import Payer, Purse, Spending
 from app.store import inbox, messages, requests, turns
@@ -74,14 +75,6 @@ from sandbox.git.mirror import Mirror
 from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)
-
-ATTEMPTS: Final = 8
-"""Times that a turn is taken up without getting as far as an end or a wait."""
-
-LONGEST_FORGE_PAUSE: Final = 60.0
-"""Between two tries when the forge names no time; the first come sooner: mostly it was one bad answer."""
-PATIENCE_SECONDS: Final = 24 * 3600.0
-"""How long a turn waits for a forge that is out of order."""
 
 JUDGED_DIFF: Final = 1_000_000
 """Characters of a repair that are judged; a longer one is for a person as a whole."""
@@ -183,7 +176,7 @@ class TurnsWorker:
     async def _attempt(self, row: TurnRow, owner: str) -> None:
         """The turn border: a turn that cannot be run is tried again, then ended, and never in silence."""
         start = _start_of(row)
-        if row.attempts >= ATTEMPTS:
+        if row.attempts >= TAKES:
             # Whoever took it before died of it, or was restarted each time.
             await self._give_up(row, start, owner, "the server ended each time while this turn ran")
             return
@@ -198,25 +191,26 @@ class TurnsWorker:
             await self._let_go(row, owner, delay=0.0, is_fault=False)
             raise
         except ForgeError as error:
-            age = self._runtime.now() - row.created_at
-            if not error.is_passing or age >= PATIENCE_SECONDS:
+            delay = forge_pause(error, age=self._runtime.now() - row.created_at)
+            if delay is None:
                 await self._give_up(row, start, owner, str(error))
                 return
-            delay = min(max(error.retry_after or min(age / 2, LONGEST_FORGE_PAUSE), 1.0), 3600.0)
             await self._let_go(row, owner, delay=delay, is_fault=False, why=str(error))
         except (GitFailed, StoreAway) as error:
-            await self._put_off(row, start, owner, str(error))
+            await self._put_off(row, start, owner, Fault(str(error), TAKES))
         except (SandboxError, ConfigRefused, TurnRefused) as error:
             await self._give_up(row, start, owner, str(error))
         except Exception:
             log.exception("turn.crashed", extra={"fields": {"turn": row.id, "thread": row.thread}})
-            await self._put_off(row, start, owner, "Something went wrong inside Darner.")
+            fault = Fault("Something went wrong inside Darner.", TAKES)
+            await self._put_off(row, start, owner, fault)
 
-    async def _put_off(self, row: TurnRow, start: StartTurn, owner: str, fault: str) -> None:
-        if row.attempts + 1 >= ATTEMPTS:
-            await self._give_up(row, start, owner, fault)
+    async def _put_off(self, row: TurnRow, start: StartTurn, owner: str, fault: Fault) -> None:
+        if fault.is_final(row.attempts):
+            await self._give_up(row, start, owner, fault.text)
         else:
-            await self._let_go(row, owner, delay=2.0**row.attempts, is_fault=True, why=fault)
+            delay = fault.pause(row.attempts)
+            await self._let_go(row, owner, delay=delay, is_fault=True, why=fault.text)
 
     async def _let_go(
         self, row: TurnRow, owner: str, *, delay: float, is_fault: bool, why: str = "the server stops"

@@ -46,7 +46,8 @@ PURE = {
 
 BORDERS = {
     "app/engine.py": "the worker loop",
-    "app/events_worker.py": "the handler border",
+    "app/handling.py": "the handler border",
+    "app/outgoing.py": "the handler border again: an effect must not hold up those behind it",
     "app/turns_worker.py": "the turn border: whoever asked gets an answer",
     "app/store/database.py": "the writer's loop: the fault is handed to the caller",
     "harness/loop.py": "the turn border",
