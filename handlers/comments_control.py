@@ -13,7 +13,16 @@ from handlers.events import UndoEnded
 from handlers.policy import Resolved
 from handlers.policy_rows import rows_of
 from handlers.scan import clean, clean_line
-from handlers.view import Account, AskedRequest, DoneEffect, Landing, RepositoryConfig, ThreadFacts, View
+from handlers.view import (
+    Account,
+    AskedRequest,
+    DoneEffect,
+    Landing,
+    RepositoryConfig,
+    ThreadFacts,
+    TurnBrief,
+    View,
+)
 
 MOST_EFFECTS: Final = 12
 
@@ -38,6 +47,22 @@ def not_at_work(turn: str) -> str:
 
 def stop_asked_before(turn: str, by: str) -> str:
     return f"Turn `{turn}` is ending already: {clean_line(by, limit=60)} has stopped it."
+
+
+def stopping(turns: Sequence[TurnBrief]) -> str:
+    """Several at once."""
+    said = [_stopping(turn) for turn in turns]
+    return (
+        f"All that had not ended here ends: {', '.join(said[:-1])} and {said[-1]}. "
+        "What each of them has done so far follows."
+    )
+
+
+def _stopping(turn: TurnBrief) -> str:
+    if turn.stopping_by is not None:
+        return f"turn `{turn.id}` (stopped by {clean_line(turn.stopping_by, limit=60)} before)"
+    was = "which was at work" if turn.state == "running" else "which waited"
+    return f"turn `{turn.id}` ({was})"
 
 
 def pausing(turn: str, mention: str) -> str:

@@ -8,7 +8,7 @@ from handlers.effects import Effect, StartTurn
 from handlers.events import ButtonPressed
 from handlers.grammar import Approve, Command, Deny, Request, Retry, Review, Stop, parse_command
 from handlers.ingest import act_of, ignored, triage
-from handlers.on_control import control
+from handlers.on_control import control, stopping
 from handlers.on_review_asked import begun, fix_all
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Resolved, resolve, situation_of
@@ -53,9 +53,10 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
         decision: list[Effect] = [] if reply.decision is None else [reply.decision]
         return decision + answer_to(asked, reply.said, reply.reaction)
     if isinstance(command, Stop):
-        if view.running_turn != event.external_id:
+        own = [turn for turn in view.turns if turn.id == event.external_id and turn.state != "ended"]
+        if not own:
             return answer_to(asked, comments_control.not_at_work(event.external_id))
-        return control(asked, view, command, resolved)
+        return stopping(asked, own)
     if not view.config.enabled or view.config_error:
         return [ignored(event, reasons.DISABLED)]
     if start.kind == "review":

@@ -108,18 +108,33 @@ def turn_meant(command: Command, turns: Sequence[TurnBrief], landings: Sequence[
 
 
 def _stop(asked: Asked, view: View) -> list[Effect]:
-    mention, turn = view.bot.mention, view.at_work
-    hold = HoldThread(key=f"{asked.act}:hold", by=asked.author)
-    if turn is None:
-        if view.thread.stopped_by is not None:
-            said = comments_control.held_already(view.thread.stopped_by, mention)
-            return answer_to(asked, said, "confused")
-        return [hold, *answer_to(asked, comments_control.held(asked.author, mention))]
-    if turn.stopping_by is not None:
-        return [hold, *answer_to(asked, comments_control.stop_asked_before(turn.id, turn.stopping_by))]
-    stop = StopTurn(key=f"{asked.act}:stop", turn_id=turn.id, author=asked.author)
-    # The turn's last words follow within seconds, and say all of it.
-    return [stop, hold, *reaction_to(asked, "+1")]
+    """All of the thread's turns that have not ended, whichever of them is at work."""
+    turns = [turn for turn in view.turns if turn.state != "ended"]
+    if not turns:
+        mention, stopped_by = view.bot.mention, view.thread.stopped_by
+        if stopped_by is not None:
+            return answer_to(asked, comments_control.held_already(stopped_by, mention), "confused")
+        held = comments_control.held(asked.author, mention)
+        return [HoldThread(key=f"{asked.act}:hold", by=asked.author), *answer_to(asked, held)]
+    return stopping(asked, turns)
+
+
+def stopping(asked: Asked, turns: Sequence[TurnBrief]) -> list[Effect]:
+    """End these, none of which has ended, and keep anything from starting by itself."""
+    stops: list[Effect] = [
+        StopTurn(key=f"{asked.act}:stop:{turn.id}", turn_id=turn.id, author=asked.author)
+        for turn in turns
+        if turn.stopping_by is None
+    ]
+    effects = [*stops, HoldThread(key=f"{asked.act}:hold", by=asked.author)]
+    match turns:
+        case [TurnBrief(stopping_by=None)]:
+            # The turn's last words follow within seconds, and say all of it.
+            return [*effects, *reaction_to(asked, "+1")]
+        case [TurnBrief(id=turn, stopping_by=str(by))]:
+            return [*effects, *answer_to(asked, comments_control.stop_asked_before(turn, by))]
+        case _:
+            return [*effects, *answer_to(asked, comments_control.stopping(turns))]
 
 
 def _pause(asked: Asked, view: View) -> list[Effect]:
@@ -163,6 +178,8 @@ def _retry(asked: Asked, view: View, resolved: Resolved) -> list[Effect]:
         return answer_to(asked, comments_control.retry_at_work(view.at_work.id, mention), "confused")
     if target is None:
         return answer_to(asked, comments_control.nothing_to_retry(mention), "confused")
+    if not target.start.request:
+        return answer_to(asked, comments_control.forgotten_turn(target.start.turn_id, mention), "confused")
     if isinstance(target.outcome, Completed):
         return answer_to(asked, comments_control.retry_of_done(target.start.turn_id, mention), "confused")
     landing = target.landing

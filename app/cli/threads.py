@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,25 +97,27 @@ def steer(
     from handlers.comments import steering
 
     told = steering(OPERATOR, text)
-    with _directing(thread) as (connection, turn):
+    with _directing(thread) as (connection, [turn, *_]):
         messages.steer(connection, turn, author=OPERATOR, text=told, key=_key(turn), now=time.time())
     typer.echo(f"Turn {turn} reads it before its next step.")
 
 
 @threads.command()
 def stop(thread: ThreadArgument) -> None:
-    """End the turn at work, its work shown in the conversation, and let nothing start there by itself."""
+    """End what is at work or waits, its work shown in the conversation; nothing starts there by itself."""
     from app.stopping import stop as stop_turn
     from app.store.threads import hold
     from handlers.asked import OPERATOR
 
-    with _waking() as wake, _directing(thread) as (connection, turn):
-        key = _key(turn)
-        queue = stop_turn(connection, turn, author=OPERATOR, key=key, now=time.time())
+    with _waking() as wake, _directing(thread) as (connection, turns):
+        for turn in turns:
+            key = _key(turn)
+            queue = stop_turn(connection, turn, author=OPERATOR, key=key, now=time.time())
+            if queue is not None:
+                wake(connection, queue, thread, key)
         hold(connection, thread, by=OPERATOR)
-        if queue is not None:
-            wake(connection, queue, thread, key)
-    typer.echo(f"Turn {turn} ends within seconds, if the server is running.")
+    for turn in turns:
+        typer.echo(f"Turn {turn} ends within seconds, if the server is running.")
 
 
 @threads.command()
@@ -224,20 +226,19 @@ def _writing() -> Iterator["Connection"]:
 
 
 @contextmanager
-def _directing(thread: str) -> Iterator[tuple["Connection", str]]:
-    """A transaction, and the thread's turn that has not ended."""
-    from app.store.turns import TurnOver, hold_open, next_unfinished
+def _directing(thread: str) -> Iterator[tuple["Connection", list[str]]]:
+    """A transaction, and the thread's turns that have not ended: the oldest, which is at work, first."""
+    from app.store.turns import TurnOver, hold_open, of_thread
 
-    with reading() as reader:
-        row = next_unfinished(reader, thread)
-    if row is None:
-        raise complain(f"Nothing is at work in {thread}; `darner threads list` shows what is.", status=1)
-    try:
-        with _writing() as connection:
-            hold_open(connection, row.id)
-            yield connection, row.id
-    except TurnOver:
-        raise complain(f"Turn {row.id} has just ended.", status=1) from None
+    with _writing() as connection:
+        unended = []
+        for row in of_thread(connection, thread):
+            with suppress(TurnOver):
+                hold_open(connection, row.id)
+                unended.append(row.id)
+        if not unended:
+            raise complain(f"Nothing is at work in {thread}; `darner threads list` shows what is.", status=1)
+        yield connection, unended
 
 
 def _key(turn: str) -> str:

@@ -83,10 +83,46 @@ def answer(body: str) -> PostComment:
 
 def test_stop_ends_the_turn_and_holds_the_thread() -> None:
     assert dispatch(said("@darner stop"), at_work()) == [
-        StopTurn(key=f"{ACT}:stop", turn_id="0ca1", author="octocat"),
+        StopTurn(key=f"{ACT}:stop:0ca1", turn_id="0ca1", author="octocat"),
         HoldThread(key=f"{ACT}:hold", by="octocat"),
         react(),
     ]
+
+
+def test_stop_ends_all_that_runs_or_waits_and_says_which() -> None:
+    """Whatever it is; what has ended is not told again, and what is ending is not stopped twice."""
+    turns = (
+        FAILED,
+        replace(RUNNING, id="aaaa"),
+        TurnBrief("bbbb", "waiting", 3.0, kind="review"),
+        TurnBrief("cccc", "waiting", 4.0, stopping_by="eve"),
+    )
+
+    assert dispatch(said("@darner stop"), replace(WRITER_VIEW, turns=turns)) == [
+        StopTurn(key=f"{ACT}:stop:aaaa", turn_id="aaaa", author="octocat"),
+        StopTurn(key=f"{ACT}:stop:bbbb", turn_id="bbbb", author="octocat"),
+        HoldThread(key=f"{ACT}:hold", by="octocat"),
+        react(),
+        answer(
+            "All that had not ended here ends: turn `aaaa` (which was at work), turn `bbbb` (which waited) "
+            "and turn `cccc` (stopped by eve before). What each of them has done so far follows."
+        ),
+    ]
+
+
+def test_the_stop_button_ends_the_turn_that_it_belongs_to() -> None:
+    """Also one that waits behind another, which goes on."""
+    waiting = TurnBrief("0ca1", "waiting", 3.0)
+    view = replace(WRITER_VIEW, turns=(replace(RUNNING, id="aaaa"), waiting), target=TARGET)
+
+    stop, hold = dispatch(button("stop"), view)
+    [late] = dispatch(button("stop"), replace(view, turns=(view.turns[0], FAILED)))
+
+    assert isinstance(stop, StopTurn)
+    assert (stop.turn_id, stop.author) == ("0ca1", "octocat")
+    assert isinstance(hold, HoldThread)
+    assert isinstance(late, PostComment)
+    assert "Turn `0ca1` has ended already; nothing was stopped." in late.body
 
 
 def test_a_second_stop_says_who_was_first() -> None:
@@ -251,8 +287,12 @@ def test_retry_on_a_branch_that_has_moved_says_what_becomes_of_it() -> None:
             retry_view(replace(TARGET, start=replace(start_on_issue(), request=""))),
             comments_control.forgotten_turn("0ca1", "darner"),
         ),
+        (
+            retry_view(Target(replace(start_on_issue(), request=""), Completed("Done."))),
+            comments_control.forgotten_turn("0ca1", "darner"),
+        ),
     ],
-    ids=["at work", "no turn", "done", "forgotten"],
+    ids=["at work", "no turn", "done", "forgotten", "done and forgotten"],
 )
 def test_retry_says_why_not(view: View, told: str) -> None:
     assert dispatch(said("@darner retry"), view) == [react("confused"), answer(told)]

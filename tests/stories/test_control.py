@@ -87,6 +87,31 @@ async def test_retry_goes_on_with_the_files_of_a_stopped_turn(world: World) -> N
     assert first != second
 
 
+async def test_stop_ends_the_turn_at_work_and_the_one_behind_it(world: World) -> None:
+    """Each says so with its own last words, and the answer names both."""
+    repository = world.repository()
+    issue = await world.issue(repository)
+    await world.cole.says(repository, issue, "@darner mend spread")
+    await world.settled(repository)
+    async with world.gate.closed():
+        await world.cole.says(repository, issue, "@darner mend spread")
+        await world.gate.someone_waits()
+        await world.cole.says(repository, issue, "@darner fork")
+        await world.until_turns(repository, 3)
+        await world.maya.says(repository, issue, "@darner stop")
+        await world.settled(repository)
+
+    _, running, behind = await world.turns(repository)
+    said = [comment.body for comment in await world.bot_comments(repository, issue)]
+    assert any(
+        f"turn `{running}` (which was at work) and turn `{behind}` (which waited)." in body for body in said
+    )
+    ends = "".join(body for body in said if body.startswith("🛑 **Stopped by maya**"))
+    assert f"Turn `{running}`" in ends
+    assert f"Turn `{behind}`" in ends
+    assert len(await world.maya.pulls(repository)) == 1
+
+
 async def test_fork_makes_a_second_attempt_beside_the_first(world: World) -> None:
     """From the end of the first turn, on its own branch, with its own draft pull request."""
     world.model.teach(
