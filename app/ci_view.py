@@ -30,7 +30,7 @@ from handlers.ci.logs import LogReader
 from handlers.ci.settings import CiSettings
 from handlers.ci.settled import FAILED, Check, Settled, Superseded, judge_settled
 from handlers.events import ChecksDue
-from handlers.on_checks import comment_key, may_act
+from handlers.on_checks import comment_key, may_act, offer_key
 from handlers.view import Bot, View
 
 log = logging.getLogger(__name__)
@@ -231,6 +231,7 @@ class ChecksLook:
                 sha=event.sha,
                 tests=tests,
                 comment=comment_key(place_key),
+                offer=offer_key(place_key, event.sha),
             )
         )
         open_pull = None

@@ -20,6 +20,7 @@ from app.store.database import Database
 from app.store.deliveries import DeliveryRow
 from app.store.places import RepositoryRef
 from handlers import reasons
+from handlers.ci.offers import pull_of_offer
 from handlers.ci.settled import FAILED, QUIET
 from handlers.events import (
     ButtonPressed,
@@ -48,6 +49,7 @@ from handlers.ingest import (
     verify_signature,
 )
 from handlers.on_checks import comment_key
+from handlers.review_keys import thread_name
 from handlers.view import Bot
 
 log = logging.getLogger(__name__)
@@ -233,8 +235,10 @@ def _is_for_findings_only(event: ExternalEvent, bot: Bot) -> bool:
 
 
 def _placed(connection: Connection, row: DeliveryRow, event: ButtonPressed) -> DeliveryRow:
-    """With the conversation of the turn that the check run names."""
+    """With the conversation of the turn, or of the pull request, that the check run names."""
     thread = turns.thread_of(connection, event.external_id, repository=event.repository.id)
+    if thread is None and (offered := pull_of_offer(event.external_id)) is not None:
+        thread = thread_name(event.repository.id, offered)
     if thread is None:
         return replace(row, state="ignored", reason=reasons.NOT_OUR_CHECK)
     return replace(row, thread=thread, number=int(thread.split("-")[1]), command=event.button)

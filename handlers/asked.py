@@ -57,8 +57,12 @@ def by_button(event: ButtonPressed, view: View, start: StartTurn) -> Asked:
         text=None,
         requester=Requester(event.actor.id, event.actor.login, view.permission),
         trigger=None,
-        lead=f"Asked by {event.actor.login} with a button. ",
+        lead=lead_of(event),
     )
+
+
+def lead_of(event: ButtonPressed) -> str:
+    return f"Asked by {event.actor.login} with a button. "
 
 
 def by_operator(event: OperatorAsked) -> Asked:

@@ -17,6 +17,12 @@ MOST_NAMED: Final = 8
 REQUEST: Final = "fix ci"
 """What accepts an offer."""
 
+# Titles of the check run that offers a repair.
+OFFERED: Final = "Checks fail: a repair can be asked for"
+OFFER_TAKEN: Final = "The repair is asked for"
+OFFER_FINE: Final = "All checks pass"
+OFFER_ENDED: Final = "A person is needed"
+
 
 def failed_list(jobs: Sequence[FailedJob]) -> str:
     """The failed checks and what fails in them, a line each; bounded."""
@@ -42,6 +48,11 @@ def offer(jobs: Sequence[FailedJob], *, sha: str, limits: Limits, number: int, m
         f"{limits.attempts}{_cost(limits)}. Nothing starts unless somebody with write access says "
         f"`@{mention} {REQUEST}`."
     )
+
+
+def with_button(told: str) -> str:
+    """An offer as its check run says it."""
+    return f"{told}\n\nThe button *Repair* of this check does the same."
 
 
 def _cost(limits: Limits) -> str:
@@ -80,6 +91,11 @@ def not_on_forks(jobs: Sequence[FailedJob], *, sha: str, mention: str) -> str:
 def at_work(turn: str, *, sha: str, number: int, of: int) -> str:
     """Where the offer was, once it is taken up."""
     return f"🔧 Turn `{turn}` repairs the checks that fail at `{sha[:7]}` (attempt {number} of {of})."
+
+
+def at_work_already(turn: str) -> str:
+    """To whoever asks for a repair while one is under way."""
+    return f"Turn `{turn}` is at work here already: nothing else was begun. Ask again when it has ended."
 
 
 def fine_again(sha: str) -> str:

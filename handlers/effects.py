@@ -84,10 +84,13 @@ class CiAsked:
     act: str
     """What asked: begins the keys of all effects of it."""
     by: Requester
-    trigger: Trigger
+    trigger: Trigger | None
+    """None: nobody wrote anything."""
     review_thread: int | None = None
     was_stopped: bool = False
     """Whether it was asked for despite an earlier `stop`."""
+    lead: str = ""
+    """Begins the answer where it does not stand below what was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,7 +353,7 @@ class WriteCheckRun:
     summary: str
     actions: tuple[CheckAction, ...] = ()
     """Its buttons, at most three; those that it had before are gone."""
-    name: Literal["Darner", "Darner review"] = "Darner"
+    name: Literal["Darner", "Darner review", "Darner repair"] = "Darner"
     annotations: tuple[Annotation, ...] = ()
     """Added to those that it has; any number."""
     type: Literal["write_check_run"] = "write_check_run"

@@ -179,7 +179,9 @@ class ButtonPressed:
     """Of the App whose check run it is."""
     check_run: int
     external_id: str
-    """As `WriteCheckRun` gave it: a turn's id."""
+    """As `WriteCheckRun` gave it: a turn's id, or that of an offer (`handlers.ci.offers`)."""
+    head_sha: str
+    """The commit that the check run is of."""
     button: str
     """The identifier of the button; `rerequested` for GitHub's own "Re-run"."""
     type: Literal["button_pressed"] = "button_pressed"

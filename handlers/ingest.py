@@ -480,6 +480,7 @@ class _App(_Lenient):
 
 class _CheckRun(_Lenient):
     id: int
+    head_sha: str
     external_id: _Text = ""
     app: _App | None = None
 
@@ -745,6 +746,7 @@ def _button_pressed(payload: _CheckRunPayload) -> ButtonPressed:
         app_slug=run.app.slug if run.app else "",
         check_run=run.id,
         external_id=run.external_id,
+        head_sha=run.head_sha,
         button=pressed.identifier if pressed else "rerequested",
     )
 

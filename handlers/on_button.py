@@ -4,11 +4,13 @@ from typing import Final
 
 from handlers import comments_control, on_answer, reasons
 from handlers.asked import Asked, answer_to, by_button
+from handlers.ci.offers import pull_of_offer
 from handlers.effects import Effect, StartTurn
 from handlers.events import ButtonPressed
 from handlers.grammar import Approve, Command, Deny, Request, Retry, Review, Stop, parse_command
 from handlers.ingest import act_of, ignored, triage
 from handlers.on_control import control, stopping
+from handlers.on_repair_asked import on_repair_asked
 from handlers.on_review_asked import begun, fix_all
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Resolved, resolve, situation_of
@@ -34,6 +36,8 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
     """GitHub shows buttons to people who may write; the permission API is asked all the same."""
     if (set_aside := triage(event, view.bot)) is not None:
         return [set_aside]
+    if (offered := pull_of_offer(event.external_id)) is not None:
+        return on_repair_asked(event, view, offered)
     command, target = command_of(event), view.target
     if target is None or command is None:
         return [ignored(event, reasons.NOT_OUR_CHECK if target is None else reasons.UNKNOWN_BUTTON)]
@@ -46,12 +50,7 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
     if isinstance(resolved, Refusal):
         return [ignored(event, reasons.NEEDS_WRITE)]
     if isinstance(command, Approve | Deny):
-        if event.actor.kind != "User":
-            # A person's word is wanted: no bot has one, whatever its rights.
-            return [ignored(event, reasons.NEEDS_WRITE)]
-        reply = on_answer.on_answer(command, view, act=act_of(event), actor=event.actor)
-        decision: list[Effect] = [] if reply.decision is None else [reply.decision]
-        return decision + answer_to(asked, reply.said, reply.reaction)
+        return _answered(event, view, command, asked)
     if isinstance(command, Stop):
         own = [turn for turn in view.turns if turn.id == event.external_id and turn.state != "ended"]
         if not own:
@@ -64,6 +63,15 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
     if start.turn_id != event.external_id:
         return answer_to(asked, comments_control.not_the_last(event.external_id, start.turn_id))
     return control(asked, view, Retry(), resolved)
+
+
+def _answered(event: ButtonPressed, view: View, command: Approve | Deny, asked: Asked) -> list[Effect]:
+    if event.actor.kind != "User":
+        # A person's word is wanted: no bot has one, whatever its rights.
+        return [ignored(event, reasons.NEEDS_WRITE)]
+    reply = on_answer.on_answer(command, view, act=act_of(event), actor=event.actor)
+    decision: list[Effect] = [] if reply.decision is None else [reply.decision]
+    return decision + answer_to(asked, reply.said, reply.reaction)
 
 
 def _of_review(

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 
 from handlers import comments, comments_ci, reasons
 from handlers.checks import queued_check
@@ -24,12 +24,14 @@ from handlers.ci.attempts import (
 )
 from handlers.ci.classes import Evidence, classify, ledger_key
 from handlers.ci.excerpt import FailedJob, excerpt_of
-from handlers.ci.facts import CiFacts
+from handlers.ci.facts import CiFacts, Tried
 from handlers.ci.failures import Failure, fingerprint_of
+from handlers.ci.offers import button_id, offer_id
 from handlers.ci.settings import CiMode, narrowest
 from handlers.ci.settled import FAILED, Settled, Superseded, Unsettled
 from handlers.ci.task import LOGS_INSIDE, CiJob, CiTask, log_name
 from handlers.effects import (
+    CheckAction,
     CiAsked,
     EditComment,
     Effect,
@@ -150,6 +152,7 @@ class _Due:
         self._asked = event.asked
         place = f"{event.repository_id}-{event.number}" + (f"-{event.branch}" if event.branch else "")
         self._place = f"ci/{place}"
+        self._lead = self._asked.lead if self._asked else ""
         self._act = self._asked.act if self._asked else f"{self._place}/{event.sha[:12]}"
 
     def effects(self) -> list[Effect]:
@@ -180,7 +183,7 @@ class _Due:
                 assert_never(facts.verdict)
 
     def _fine(self, facts: CiFacts) -> list[Effect]:
-        memory = facts.memory
+        memory, sha = facts.memory, self._event.sha
         effects: list[Effect] = [self._ignore(reasons.CI_FINE)]
         if memory.fingerprint:
             # The same commit has failed before: what failed is a flake.
@@ -188,8 +191,9 @@ class _Due:
         elif memory.pushed_by:
             effects.append(self._note("", left_of=memory.pushed_by))
         if memory.has_comment:
-            effects.append(self._edit(comments_ci.fine_again(self._event.sha), "fine"))
-        return [*effects, *self._say(comments_ci.no_failure(self._event.sha))]
+            effects.append(self._edit(comments_ci.fine_again(sha), "fine"))
+        effects += self._offer_over(facts, comments_ci.OFFER_FINE, comments_ci.fine_again(sha), "success")
+        return [*effects, *self._say(comments_ci.no_failure(sha))]
 
     def _failed(self, facts: CiFacts) -> list[Effect]:
         view, memory = self._view, facts.memory
@@ -230,14 +234,14 @@ class _Due:
                 told = comments_ci.same_on_base(
                     facts.jobs, sha=self._event.sha, base=base, mention=view.bot.mention
                 )
-                return [note, *self._tell(facts, told, fingerprint)]
+                return [note, *self._tell(facts, told, fingerprint), *self._button(facts, told)]
             case Stop(reason=reason):
                 if fingerprint in memory.called:
                     return [note, self._ignore(reason)]
                 told = comments_ci.left_alone(
                     facts.jobs, reason, sha=self._event.sha, mention=view.bot.mention
                 )
-                return [note, *self._tell(facts, told, fingerprint)]
+                return [note, *self._tell(facts, told, fingerprint), *self._button(facts, told)]
             case CallPerson(reason=reason, tried=tried):
                 return self._call(facts, fingerprint, tests, reason, tried)
             case Repair():
@@ -284,12 +288,15 @@ class _Due:
                     number=step.number,
                     mention=view.bot.mention,
                 )
-                return [note, *self._tell(facts, told, fingerprint)]
+                return [note, *self._tell(facts, told, fingerprint), *self._button(facts, told)]
         start = self._turn(facts, fingerprint, step, counters)
         if start is None:
             return [note, self._ignore(reasons.CI_NOT_ON_FORKS)]
         if any(turn.id == start.turn_id for turn in view.turns):
             return [note, self._ignore(reasons.CI_TRIED)]
+        if at_it := next((one for one in facts.memory.tried if _is_at(one, fingerprint)), None):
+            told = comments_ci.at_work_already(at_it.attempt.turn_id)
+            return [note, self._ignore(reasons.CI_AT_WORK), *self._say(told)]
         if refusal := why_nothing_starts(view):
             return [note, self._ignore(reasons.BUDGET_SPENT), *self._tell(facts, refusal, fingerprint)]
         effects: list[Effect] = [
@@ -303,14 +310,16 @@ class _Due:
             PostComment(
                 key=start.progress_key,
                 number=start.number,
-                body=comments.progress(comments.Progress(phase="queued", start=start, note=waiting)),
+                body=self._lead
+                + comments.progress(comments.Progress(phase="queued", start=start, note=waiting)),
                 review_thread=start.review_thread,
                 requester=start.requester.login,
             )
         )
         effects += queued_check(start, waiting)
+        told = comments_ci.at_work(start.turn_id, sha=event.sha, number=step.number, of=step.of)
+        effects += self._offer_over(facts, comments_ci.OFFER_TAKEN, told, "neutral")
         if facts.memory.has_comment:
-            told = comments_ci.at_work(start.turn_id, sha=event.sha, number=step.number, of=step.of)
             effects.append(self._edit(told, f"turn:{start.turn_id}"))
         return effects
 
@@ -357,7 +366,8 @@ class _Due:
                 base=comments_ci.base_told(facts.on_base is not None),
             ),
             requester=asked.by if asked else Requester(bot.id or 0, bot.login, "none"),
-            trigger=asked.trigger if asked else Trigger("subject", event.number, facts.url, facts.now),
+            trigger=(asked.trigger if asked else None)
+            or Trigger("subject", event.number, facts.url, facts.now),
             mode=resolved.policy.mode,
             base_ref=_base_ref(view, event.branch),
             base_sha=event.sha,
@@ -387,10 +397,11 @@ class _Due:
         key = f"{self._asked.act if self._asked else self._place}/{fingerprint}:called"
         return [
             note,
+            *self._offer_over(facts, comments_ci.OFFER_ENDED, said, "neutral"),
             PostComment(
                 key=key,
                 number=self._event.number,
-                body=said,
+                body=self._lead + said,
                 review_thread=self._asked.review_thread if self._asked else None,
                 requester=self._asked.by.login if self._asked else "",
             ),
@@ -414,6 +425,47 @@ class _Due:
         if facts.memory.has_comment:
             return [self._edit(body, fingerprint)]
         return [PostComment(key=comment_key(self._place), number=self._event.number, body=body)]
+
+    def _button(self, facts: CiFacts, told: str) -> list[Effect]:
+        """The same as a check run of the head, with the button that accepts it; forks' heads take none."""
+        pull = self._view.pull
+        if pull is None or pull.is_fork:
+            return []
+        repair = CheckAction(
+            button_id(len(facts.memory.tried) + 1), "Repair", "Have the failed checks repaired"
+        )
+        return [
+            self._offer_check(facts, comments_ci.OFFERED, comments_ci.with_button(told), "neutral", repair)
+        ]
+
+    def _offer_over(
+        self, facts: CiFacts, title: str, told: str, conclusion: Literal["neutral", "success"]
+    ) -> list[Effect]:
+        """What has become of the offer, where this head has one."""
+        return [self._offer_check(facts, title, told, conclusion)] if facts.memory.has_offer else []
+
+    def _offer_check(
+        self,
+        facts: CiFacts,
+        title: str,
+        told: str,
+        conclusion: Literal["neutral", "success"],
+        *actions: CheckAction,
+    ) -> WriteCheckRun:
+        event = self._event
+        key = offer_key(self._place, event.sha)
+        return WriteCheckRun(
+            # What was said of this head before may have to be said again.
+            key=f"{key}:{title}:{facts.now}" if facts.memory.has_offer else key,
+            external_id=offer_id(event.number, event.sha),
+            head_sha=event.sha,
+            status="completed",
+            conclusion=conclusion,
+            title=title,
+            summary=told,
+            actions=actions,
+            name="Darner repair",
+        )
 
     def _edit(self, body: str, what: str) -> EditComment:
         # By the moment of the look: what was said of this head before may have to be said again.
@@ -441,7 +493,7 @@ class _Due:
             PostComment(
                 key=f"{asked.act}:answer",
                 number=self._event.number,
-                body=body,
+                body=self._lead + body,
                 review_thread=asked.review_thread,
                 requester=asked.by.login,
             )
@@ -494,6 +546,15 @@ class _Due:
 def comment_key(place: str) -> str:
     """Of the one comment about checks that a conversation has."""
     return f"{place}:comment"
+
+
+def offer_key(place: str, sha: str) -> str:
+    """Of the check run by which a repair of this head was offered first."""
+    return f"{place}/{sha[:12]}:offer"
+
+
+def _is_at(one: Tried, fingerprint: str) -> bool:
+    return one.fingerprint == fingerprint and not one.is_over
 
 
 def _base_ref(view: View, branch: str) -> str:

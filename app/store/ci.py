@@ -76,9 +76,19 @@ def note(connection: Connection, thread: str, noted: NoteChecks, *, now: float) 
 
 
 def memory_of(
-    connection: Connection, thread: str, *, repository: int, sha: str, tests: Iterable[str], comment: str
+    connection: Connection,
+    thread: str,
+    *,
+    repository: int,
+    sha: str,
+    tests: Iterable[str],
+    comment: str,
+    offer: str,
 ) -> CiMemory:
-    """All that is known for a look at this head. `comment`: the key of the thread's comment about checks."""
+    """All that is known for a look at this head.
+
+    `comment` and `offer` are the keys of the thread's comment about checks, and of the head's offer.
+    """
     head = connection.execute(select(ci_heads).where(ci_heads.c.id == _head(repository, sha))).one_or_none()
     pushed = [one.turn for one in landings.of_thread(connection, thread) if one.sha == sha]
     called = select(ci_calls.c.fingerprint).where(ci_calls.c.thread == thread)
@@ -91,6 +101,7 @@ def memory_of(
         ledger=_ledger(connection, repository, tests),
         pushed_by=pushed[-1] if pushed else "",
         has_comment="comment" in outbox.result_of(connection, comment),
+        has_offer="check_run" in outbox.result_of(connection, offer),
     )
 
 

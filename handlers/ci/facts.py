@@ -50,6 +50,8 @@ class CiMemory:
     """The turn whose commit this head is; empty: none of ours."""
     has_comment: bool = False
     """Whether the thread has its one comment about checks."""
+    has_offer: bool = False
+    """Whether this head has the check run that offers a repair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

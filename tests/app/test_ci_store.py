@@ -18,7 +18,7 @@ FAILED = NoteChecks(key="first", repository_id=7, sha=SHA, fingerprint="f1", tes
 async def memory(database: Database, sha: str = SHA) -> CiMemory:
     return await database.read(
         lambda connection: ci.memory_of(
-            connection, "7-1", repository=7, sha=sha, tests={TEST}, comment="none"
+            connection, "7-1", repository=7, sha=sha, tests={TEST}, comment="none", offer="none"
         )
     )
 

@@ -468,6 +468,7 @@ def button(name: str, *, turn: str = "0ca1") -> ButtonPressed:
         app_slug="darner",
         check_run=9,
         external_id=turn,
+        head_sha=HEAD_SHA,
         button=name,
     )
 

@@ -78,6 +78,29 @@ async def test_an_offer_says_what_would_be_tried_and_is_taken_by_words(world: Wo
     assert [said.author for said in await world.maya.reads(repository, number)].count(BOT) == 3
 
 
+async def test_an_offer_is_taken_by_its_button(world: World) -> None:
+    """It stands as a check of the head, too; whoever presses it is named, and then it is gone."""
+    repository = world.repository(files=_settings("offer"))
+    world.model.teach(session("head .kappa", runs(MEND), says("Kappa mended.")))
+    number, head = await _pull(world, repository)
+    await checks.ran(
+        world, repository, sha=head, branch="wider", failing={"kappa": pytest_log("test_kappa_row")}
+    )
+    await world.settled(repository)
+    offer = f"ci-{number}-{head[:12]}"
+    offered = world.buttons(offer)
+
+    world.presses("cole", repository, offer, "repair 1")
+    final = await world.final_comment(repository, number)
+
+    assert offered == ["Repair"]
+    assert world.buttons(offer) == []
+    assert final.startswith("✅ **Done**")
+    assert "Kappa mended." in final
+    assert (await world.only_pull(repository)).head_sha != head
+    assert "Co-authored-by: cole " in await world.maya.commit_message(repository, "wider")
+
+
 async def test_nothing_is_done_before_all_checks_have_ended(world: World) -> None:
     """One job fails while another runs: only the end of both is acted on."""
     repository = world.repository(files=_settings("offer"))
