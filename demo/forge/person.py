@@ -130,10 +130,24 @@ class Person:
         """Of each thread on lines of a pull request, oldest first, whether it is resolved."""
         owner, _, name = repository.partition("/")
         asked = {"owner": owner, "name": name, "number": number}
-        answer = await self._client.post("../graphql", json={"query": _RESOLUTIONS, "variables": asked})
-        answer.raise_for_status()
-        threads = answer.json()["data"]["repository"]["pullRequest"]["reviewThreads"]["nodes"]
+        found = await self._graphql(_RESOLUTIONS, asked)
+        threads = found["repository"]["pullRequest"]["reviewThreads"]["nodes"]
         return [bool(thread["isResolved"]) for thread in threads]
+
+    async def settles_thread(
+        self, repository: str, number: int, comment: int, *, is_resolved: bool = True
+    ) -> None:
+        """Resolve the thread on lines that begins with `comment`, or open it again."""
+        owner, _, name = repository.partition("/")
+        asked = {"owner": owner, "name": name, "number": number}
+        found = await self._graphql(_THREAD_IDS, asked)
+        threads = found["repository"]["pullRequest"]["reviewThreads"]["nodes"]
+        [thread] = [each for each in threads if each["comments"]["nodes"][0]["databaseId"] == comment]
+        await self._graphql(_RESOLVE if is_resolved else _UNRESOLVE, {"thread": thread["id"]})
+
+    async def reacts_on_line(self, repository: str, comment: int, content: str) -> None:
+        """To a comment on lines: `+1`, `-1`, `heart`…"""
+        await self._post(f"{repository}/pulls/comments/{comment}/reactions", {"content": content})
 
     async def reads(self, repository: str, number: int) -> list[Said]:
         """The conversation, oldest first."""
@@ -207,6 +221,11 @@ class Person:
         answer.raise_for_status()
         return answer.text
 
+    async def _graphql(self, query: str, variables: dict[str, Any]) -> Any:
+        answer = await self._client.post("../graphql", json={"query": query, "variables": variables})
+        answer.raise_for_status()
+        return answer.json()["data"]
+
     async def _get(self, path: str) -> Any:
         return await self._call("GET", path, None)
 
@@ -219,6 +238,18 @@ class Person:
         return answer.json()
 
 
+_THREAD_IDS: Final = """\
+query($owner: String!, $name: String!, $number: Int!) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      reviewThreads(first: 100) { nodes { id comments(first: 1) { nodes { databaseId } } } }
+    }
+  }
+}"""
+_RESOLVE: Final = """\
+mutation($thread: ID!) { resolveReviewThread(input: {threadId: $thread}) { thread { isResolved } } }"""
+_UNRESOLVE: Final = """\
+mutation($thread: ID!) { unresolveReviewThread(input: {threadId: $thread}) { thread { isResolved } } }"""
 _RESOLUTIONS = """\
 query($owner: String!, $name: String!, $number: Int!) {
   repository(owner: $owner, name: $name) {

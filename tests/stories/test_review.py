@@ -1,82 +1,31 @@
 """Stories of reviews: they begin by themselves, say each thing once, and keep their place over pushes."""
 
-import asyncio
-import re
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
-from demo.forge.person import Person
-from demo.model import ScriptedCall, Session, Turn
+from demo.model import ScriptedCall
+from tests.stories.reviews import (
+    AUTO,
+    DIVIDES,
+    KNIT,
+    check_of,
+    finding_of,
+    finds,
+    inline,
+    offered,
+    pull_of,
+    replies,
+    resolved_threads,
+    review,
+    reworded,
+    summaries,
+)
 from tests.stories.sessions import runs, says, session
-from tests.stories.world import BOT, Clone, World, git
+from tests.stories.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AUTO = "review:\n  mode: auto\n"
-KNIT = """\
-def stitches(rows):
-    total = 0
-    for row in rows:
-        total = total + row
-    return total / len(rows)
-
-
-def name(pattern):
-    return pattern["name"]
-"""
 MOVED = f'"""Counts."""\n\nLIMIT = 9\n\n\n{KNIT}'
 FIXED = KNIT.replace("total / len(rows)", "total / len(rows) if rows else 0")
-
-
-def finds(path: str, line: int, title: str, severity: str = "P1", **more: object) -> ScriptedCall:
-    """One call of `report_finding`."""
-    found = {
-        "path": path,
-        "start_line": line,
-        "end_line": line,
-        "severity": severity,
-        "confidence": 0.9,
-        "title": title,
-        "why": f"{title}: the input `[]` shows it.",
-    }
-    return ScriptedCall(name="report_finding", arguments={**found, **more})
-
-
-def review(*match: str, calls: tuple[ScriptedCall, ...] = (), name: str = "") -> Session:
-    """What the model does in the review whose briefing has all of these words."""
-    turns = (Turn(calls=calls), says("Read.")) if calls else (says("Read."),)
-    return Session(name=name or "-".join(match).replace(" ", "-"), match=match, turns=turns)
-
-
-async def pull_of(
-    world: World, title: str, files: Mapping[str, str], *, settings: str = AUTO, draft: bool = False
-) -> tuple[str, int, Clone, str]:
-    """A repository that wants reviews, with a pull request of Cole's: its name, number, clone and head."""
-    repository = world.repository(files={".github/darner.yml": settings})
-    clone = await world.clone(world.cole, repository)
-    head = await clone.commits(files, branch="wool", message="Count")
-    number = await world.cole.opens_pull(repository, head="wool", base="main", title=title)
-    return repository, number, clone, head
-
-
-async def summaries(world: World, repository: str, number: int) -> list[str]:
-    return [said.body for said in await world.bot_comments(repository, number) if "**Review** ·" in said.body]
-
-
-async def inline(world: World, repository: str, number: int) -> list[str]:
-    said = await world.maya.reads_review_comments(repository, number)
-    return [comment.body for comment in said if comment.author == BOT]
-
-
-async def check_of(world: World, repository: str, sha: str) -> tuple[str | None, str]:
-    runs = await world.maya.check_runs(repository, sha)
-    [run] = [run for run in runs if run.name == "Darner review"]
-    return run.conclusion, run.title
-
-
-DIVIDES = "`stitches` divides by zero"
 
 
 async def test_a_pull_request_is_reviewed_when_it_is_opened(world: World) -> None:
@@ -334,37 +283,3 @@ async def test_fix_mends_a_finding(world: World) -> None:
 
 
 MEND = "sed -i 's|total / len(rows)|total / len(rows) if rows else 0|' knit.py"
-
-
-async def finding_of(world: World, repository: str, number: int) -> str:
-    """The id that the first comment on lines tells."""
-    found = re.search(r"Finding `([0-9a-f]{8})`", (await inline(world, repository, number))[0])
-    assert found
-    return found[1]
-
-
-async def reworded(clone: Clone) -> str:
-    """The newest commit with another message, by force; its name."""
-
-    def reword() -> str:
-        who = ("-c", f"user.name={clone.login}", "-c", f"user.email={clone.login}@example.com")
-        git(clone.directory, *who, "commit", "-q", "--amend", "-m", "Said better")
-        git(clone.directory, "push", "-q", "--force", "origin", "HEAD")
-        return git(clone.directory, "rev-parse", "HEAD").strip()
-
-    return await asyncio.to_thread(reword)
-
-
-def offered(world: World) -> list[Any]:
-    """The tools of the newest request to the model."""
-    return list(world.model.exchanges[-1].request["tools"])
-
-
-async def replies(person: Person, repository: str, number: int, body: str) -> None:
-    """In the thread of the first comment on lines."""
-    first = (await person.reads_review_comments(repository, number))[0]
-    await person.replies_on_line(repository, number, first.id, body)
-
-
-async def resolved_threads(world: World, repository: str, number: int) -> list[bool]:
-    return await world.maya.thread_resolutions(repository, number)

@@ -340,16 +340,19 @@ class Clone:
     login: str
 
     async def commits(
-        self, files: Mapping[str, str], *, branch: str | None = None, message: str = "Change"
+        self, files: Mapping[str, str | None], *, branch: str | None = None, message: str = "Change"
     ) -> str:
-        """Write the files, commit, push; the new commit."""
+        """Write the files (None: delete it), commit, push; the new commit."""
         # In a thread: the forge that git talks to lives in this event loop.
         return await asyncio.to_thread(self._commit, files, branch, message)
 
-    def _commit(self, files: Mapping[str, str], branch: str | None, message: str) -> str:
+    def _commit(self, files: Mapping[str, str | None], branch: str | None, message: str) -> str:
         if branch is not None:
             git(self.directory, "checkout", "-q", "-b", branch)
         for path, text in files.items():
+            if text is None:
+                (self.directory / path).unlink()
+                continue
             (self.directory / path).parent.mkdir(parents=True, exist_ok=True)
             (self.directory / path).write_text(text)
         git(self.directory, "add", "-A")
