@@ -1,4 +1,6 @@
-"""Drives a thread's turns: the turn's checkout, briefing, model, tools and journal come together here.
+"""Drives a thread's turns: takes the next one, runs it, and ends it or lets it go, to be taken up again.
+
+What it was made ready with, its checkout, model, tools and journal come together here.
 
 The checkout is made ready while the model reads its first request; the first tool call waits for it.
 """
@@ -6,112 +8,53 @@ The checkout is made ready while the model reads its first request; the first to
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from app import letters
-from app.briefing import gather
-from app.caches import caches_of
 from app.ci_logs import TurnLogs
 from app.engine import Queue, WakeUps
 from app.forge_error import ForgeError
-from app.github import GitHub
-from app.going_on import LeftBefore, left_by
-from app.mirrors import Mirrors
 from app.progress import Progress
-from app.results import Results, StoreAway
+from app.results import StoreAway
 from app.retry import TAKES, Fault, forge_pause
-from app.reviewing import Review, Reviewing
-from app.spending import Payer, Purse, Spending
-from app.store import inbox, messages, requests, turns
+from app.reviewing import Reviewing
+from app.runtime import Runtime, payer_of
+from app.spending import Purse
+from app.store import inbox, turns
 from app.store.charges import Account
-from app.store.database import Database
 from app.store.places import RepositoryRef
 from app.store.turns import SqlJournal, TurnRow
-from app.turn_policy import TurnRefused, policy_of
-from app.turn_report import TreeState, last_plan, last_state, open_request, tests_run
-from app.workspaces import PendingWorkspace, Workspaces
-from handlers.briefing import compose
-from handlers.broker import protected_among
-from handlers.ci.weakening import Weakening, find_weakening
+from app.turn_ending import NOTHING, Ending
+from app.turn_opening import Opening, Ready
+from app.turn_policy import TurnRefused
+from app.turn_report import TreeState, last_state
+from app.workspaces import PendingWorkspace
 from handlers.config import ConfigRefused
 from handlers.effects import EffectAdapter, StartTurn
-from handlers.events import ProposedChange, TurnEnded
-from handlers.review.result import ReviewResult
-from handlers.view import Bot
-from harness.approvals import Askable
-from harness.budget import Allowance, Prices, exhausted_by, longest_spent
-from harness.compaction import Room
+from harness.budget import Allowance, exhausted_by, longest_spent
 from harness.instructions import INSTRUCTIONS
 from harness.items import (
-    WITHOUT_END,
-    Compaction,
     Completed,
     Exhausted,
     Failed,
-    Notice,
     Stopped,
     ThreadId,
     Turn,
     TurnId,
     TurnResult,
     Usage,
-    UserMessage,
     Waiting,
 )
 from harness.loop import run_turn
-from harness.protocols import Entry, Model, OwnershipLost
+from harness.protocols import OwnershipLost
 from harness.review_instructions import REVIEW_INSTRUCTIONS
-from harness.rules import Rules
 from harness.tools import ASKING_TOOLS, WORK_TOOLS, open_tools
 from harness.tools.context import ToolContext
-from sandbox.base import Policy, SandboxError
+from sandbox.base import SandboxError
 from sandbox.git import GitFailed
-from sandbox.git.mirror import Mirror
-from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)
-
-JUDGED_DIFF: Final = 1_000_000
-"""Characters of a repair that are judged; a longer one is for a person as a whole."""
-PATCH_LIMIT: Final = 60_000
-"""Characters of a held-back patch that a comment may show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What every turn shares."""
-
-    database: Database
-    github: GitHub
-    mirrors: Mirrors
-    results: Results
-    workspaces: Workspaces
-    model: Model
-    spending: Spending
-    prices: Prices
-    room: Room
-    rules: Rules
-    bot: Callable[[], Bot]
-    home: Path
-    now: Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Left:
-    """What a turn left in its checkout, already in the mirror."""
-
-    changes: tuple[ProposedChange, ...] = ()
-    snapshot: str | None = None
-    protected_patch: str = ""
-    patch: str = ""
-    protected: tuple[str, ...] = ()
-    approved_paths: tuple[str, ...] = ()
-    weakened: tuple[Weakening, ...] = ()
 
 
 class TurnsWorker:
@@ -125,6 +68,8 @@ class TurnsWorker:
             database=runtime.database, github=runtime.github, window=runtime.room.window
         )
         self._logs = TurnLogs(runtime.home, runtime.github)
+        self._opening = Opening(runtime, self._reviewing, self._logs)
+        self._ending = Ending(runtime, wake_ups, self._logs)
 
     async def remove_abandoned(self) -> None:
         """Remove the checkouts of turns that have ended: what a crash between outcome and removal left."""
@@ -235,14 +180,14 @@ class TurnsWorker:
         log.error("turn.given_up", extra={"fields": fields})
         outcome = Failed(cause=fault, reference=reference, retryable=True)
         result = TurnResult(outcome, Usage(), 0, self._runtime.now() - row.created_at)
-        await self._end(row, start, owner, result, _Left(), ())
+        await self._ending.end(row, start, owner, result)
 
     async def _run(self, row: TurnRow, start: StartTurn, owner: str) -> bool:
         """One turn, from its pin to its stored outcome. False when it was spoken to meanwhile."""
         place = await self._runtime.database.read(lambda connection: inbox.place_of(connection, row.thread))
         if spent := await self._is_refused(row, start, place):
             result = TurnResult(exhausted_by(spent, ""), Usage(), 0, 0.0)
-            return await self._end(row, start, owner, result, _Left(), ())
+            return await self._ending.end(row, start, owner, result)
         journal = SqlJournal(
             self._runtime.database,
             turn=row.id,
@@ -256,51 +201,35 @@ class TurnsWorker:
                 "fields": {"turn": row.id, "thread": row.thread, "sha": start.base_sha, "mode": start.mode}
             },
         )
-        left = _Left()
-        mirror = await self._runtime.mirrors.fetched(
-            place, start.base_sha, start.instructions_sha, start.config_sha or start.instructions_sha
-        )
-        approved = await self._runtime.database.read(
-            lambda connection: requests.approved_of_turn(connection, row.id)
-        )
-        resolved = await policy_of(
-            start,
-            mirror,
-            ceiling=self._runtime.bot().ceiling,
-            repository=place.full_name,
-            caches=caches_of(self._runtime.home, str(place.id)),
-            approved=approved,
-        )
-        policy = await self._logs.laid(start, place, resolved.policy)
-        left_before = await left_by(self._runtime.database, self._runtime.results, place, start)
-        review = None
-        if start.kind == "review":
-            review = await self._reviewing.prepared(row, start, place, mirror, self._runtime.bot())
-            if review.settled is not None:
-                result = TurnResult(Completed(""), Usage(), 0, 0.0)
-                return await self._end(row, start, owner, result, left, (), reviewed=review.settled)
-        request = row.request or await self._compose(row, start, place, mirror, policy, left_before, review)
+        ready = await self._opening.ready(row, start, place)
+        review = ready.review
+        if review is not None and review.settled is not None:
+            result = TurnResult(Completed(""), Usage(), 0, 0.0)
+            return await self._ending.end(row, start, owner, result, reviewed=review.settled)
         state = last_state(await journal.load())
         elsewhere = self._runtime.results.snapshots_of(row.id)
-        brought = left_before.files
-        opening = self._runtime.workspaces.opened(
-            row.id, start.base_sha, mirror, policy, state, elsewhere=elsewhere, brought=brought
+        opened = self._runtime.workspaces.opened(
+            row.id,
+            start.base_sha,
+            ready.mirror,
+            ready.policy,
+            state,
+            elsewhere=elsewhere,
+            brought=ready.brought,
         )
-        async with opening as workspace:
+        left = NOTHING
+        async with opened as workspace:
             if elsewhere is not None and state != TreeState(None):
                 # Before anything is asked on the strength of files that may be lost.
                 await workspace.checkout()
-            result = await self._turn(
-                row, start, place, request, journal, workspace, resolved.askable, review
-            )
+            result = await self._turn(row, start, place, ready, journal, workspace)
             if not isinstance(result.outcome, Waiting) and review is None:
                 is_stopped = isinstance(result.outcome, Stopped)
-                left = await self._collect(row, start, mirror, workspace, policy, is_stopped=is_stopped)
-                left = replace(left, approved_paths=resolved.approved_paths)
+                left = await self._ending.collected(row, start, ready, workspace, is_stopped=is_stopped)
         entries, reviewed = await journal.load(), None
         if review is not None and isinstance(result.outcome, Completed | Exhausted):
             reviewed = await self._reviewing.result(review, entries, place, self._runtime.bot())
-        return await self._end(row, start, owner, result, left, entries, reviewed=reviewed)
+        return await self._ending.end(row, start, owner, result, left, entries, reviewed=reviewed)
 
     async def _is_refused(self, row: TurnRow, start: StartTurn, place: RepositoryRef) -> Allowance | None:
         """The budget that was spent before the turn has begun: nothing is made ready for it.
@@ -310,57 +239,25 @@ class TurnsWorker:
         if row.request or start.continues:
             return None
         allowances = await self._runtime.database.read(
-            lambda connection: self._runtime.spending.allowances(connection, _payer(row, start, place))
+            lambda connection: self._runtime.spending.allowances(connection, payer_of(row, start, place))
         )
         return longest_spent(allowances)
-
-    async def _compose(
-        self,
-        row: TurnRow,
-        start: StartTurn,
-        place: RepositoryRef,
-        mirror: Mirror,
-        policy: Policy,
-        left_before: LeftBefore,
-        review: Review | None,
-    ) -> str:
-        """The briefing, stored before it is used: a resumed turn is told the very same."""
-        if review is not None:
-            told = await self._reviewing.briefing(review, place, mirror, self._runtime.bot())
-            await self._runtime.database.write(lambda connection: turns.set_request(connection, row.id, told))
-            return told
-        going_on = left_before.told(start) if start.continues else ""
-        if left_before.is_briefed:
-            # Its history begins with the briefing of the turn that it goes on from.
-            await self._runtime.database.write(
-                lambda connection: turns.set_request(connection, row.id, going_on)
-            )
-            return going_on
-        material = await gather(
-            start, github=self._runtime.github, place=place, mirror=mirror, bot=self._runtime.bot().id
-        )
-        briefing = compose(replace(material, policy=policy), nonce=secrets.token_hex(4))
-        log.info("turn.briefed", extra={"fields": {"turn": row.id, "report": str(briefing.report)}})
-        text = f"{briefing.text}\n\n{going_on}" if going_on else briefing.text
-        await self._runtime.database.write(lambda connection: turns.set_request(connection, row.id, text))
-        return text
 
     async def _turn(
         self,
         row: TurnRow,
         start: StartTurn,
         place: RepositoryRef,
-        request: str,
+        ready: Ready,
         journal: SqlJournal,
         workspace: PendingWorkspace,
-        askable: Askable,
-        review: Review | None,
     ) -> TurnResult:
+        askable, review = ready.askable, ready.review
         turn = Turn(
             id=TurnId(row.id),
             thread_id=ThreadId(row.thread),
             instructions=INSTRUCTIONS if review is None else REVIEW_INSTRUCTIONS,
-            request=request,
+            request=ready.request,
             limits=self._runtime.spending.turn_limits(place),
             approval_seconds=self._runtime.bot().ceiling.approval_seconds,
             under_way_since=self._runtime.now() if row.started_at is None else row.started_at,
@@ -376,7 +273,7 @@ class TurnsWorker:
                 check_finding=review.check_finding,
                 check_judgement=review.check_judgement,
             )
-        purse = Purse(self._runtime.database, self._runtime.spending, _payer(row, start, place))
+        purse = Purse(self._runtime.database, self._runtime.spending, payer_of(row, start, place))
         async with (
             self._progress.follow(row, start, place, snapshot=workspace.snapshot, purse=purse) as session,
             open_tools(context, names) as tools,
@@ -390,152 +287,6 @@ class TurnsWorker:
                 room=self._runtime.room,
             )
 
-    async def _collect(
-        self,
-        row: TurnRow,
-        start: StartTurn,
-        mirror: Mirror,
-        workspace: PendingWorkspace,
-        policy: Policy,
-        *,
-        is_stopped: bool,
-    ) -> _Left:
-        """The result as data, kept in the mirror: from here on the checkout is not needed."""
-        checkout, sandbox = await workspace.checkout(), await workspace.sandbox()
-        changed = await checkout.changes(sandbox.tree)
-        proposed = tuple(_proposed(change) for change in changed)
-        sound = [change for change in changed if change.problem is None]
-        if not sound:
-            return _Left(proposed)
-        snapshot = await self._runtime.results.keep(row, mirror, start.base_sha, sound)
-        to_hold = protected_among(proposed, policy.protected_paths)
-        weakened = await _weakened(start, mirror, sound)
-        weak = {one.path for one in weakened}
-        held = [change for change in sound if change.path in to_hold or change.path in weak or "" in weak]
-        # Where nothing is pushed, the work is offered as a patch.
-        shown = sound if start.is_fork or is_stopped or start.ci is not None else []
-        return _Left(
-            proposed,
-            snapshot,
-            protected_patch=await mirror.diff_of(start.base_sha, held, limit=PATCH_LIMIT) if held else "",
-            patch=await mirror.diff_of(start.base_sha, shown, limit=PATCH_LIMIT) if shown else "",
-            protected=tuple(change.path for change in held),
-            weakened=weakened,
-        )
-
-    async def _end(
-        self,
-        row: TurnRow,
-        start: StartTurn,
-        owner: str,
-        result: TurnResult,
-        left: _Left,
-        entries: Sequence[Entry],
-        *,
-        reviewed: ReviewResult | None = None,
-    ) -> bool:
-        """Outcome (or parking), event and wake-up in one transaction: stored before anything is posted.
-
-        False, and nothing stored, when a turn that is done has been told something it has not heard.
-        """
-        allowances = await self._runtime.database.read(
-            lambda connection: self._runtime.spending.standing(
-                connection, _payer(row, start, inbox.place_of(connection, row.thread))
-            )
-        )
-        ended = TurnEnded(
-            start=start,
-            outcome=result.outcome,
-            usage=result.usage,
-            steps=result.steps,
-            seconds=result.seconds,
-            changes=left.changes,
-            protected_patch=left.protected_patch,
-            patch=left.patch,
-            plan=last_plan(entries),
-            commands_run=tests_run(entries),
-            asked=open_request(entries) if isinstance(result.outcome, Waiting) else None,
-            protected=left.protected,
-            approved_paths=left.approved_paths,
-            weakened=left.weakened,
-            allowances=allowances,
-            review=reviewed,
-        )
-        now = self._runtime.now()
-
-        def store(connection: Connection) -> None:
-            if isinstance(result.outcome, Waiting):
-                until, why = result.outcome.until, result.outcome.reason
-                turns.park(connection, row.id, until=until, owner=owner, why=why)
-                if _is_called_back(connection, row.id, until):
-                    turns.unpark(connection, row.id)
-                    until = now
-                if until < WITHOUT_END:
-                    wake = f"turn-{row.id}-{owner}"
-                    delay = max(0.0, until - now)
-                    self._wake_ups.enqueue(connection, Queue.TURNS, row.thread, wake=wake, delay=delay)
-            else:
-                turns.end(connection, row.id, result, snapshot=left.snapshot, owner=owner, now=now)
-                is_done = isinstance(result.outcome, Completed)
-                if is_done and _has_not_heard(connection, row.id, entries):
-                    raise _SpokenTo
-                requests.void_of_turn(connection, row.id, now=now)
-            letters.post(connection, self._wake_ups, row.thread, ended, origin=row.origin, now=now)
-
-        try:
-            await self._runtime.database.write(store)
-        except _SpokenTo:
-            return False
-        self._wake_ups.nudge(Queue.EVENTS, row.thread)
-        log.info(
-            "turn.ended",
-            extra={"fields": {"turn": row.id, "outcome": result.outcome.status, "steps": result.steps}},
-        )
-        if not isinstance(result.outcome, Waiting):
-            await self._runtime.workspaces.remove(row.id)
-            await self._runtime.results.forget_steps(row.id)
-            await self._logs.remove(row.id)
-        return True
-
-
-async def _weakened(
-    start: StartTurn, mirror: Mirror, changes: Sequence[ChangedFile]
-) -> tuple[Weakening, ...]:
-    """What a repair takes away from what CI checks; a hostile diff takes a while."""
-    if start.ci is None:
-        return ()
-    diff = await mirror.diff_of(start.base_sha, changes, limit=JUDGED_DIFF)
-    return await asyncio.to_thread(find_weakening, diff)
-
-
-class _SpokenTo(Exception):
-    """The turn that was about to end has messages that it has not heard."""
-
-
-def _is_called_back(connection: Connection, turn: str, until: float) -> bool:
-    """Whether somebody has said what ends its wait, while it was on its way into it."""
-    if messages.stopped_by(connection, turn) is not None:
-        return True
-    return until >= WITHOUT_END and messages.paused_by(connection, turn) is None
-
-
-def _has_not_heard(connection: Connection, turn: str, entries: Sequence[Entry]) -> bool:
-    """Whether somebody has said something, or `stop`, since the turn listened for the last time."""
-    is_stopped = messages.stopped_by(connection, turn) is not None
-    return is_stopped or bool(messages.steering(connection, turn, after=_heard(entries)))
-
-
-def _heard(entries: Sequence[Entry]) -> int:
-    """The number of the last message that is in the journal."""
-    heard = (
-        entry.item.heard for entry in entries if isinstance(entry.item, UserMessage | Notice | Compaction)
-    )
-    return max(heard, default=0)
-
-
-def _payer(row: TurnRow, start: StartTurn, place: RepositoryRef) -> Payer:
-    return Payer(thread=row.thread, turn=row.id, place=place, actor=start.requester.id)
-
 
 def _start_of(row: TurnRow) -> StartTurn:
     start = EffectAdapter.validate_json(row.start)
@@ -543,15 +294,3 @@ def _start_of(row: TurnRow) -> StartTurn:
         msg = f"turn {row.id} was not started by a StartTurn"
         raise TypeError(msg)
     return start
-
-
-def _proposed(change: ChangedFile) -> ProposedChange:
-    return ProposedChange(
-        path=change.path,
-        kind=change.kind,
-        mode=change.mode,
-        size=len(change.data or b""),
-        problem=change.problem,
-        added_lines=change.added_lines,
-        removed_lines=change.removed_lines,
-    )

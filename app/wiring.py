@@ -32,6 +32,7 @@ from app.progress import Progress, Watcher
 from app.reconcile import Reconciler
 from app.results import Results, forget_old
 from app.role import Role
+from app.runtime import Runtime
 from app.seat import seat_in
 from app.settings import Settings, SettingsRefused
 from app.spending import Spending
@@ -40,7 +41,7 @@ from app.store.database import Database
 from app.store.keys import key
 from app.tokens import AppTokens, PersonalToken, Tokens
 from app.turn_parts import api_key_of, driver_of, limits_of, model_of, room_of, rules_of
-from app.turns_worker import Runtime, TurnsWorker
+from app.turns_worker import TurnsWorker
 from app.workspaces import Workspaces
 from handlers.view import Bot
 from harness.models.probe import endpoint_fault

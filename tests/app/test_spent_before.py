@@ -11,11 +11,12 @@ from app.mirrors import Mirrors
 from app.perform import Performer
 from app.progress import Progress
 from app.results import Results
+from app.runtime import Runtime
 from app.spending import Spending
 from app.store import inbox, turns
 from app.store.places import RepositoryRef
 from app.tokens import PersonalToken
-from app.turns_worker import Runtime, TurnsWorker
+from app.turns_worker import TurnsWorker
 from app.workspaces import Workspaces
 from handlers.budgets import Amounts, Budgets
 from handlers.effects import EffectAdapter
