@@ -12,6 +12,7 @@ from typing import Final, Literal, assert_never
 from urllib.parse import urlsplit
 
 from handlers import comments_budget
+from handlers.amounts import counted, duration
 from handlers.broker import Judgement, approval_hash
 from handlers.effects import StartTurn
 from handlers.events import Leaving, TurnEnded
@@ -316,15 +317,6 @@ def checklist(plan: Sequence[PlanStep], *, is_over: bool = True) -> str:
     return "\n".join(lines)
 
 
-def duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 _PHASES: Final[dict[Phase, str]] = {
     "queued": "🕓 **Queued**",
     "working": "⏳ **Working**",
@@ -437,7 +429,7 @@ def _header(ended: TurnEnded, publication: Publication, judgement: Judgement) ->
     if delivered and isinstance(publication, Published):
         added = sum(change.added_lines for change in delivered)
         removed = sum(change.removed_lines for change in delivered)
-        parts.append(f"{_counted(len(delivered), 'file')} (+{added} −{removed})")  # noqa: RUF001  a minus sign
+        parts.append(f"{counted(len(delivered), 'file')} (+{added} −{removed})")  # noqa: RUF001  a minus sign
     return " · ".join(parts)
 
 
@@ -582,7 +574,7 @@ def _footer(ended: TurnEnded) -> str:
         f"Turn `{ended.start.turn_id}`",
         f"asked by {ended.start.requester.login}",
         _POLICIES[ended.start.mode],
-        _counted(ended.steps, "step"),
+        counted(ended.steps, "step"),
         tokens,
         *comments_budget.spent_parts(ended.allowances),
     ]
@@ -708,10 +700,6 @@ def inline_code(text: str) -> str:
     ticks = fence_for(line, at_least=1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _own_hosts(start: StartTurn) -> tuple[str, ...]:

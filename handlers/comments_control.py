@@ -27,9 +27,8 @@ from handlers.view import (
 MOST_EFFECTS: Final = 12
 
 
-def held(by: str, mention: str) -> str:
+def held(mention: str) -> str:
     """Nothing was at work when somebody said `stop`."""
-    del by
     return f"Nothing is at work here. From now on nothing starts by itself either, until `@{mention} resume`."
 
 

@@ -10,6 +10,8 @@ from html import unescape
 from typing import Final, Literal, assert_never
 from urllib.parse import quote, urlsplit
 
+from handlers.amounts import counted
+from handlers.comments import inline_code
 from handlers.effects import Annotation
 from handlers.markdown import fence_for
 from handlers.review.fingerprints import Place
@@ -73,7 +75,7 @@ def _also(places: Sequence[Place], path: str) -> str:
     here = [place for place in places if place.path == path]
     there = [place for place in places if place.path != path]
     told = [_lines(place.start_line, place.end_line, short=True) for place in here]
-    told += [_code(f"{place.path}:{place.start_line}") for place in there]
+    told += [inline_code(f"{place.path}:{place.start_line}") for place in there]
     more = f" and {len(told) - MOST_ALSO} more" if len(told) > MOST_ALSO else ""
     noun = (
         "" if not here else "line " if len(here) == 1 and here[0].start_line == here[0].end_line else "lines "
@@ -134,7 +136,7 @@ _HOW_TO_DISAGREE: Final = "Reply to a finding to discuss it: I judge it once mor
 
 def verdict(state: Summary) -> str:
     """One line: what is to do, how much was read, at which commit."""
-    return f"{_to_do(state)}{_counted(state.files_read, 'file')} read at `{state.head_sha[:7]}`"
+    return f"{_to_do(state)}{counted(state.files_read, 'file')} read at `{state.head_sha[:7]}`"
 
 
 def _to_do(state: Summary) -> str:
@@ -162,7 +164,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _row(row: Row) -> str:
-    where = _cell(_code(f"{row.place.path}:{row.place.start_line}"))
+    where = _cell(inline_code(f"{row.place.path}:{row.place.start_line}"))
     linked = f"[{where}]({row.url})" if row.url else where
     return (
         f"| {_MARKS[row.severity]} {row.severity} | {_cell(_title(row.title))} | {linked} | {_state(row)} |"
@@ -194,13 +196,13 @@ def _summarised(found: Sequence[tuple[Summarised, str]], own_hosts: Collection[s
         return ""
     items = [_told_here(each, url, own_hosts) for each, url in found[:MOST_TOLD]]
     more = f"\n\n{len(found) - MOST_TOLD} more are not shown." if len(found) > MOST_TOLD else ""
-    told = f"{_counted(len(found), 'finding')} not on a line of the diff"
+    told = f"{counted(len(found), 'finding')} not on a line of the diff"
     return f"<details>\n<summary>{told}</summary>\n\n" + "\n\n".join(items) + more + "\n\n</details>"
 
 
 def _told_here(each: Summarised, url: str, own_hosts: Collection[str]) -> str:
     finding = each.candidate.finding
-    where = _code(f"{finding.path}:{finding.start_line}")
+    where = inline_code(f"{finding.path}:{finding.start_line}")
     linked = f"[{where}]({url})" if url else where
     why = _said(finding.why, own_hosts=own_hosts, limit=600)
     also = _also(each.also, finding.path)
@@ -221,9 +223,11 @@ def _quiet(count: int) -> str:
 def _unread(unread: Sequence[Unread]) -> str:
     if not unread:
         return ""
-    lines = [f"- {_code(each.path)}: {clean_line(each.reason, limit=200)}" for each in unread[:MOST_ROWS]]
+    lines = [
+        f"- {inline_code(each.path)}: {clean_line(each.reason, limit=200)}" for each in unread[:MOST_ROWS]
+    ]
     more = f"\n- and {len(unread) - MOST_ROWS} more" if len(unread) > MOST_ROWS else ""
-    told = f"Not read, or not whole: {_counted(len(unread), 'file')}"
+    told = f"Not read, or not whole: {counted(len(unread), 'file')}"
     return f"<details>\n<summary>{told}</summary>\n\n" + "\n".join(lines) + f"{more}\n\n</details>"
 
 
@@ -266,12 +270,12 @@ def reopened_reply(sha: str, *, url: str = "") -> str:
 
 def moved_reply(place: Place, *, url: str) -> str:
     """In a thread whose lines are in another file now: GitHub shows it as outdated."""
-    return f"Still open; the code is now at [{_code(f'{place.path}:{place.start_line}')}]({url})."
+    return f"Still open; the code is now at [{inline_code(f'{place.path}:{place.start_line}')}]({url})."
 
 
 def pointer(new: int, *, summary_url: str) -> str:
     """The only new comment of a later review, for high findings only: an edit tells nobody."""
-    return f"The last push brings {_counted(new, 'new finding')} to fix: see [the review]({summary_url})."
+    return f"The last push brings {counted(new, 'new finding')} to fix: see [the review]({summary_url})."
 
 
 def nothing_new(sha: str) -> str:
@@ -348,17 +352,6 @@ def _cell(text: str) -> str:
     return re.sub(r"\\*\|", r"\\|", text)
 
 
-def _code(text: str) -> str:
-    line = clean_line(text, limit=200)
-    ticks = fence_for(line, at_least=1)
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{ticks}{pad}{line}{pad}{ticks}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 CHECK_QUEUED: Final = "Review queued"
 CHECK_STOPPED: Final = "Review stopped"
 CHECK_FAILED: Final = "Not reviewed"
@@ -387,7 +380,7 @@ def check_of_turn(turn: str, said: str = "") -> str:
 
 def review_body(findings: int) -> str:
     """GitHub wants a word with a review; the summary has the rest."""
-    return f"{_counted(findings, 'finding')} on lines of this change; the summary has all of them."
+    return f"{counted(findings, 'finding')} on lines of this change; the summary has all of them."
 
 
 def not_reviewed(outcome: Outcome) -> str:

@@ -114,7 +114,7 @@ def _stop(asked: Asked, view: View) -> list[Effect]:
         mention, stopped_by = view.bot.mention, view.thread.stopped_by
         if stopped_by is not None:
             return answer_to(asked, comments_control.held_already(stopped_by, mention), "confused")
-        held = comments_control.held(asked.author, mention)
+        held = comments_control.held(mention)
         return [HoldThread(key=f"{asked.act}:hold", by=asked.author), *answer_to(asked, held)]
     return stopping(asked, turns)
 

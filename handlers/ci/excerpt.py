@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from handlers.amounts import counted
 from handlers.ci.failures import Failure, JobLog, settled_text
 from handlers.invisible import strip_invisible
 
@@ -105,11 +106,11 @@ def _groups(jobs: Sequence[FailedJob]) -> list[_Group]:
 
 def _overview(jobs: Sequence[FailedJob], groups: Sequence[_Group], removed: Counter[str]) -> str:
     count = sum(len(group.failures) for group in groups)
-    lines = [f"{_counted(len(jobs), 'failed job')}, {_counted(count, 'failure')}:"]
+    lines = [f"{counted(len(jobs), 'failed job')}, {counted(count, 'failure')}:"]
     for job in jobs[:_MOST_JOBS]:
         told = len(job.log.failures) + job.log.more_failures
         where = f"; whole log: {job.path}" if job.path else ""
-        known = _counted(told, "failure") if told else "no known failure"
+        known = counted(told, "failure") if told else "no known failure"
         lines.append(f"- {_line(job.name, removed)}: {known}{where}")
     if len(jobs) > _MOST_JOBS:
         lines.append(f"- and {len(jobs) - _MOST_JOBS} more")
@@ -155,16 +156,16 @@ def _notes(jobs: Sequence[FailedJob], hidden: int, undetailed: int, removed: Cou
     uncounted = sum(job.log.more_failures for job in jobs)
     if hidden or undetailed or uncounted:
         left = [
-            f"{_counted(hidden, 'kind')} of failure" if hidden else "",
+            f"{counted(hidden, 'kind')} of failure" if hidden else "",
             f"the details of {undetailed}" if undetailed else "",
-            f"{_counted(uncounted, 'failure')} beyond what is kept of a log" if uncounted else "",
+            f"{counted(uncounted, 'failure')} beyond what is kept of a log" if uncounted else "",
         ]
         notes.append(f"Left out: {', '.join(part for part in left if part)}.")
     unread = sum(job.log.unread for job in jobs)
     if unread:
         notes.append(f"The logs go on for {unread} bytes that were not read.")
     if removed:
-        notes.append(f"{_counted(removed.total(), 'unseen character')} taken out.")
+        notes.append(f"{counted(removed.total(), 'unseen character')} taken out.")
     return ["\n".join(notes)] if notes else []
 
 
@@ -195,7 +196,3 @@ _LEAST: Final = 120
 
 def _indented(text: str) -> str:
     return "\n".join(f"   | {line}" if line else "   |" for line in text.splitlines())
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

@@ -208,13 +208,6 @@ def test_a_partial_result_closes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.2, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3725, "1 h 2 min")]
-)
-def test_durations(seconds: float, shown: str) -> None:
-    assert comments.duration(seconds) == shown
-
-
-@pytest.mark.parametrize(
     "text",
     [
         comments.help_text("darner"),
