@@ -34,6 +34,7 @@ from handlers.effects import (
     ForgetThread,
     HoldThread,
     Ignore,
+    LiftBudget,
     LookAtChecks,
     NoteChecks,
     OpenPull,
@@ -108,8 +109,8 @@ class Decisions:
                     reviews.record(connection, thread, effect, now=self._now())
                 case CompactThread():
                     self._ask_compaction(connection, thread, effect)
-                case SetBudget():
-                    charges.set_budget(connection, thread, tokens=effect.tokens, micros=effect.micros)
+                case SetBudget() | LiftBudget():
+                    _allow(connection, thread, effect)
                 case _:
                     self._note_checks(connection, thread, effect, cause=letter.id)
         inbox.mark(connection, letter.id, "handled")
@@ -247,3 +248,10 @@ class Decisions:
 def thread_of(place: RepositoryRef, look: LookAtChecks) -> str:
     """Where the head's own letter goes."""
     return f"{place.id}-{look.number}" if look.number else branch_thread(place.id, look.branch)
+
+
+def _allow(connection: Connection, thread: str, effect: SetBudget | LiftBudget) -> None:
+    if isinstance(effect, LiftBudget):
+        charges.lift_budget(connection, thread)
+    else:
+        charges.set_budget(connection, thread, tokens=effect.tokens, micros=effect.micros)

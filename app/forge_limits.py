@@ -27,6 +27,7 @@ from handlers.effects import (
     ForgetThread,
     HoldThread,
     Ignore,
+    LiftBudget,
     LookAtChecks,
     NoteChecks,
     OpenPull,
@@ -85,6 +86,7 @@ def weight_of(effect: Effect) -> Weight:
             | AskApproval()
             | Decide()
             | SetBudget()
+            | LiftBudget()
             | RecordReview()
             | LookAtChecks()
             | NoteChecks()

@@ -31,6 +31,7 @@ from handlers.effects import (
     ForgetThread,
     HoldThread,
     Ignore,
+    LiftBudget,
     LookAtChecks,
     NoteChecks,
     OpenPull,
@@ -142,6 +143,7 @@ class Performer:
                 | AskApproval()
                 | Decide()
                 | SetBudget()
+                | LiftBudget()
                 | RecordReview()
                 | LookAtChecks()
                 | NoteChecks()

@@ -67,8 +67,8 @@ def help_text(mention: str, *, is_writer: bool = True) -> str:
         (f"`@{mention} compact`", "put a summary in the place of the older part of a long conversation"),
         (f"`@{mention} budget`", "tell what is spent and left"),
         (
-            f"`@{mention} budget 200k`, `budget 5`",
-            "take that (tokens, money) as what all turns here may cost",
+            f"`@{mention} budget 200k`, `budget 5`, `budget none`",
+            "take that (tokens, money) as what all turns here may cost; lift it",
         ),
         (f"`@{mention} why [id]`", "explain the last decision, or that one"),
         (f"`@{mention} forget`", "delete this conversation's transcript"),
@@ -105,7 +105,8 @@ def unclear(mention: str, word: Literal["approve", "budget"]) -> str:
         )
     return (
         f"I do not understand that amount; nothing was changed. Write `@{mention} budget 200k` or "
-        f"`@{mention} budget 50000 tokens` for tokens, `@{mention} budget 2.50` for money."
+        f"`@{mention} budget 50000 tokens` for tokens, `@{mention} budget 2.50` for money, "
+        f"`@{mention} budget none` for no limit."
     )
 
 
@@ -192,7 +193,7 @@ def progress(state: Progress) -> str:
         f"Turn `{start.turn_id}`",
         f"asked by {start.requester.login}",
         *comments_budget.spent_tokens(state.allowances),
-        *comments_budget.spent_parts(state.allowances),
+        *comments_budget.spent_parts(state.allowances, asker=start.requester.login),
     ]
     blocks.append(f"<sub>{' · '.join(footer)}</sub>")
     return "\n\n".join(blocks)
@@ -576,7 +577,7 @@ def _footer(ended: TurnEnded) -> str:
         _POLICIES[ended.start.mode],
         counted(ended.steps, "step"),
         tokens,
-        *comments_budget.spent_parts(ended.allowances),
+        *comments_budget.spent_parts(ended.allowances, asker=ended.start.requester.login),
     ]
     return f"<sub>{' · '.join(part for part in parts if part)}</sub>"
 

@@ -1,10 +1,10 @@
 """What the bot says of budgets: what is spent, what is left, how to go on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from harness.budget import Allowance, amount, named, tightest
+from harness.budget import Allowance, amount, named
 from harness.items import BudgetScope, BudgetUnit, Exhausted
 
 _ROWS: Final[dict[BudgetScope, str]] = {
@@ -14,19 +14,35 @@ _ROWS: Final[dict[BudgetScope, str]] = {
     "actor": "asked for by you today",
     "day": "this server today",
 }
+_LEFT_IN: Final[dict[BudgetScope, str]] = {
+    "thread": "in this conversation",
+    "repository": "in this repository today",
+    "actor": "for {asker} today",
+    "day": "on this server today",
+}
 
 
-def spent_parts(allowances: Sequence[Allowance]) -> list[str]:
-    """For a footer: what a turn cost in money, where a price is known, and what is left at least."""
+def spent_parts(allowances: Sequence[Allowance], *, asker: str) -> list[str]:
+    """For a footer: what a turn cost, where a price is known, and what each wider budget has left."""
     cost = [
         amount("money", one.used, one.currency)
         for one in allowances
         if one.scope == "turn" and one.unit == "money"
     ]
-    left = [
-        amount(one.unit, one.left or 0, one.currency) for one in tightest(allowances) if one.unit != "steps"
-    ]
-    return [*cost, *([f"left: {', '.join(left)}"] if left else [])]
+    left = "; ".join(_left(allowances, asker))
+    return [*cost, *([f"left: {left}"] if left else [])]
+
+
+def _left(allowances: Sequence[Allowance], asker: str) -> Iterator[str]:
+    """A turn's own limits are none of these: the next turn begins with new ones."""
+    for scope, where in _LEFT_IN.items():
+        amounts = [
+            amount(one.unit, one.left, one.currency)
+            for one in allowances
+            if one.scope == scope and one.left is not None
+        ]
+        if amounts:
+            yield f"{', '.join(amounts)} {where.format(asker=asker)}"
 
 
 def spent_tokens(allowances: Sequence[Allowance]) -> list[str]:
@@ -69,7 +85,7 @@ def _way_on(spent: Allowance | Exhausted, mention: str, then: str) -> str:
     if spent.is_raisable:
         return (
             f"Somebody with write access can raise it: `@{mention} budget N`, with the amount that all turns "
-            f"here may cost together. Then {then}."
+            f"here may cost together, or lift it: `@{mention} budget none`. Then {then}."
         )
     return f"The operator of this server can raise it. Then {then}."
 
@@ -86,7 +102,7 @@ def standing(allowances: Sequence[Allowance], *, mention: str, counts_money: boo
     return (
         "\n".join(lines)
         + "\n\nA day goes from midnight to midnight UTC. What all turns of this conversation may cost "
-        f"together is set by `@{mention} budget 200k` in tokens{money}."
+        f"together is set by `@{mention} budget 200k` in tokens{money}; `@{mention} budget none` lifts it."
     )
 
 
@@ -109,6 +125,21 @@ def budget_set(
             " The turn at work ends before its next step." if is_at_work else " So no turn starts here."
         )
     return said + (" It holds for the turn at work, too." if is_at_work else "")
+
+
+def budget_lifted(mention: str, *, is_at_work: bool) -> str:
+    return (
+        "This conversation has no budget of its own any more: its turns may cost what the operator of this "
+        f"server allows, which `@{mention} budget` shows."
+        + (" It holds for the turn at work, too." if is_at_work else "")
+    )
+
+
+def nothing_to_lift(mention: str) -> str:
+    return (
+        "This conversation has no budget of its own, so there is none to lift. What the operator of this "
+        f"server allows holds here; `@{mention} budget` shows it."
+    )
 
 
 def no_price(mention: str) -> str:

@@ -228,6 +228,15 @@ class SetBudget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiftBudget:
+    """The thread has no budget of its own any more, in no unit."""
+
+    key: str
+    author: str
+    type: Literal["lift_budget"] = "lift_budget"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PauseTurn:
     """Park a turn after its present step, until somebody lets it go on."""
 
@@ -482,6 +491,7 @@ Effect = (
     | Decide
     | CompactThread
     | SetBudget
+    | LiftBudget
     | PauseTurn
     | ResumeTurn
     | HoldThread

@@ -103,11 +103,13 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What all turns of the thread may cost together from now on; neither: tell how it stands."""
+    """What all turns of the thread may cost together from now on; nothing said: tell how it stands."""
 
     micros: int | None = None
     """Millionths of the price table's currency."""
     tokens: int | None = None
+    is_lifted: bool = False
+    """No amount any more, in either unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +240,11 @@ def _with_argument(first: str, text: str, words: list[str], said: list[str]) -> 
 
 
 def _budget(said: list[str]) -> Budget | Unclear | None:
-    """`5`, `$2.50`, `3 EUR` are money; `200k`, `1.5m`, `50,000 tokens` are tokens."""
+    """`5`, `$2.50`, `3 EUR` are money; `200k`, `1.5m`, `50,000 tokens` are tokens; `none` is no budget."""
     if not said:
         return Budget()
+    if len(said) == 1 and said[0].strip(_PUNCTUATION).casefold() in {"none", "off"}:
+        return Budget(is_lifted=True)
     unit = said[1].strip(_PUNCTUATION).casefold() if len(said) == 2 else ""
     in_tokens = unit in {"token", "tokens"}
     if len(said) > 2 or (unit and not in_tokens and unit not in _MONEY_WORDS):

@@ -2,7 +2,7 @@
 
 from handlers import comments_budget
 from handlers.budgets import Amounts
-from handlers.effects import SetBudget
+from handlers.effects import LiftBudget, SetBudget
 from handlers.grammar import Budget
 from handlers.view import View
 from harness.budget import Allowance, longest_spent
@@ -11,9 +11,11 @@ from harness.items import BudgetUnit
 
 def budgeted(
     command: Budget, view: View, *, repository: str, act: str, author: str
-) -> tuple[SetBudget | None, str]:
+) -> tuple[SetBudget | LiftBudget | None, str]:
     """What is set, if anything, and what is said of it. For people who may direct turns."""
     mention, ceiling = view.bot.mention, view.bot.ceiling
+    if command.is_lifted:
+        return _lifted(view, act=act, author=author)
     if command.micros is not None and not ceiling.currency:
         return None, comments_budget.no_price(mention)
     if command.micros is None and command.tokens is None:
@@ -32,6 +34,14 @@ def budgeted(
     )
     key = f"{act}:budget"
     return SetBudget(key=key, tokens=given.tokens, micros=given.micros, author=author), said
+
+
+def _lifted(view: View, *, act: str, author: str) -> tuple[LiftBudget | None, str]:
+    mention, thread = view.bot.mention, view.thread
+    if thread.budget_tokens is None and thread.budget_micros is None:
+        return None, comments_budget.nothing_to_lift(mention)
+    said = comments_budget.budget_lifted(mention, is_at_work=view.running_turn is not None)
+    return LiftBudget(key=f"{act}:budget", author=author), said
 
 
 def why_nothing_starts(view: View) -> str:

@@ -125,16 +125,6 @@ def strictest(allowances: Sequence[Allowance]) -> Allowance | None:
     return max(ending, key=_share, default=None)
 
 
-def tightest(allowances: Sequence[Allowance]) -> Sequence[Allowance]:
-    """Of each unit the one with the least left, where there is an end to it."""
-    found: dict[BudgetUnit, Allowance] = {}
-    for allowance in allowances:
-        known = found.get(allowance.unit)
-        if allowance.left is not None and (known is None or allowance.left < (known.left or 0)):
-            found[allowance.unit] = allowance
-    return tuple(found.values())
-
-
 def _share(allowance: Allowance) -> float:
     return allowance.used / allowance.allowed if allowance.allowed else float("inf")
 

@@ -122,6 +122,12 @@ def set_budget(connection: Connection, thread: str, *, tokens: int | None, micro
         connection.execute(update(threads).where(threads.c.id == thread).values(values))
 
 
+def lift_budget(connection: Connection, thread: str) -> None:
+    """People allow the thread whatever the operator does."""
+    none = {"budget_tokens": None, "budget_micros": None}
+    connection.execute(update(threads).where(threads.c.id == thread).values(none))
+
+
 def day_of(now: float) -> tuple[float, float]:
     """Begin and end of the day, in UTC, that `now` lies in."""
     begin = now - now % DAY_SECONDS

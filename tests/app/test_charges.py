@@ -192,6 +192,8 @@ async def test_a_conversations_own_budget_narrows_the_operators(database: Databa
     assert await held() == [("tokens", 500, True), ("money", 7, True)]
     await database.write(lambda connection: charges.set_budget(connection, "7-1", tokens=9_999, micros=None))
     assert await held() == [("tokens", 1_000, False), ("money", 7, True)]
+    await database.write(lambda connection: charges.lift_budget(connection, "7-1"))
+    assert await held() == [("tokens", 1_000, False)]
 
 
 async def test_the_operators_tables_narrow_for_an_owner_and_a_repository(database: Database) -> None:

@@ -9,9 +9,17 @@ from handlers.broker import Judgement
 from handlers.budgets import Amounts, Budgets
 from handlers.comments import Progress
 from handlers.dispatch import dispatch
-from handlers.effects import Effect, Ignore, PostComment, React, ReactionTarget, SetBudget
+from handlers.effects import (
+    Effect,
+    Ignore,
+    LiftBudget,
+    PostComment,
+    React,
+    ReactionTarget,
+    SetBudget,
+)
 from handlers.scan import scan
-from handlers.view import Target, TurnBrief, View
+from handlers.view import Target, ThreadFacts, TurnBrief, View
 from handlers.wishes import Ceiling, Wishes
 from harness.budget import Allowance
 from harness.items import BudgetScope, BudgetUnit, Exhausted, Failed
@@ -23,7 +31,8 @@ MIDNIGHT = 1_795_392_000.0
 ANEW = (
     "It is counted anew from 2026-11-23 00:00 UTC: ask again then. The operator of this server can raise it."
 )
-RAISED = "`@darner budget N`, with the amount that all turns here may cost together."
+RAISED = "`@darner budget N`, with the amount that all turns here may cost together, "
+RAISED += "or lift it: `@darner budget none`."
 
 
 def view_with(
@@ -88,6 +97,26 @@ def test_a_writer_sets_what_a_conversation_may_cost() -> None:
     ]
 
 
+@pytest.mark.parametrize("words", ["budget none", "budget off"])
+@pytest.mark.parametrize("thread", [ThreadFacts(budget_tokens=1), ThreadFacts(budget_micros=0)])
+def test_a_writer_lifts_what_people_have_set(words: str, thread: ThreadFacts) -> None:
+    """In whichever unit; the operator's own budgets stay, and where there is none to lift that is said."""
+    view = replace(at_work(view_with()), thread=thread)
+
+    assert dispatch(said(f"@darner {words}"), view) == [
+        LiftBudget(key=f"{ACT}:budget", author="octocat"),
+        *acknowledged(
+            "This conversation has no budget of its own any more: its turns may cost what the operator of "
+            "this server allows, which `@darner budget` shows. It holds for the turn at work, too."
+        ),
+    ]
+    reaction, comment = dispatch(said(f"@darner {words}"), view_with())
+    assert isinstance(reaction, React)
+    assert reaction.content == "confused"
+    assert isinstance(comment, PostComment)
+    assert comment.body.startswith("This conversation has no budget of its own, so there is none to lift.")
+
+
 def test_more_than_the_operator_allows_is_what_the_operator_allows() -> None:
     """And it is said; the unit that was not asked about is not touched."""
     operators = Amounts(tokens=100_000, micros=9)
@@ -127,7 +156,7 @@ def test_a_budget_is_not_for_outsiders() -> None:
     )
 
     for view in (stranger, reader):
-        for words in ("budget", "budget 5m"):
+        for words in ("budget", "budget 5m", "budget none"):
             effects = dispatch(said(f"@darner {words}", by=EVE), view)
             assert [effect.type for effect in effects] == ["ignore", "react"]
             assert isinstance(effects[0], Ignore)
@@ -151,7 +180,7 @@ def test_budget_alone_shows_how_it_stands() -> None:
         "| asked for by you today | 5.10 USD | 5.00 USD | 0.00 USD |\n"
         "| this server today | 1 h 1 min | no limit | no limit |\n\n"
         "A day goes from midnight to midnight UTC. What all turns of this conversation may cost together is "
-        "set by `@darner budget 200k` in tokens, `@darner budget 5` in money."
+        "set by `@darner budget 200k` in tokens, `@darner budget 5` in money; `@darner budget none` lifts it."
     )
 
 
@@ -243,6 +272,9 @@ def test_an_exhausted_turn_says_what_is_spent_and_how_to_go_on(
             used("turn", "wall_time", 42, 3600),
             used("turn", "money", 12_300),
             used("thread", "tokens", 19_000, 20_000),
+            used("thread", "money", 0, 2_000_000),
+            used("actor", "wall_time", 60, 3600),
+            used("day", "tokens", 90_000, 80_000),
         ),
     )
 
@@ -251,20 +283,37 @@ def test_an_exhausted_turn_says_what_is_spent_and_how_to_go_on(
     assert body.startswith("⌛ **Out of budget** · 42 s")
     assert what in body
     assert way_on in body
-    assert body.endswith("3 steps · 1,234 tokens · 0.0123 USD · left: 1,000 tokens, 59 min 18 s</sub>")
+    assert body.endswith(
+        "3 steps · 1,234 tokens · 0.0123 USD · left: 1,000 tokens, 2.00 USD in this conversation; "
+        "59 min for octocat today; 0 tokens on this server today</sub>"
+    )
     assert scan(body, own_hosts=[HOST.removeprefix("http://")]).text == body
 
 
+def test_where_no_wider_budget_applies_only_what_was_spent_is_told() -> None:
+    """A turn's own limits are not what anybody has left: the next turn begins with new ones."""
+    own = (used("turn", "tokens", 1_234, 4_000_000), used("turn", "money", 12_300, 2_500_000))
+    event = replace(ended(start_on_issue()), allowances=own)
+
+    body = comments.final(event, None, judgement=Judgement((), (), ()), mention="darner")
+
+    assert body.endswith("3 steps · 1,234 tokens · 0.0123 USD</sub>")
+
+
 def test_progress_shows_what_is_spent_and_left() -> None:
-    """Tokens, money where it is known, and the least that is left of each."""
+    """Tokens, money where it is known, and what each budget beyond the turn's has left."""
     state = Progress(
         phase="working",
         start=start_on_issue(),
-        allowances=(used("turn", "tokens", 1_234, 4_000_000), used("turn", "money", 12_300, 2_500_000)),
+        allowances=(
+            used("turn", "tokens", 1_234, 4_000_000),
+            used("turn", "money", 12_300, 2_500_000),
+            used("repository", "money", 7_600_000, 10_000_000),
+        ),
     )
 
     assert comments.progress(state).endswith(
-        "asked by octocat · 1,234 tokens · 0.0123 USD · left: 3,998,766 tokens, 2.49 USD</sub>"
+        "asked by octocat · 1,234 tokens · 0.0123 USD · left: 2.40 USD in this repository today</sub>"
     )
 
 

@@ -17,7 +17,6 @@ from harness.budget import (
     money,
     named,
     strictest,
-    tightest,
 )
 from harness.items import BudgetScope, Usage
 
@@ -110,7 +109,6 @@ def test_the_strictest_is_that_of_which_most_is_used() -> None:
     nothing, open_one = allowance("day", 0, 0), allowance("actor", 10**9, None)
 
     assert strictest([turn, thread, open_one]) == thread
-    assert tightest([turn, thread, open_one]) == (turn,)
     assert strictest([turn, nothing]) == nothing
     assert nothing.is_spent
     assert not open_one.is_nearly_spent

@@ -29,7 +29,7 @@ async def test_a_budget_set_by_comment_ends_the_turn_at_work(world: World) -> No
     assert final.startswith("⌛ **Out of budget**")
     assert "This conversation's budget of 1 token is spent." in final
     assert "`@darner budget N`" in final
-    assert "USD · left: 0 tokens" in final
+    assert "USD · left: 0 tokens in this conversation</sub>" in final
     assert await world.maya.reactions(repository, stranger) == ["confused"]
     assert "may cost 1 token. It holds for" in (await world.bot_comments(repository, issue))[1].body
 
@@ -44,7 +44,7 @@ async def test_a_budget_set_by_comment_ends_the_turn_at_work(world: World) -> No
     assert (await world.why_comment(again)).reason == reasons.BUDGET_SPENT
 
     await world.cole.says(repository, issue, "@darner budget $5")
-    await world.cole.says(repository, issue, "@darner budget 2m")
+    await world.cole.says(repository, issue, "@darner budget none")
     await world.settled(repository)
     await world.cole.says(repository, issue, "@darner retry")
     final = await world.final_comment(repository, issue)
