@@ -29,7 +29,7 @@ from handlers.review.result import Became, ReviewResult, became
 from handlers.review.selection import Candidate, ForeignComment, select
 from handlers.review.settings import ReviewSettings, why_too_large
 from handlers.review.standing import Unchanged, judgement_checker, match
-from handlers.view import Bot
+from handlers.view import Bot, RepositoryConfig
 from harness.findings import CheckFinding, CheckJudgement, Finding, FindingJudged, Refused
 from harness.items import Item, Life
 from harness.protocols import Entry
@@ -69,10 +69,12 @@ class Review:
     """One review, from before its first request to its end."""
 
     start: StartTurn
-    settings: ReviewSettings
+    config: RepositoryConfig
     reviewed: Reviewed
     """Of the files that the repository wants reviewed."""
     memory: Memory
+    notes: Sequence[LineNote]
+    """What stood on the diff's lines when it began; not asked for where nothing was found before."""
     patches: Mapping[str, str]
     changed: frozenset[str]
     renames: Mapping[str, str]
@@ -101,7 +103,7 @@ class Review:
         found = [
             self._capped(taken.finding)
             for taken in findings_in(items, self.check_finding)
-            if self.settings.reviews(taken.finding.path)
+            if self.config.review.reviews(taken.finding.path)
         ]
         matched = match(
             known, found, self.reviewed, judged=judged, renames=self.renames, changed=self.changed
@@ -115,7 +117,7 @@ class Review:
             if name not in taken_names:
                 marks[name] = mark
                 candidates.append(Candidate(name, finding))
-        selection = select(candidates, self.reviewed, foreign=foreign, limits=self.settings.limits)
+        selection = select(candidates, self.reviewed, foreign=foreign, limits=self.config.review.limits)
         read = [reading for group in self.plan.groups for reading in group.readings]
         return ReviewResult(
             verdict="reviewed",
@@ -138,7 +140,7 @@ class Review:
         return replace(became, holds=True, why=said.why)
 
     def _capped(self, finding: Finding) -> Finding:
-        cap = self.settings.at_most(finding.path)
+        cap = self.config.review.at_most(finding.path)
         return finding if cap is None else replace(finding, severity=max(finding.severity, cap))
 
 
@@ -176,9 +178,10 @@ class Reviewing:
         reviewed = await _reviewed(mirror, start, files, memory)
         review = Review(
             start=start,
-            settings=config.review,
+            config=config,
             reviewed=reviewed,
             memory=memory,
+            notes=notes,
             patches=patches,
             changed=changed,
             renames=await _renames(mirror, last.head_sha if last else "", start.base_sha),
@@ -198,25 +201,23 @@ class Reviewing:
     async def briefing(self, review: Review, place: RepositoryRef, mirror: Mirror, bot: Bot) -> str:
         """The review's first message."""
         start = review.start
-        config = await pinned_config(mirror, start)
-        instructions, body, linked, notes = await asyncio.gather(
+        instructions, body, linked = await asyncio.gather(
             instructions_of(mirror, start.instructions_sha),
-            self.github.run(place, lambda client: client.subject(start.number)),
+            self._body(start, place),
             self._linked(start, place),
-            self._notes(start, place),
         )
         shown = [reading.path for group in review.plan.groups for reading in group.readings]
         material = ReviewMaterial(
             start=start,
-            body=body.body if start.subject_body is None else start.subject_body,
+            body=body,
             files=review.reviewed.files,
             plan=review.plan,
             instructions=instructions,
-            repository_instructions=config.instructions,
-            rules=config.review.rules_for(shown),
+            repository_instructions=review.config.instructions,
+            rules=review.config.review.rules_for(shown),
             linked=tuple(linked),
             earlier=review.memory.findings,
-            answers=_answers(review.memory, notes, bot.id),
+            answers=_answers(review.memory, review.notes, bot.id),
             may_run=review.tools is REVIEW_TOOLS,
             is_follow_up=review.memory.last is not None and not start.is_full,
         )
@@ -240,6 +241,12 @@ class Reviewing:
 
     async def _notes(self, start: StartTurn, place: RepositoryRef) -> list[LineNote]:
         return await self.github.run(place, lambda client: client.line_notes(start.number))
+
+    async def _body(self, start: StartTurn, place: RepositoryRef) -> str:
+        if start.subject_body is not None:
+            return start.subject_body
+        subject = await self.github.run(place, lambda client: client.subject(start.number))
+        return subject.body
 
     async def _linked(self, start: StartTurn, place: RepositoryRef) -> list[Linked]:
         numbers = issues_named(start.title, start.subject_body or "", own=start.number)

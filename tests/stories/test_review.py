@@ -54,10 +54,14 @@ async def test_three_pushes(world: World) -> None:
     )
     repository, number, clone, _ = await pull_of(world, title, {"knit.py": KNIT})
     await world.settled(repository)
+    said = f"GET /repos/{repository}/pulls/{number}/comments"
+    asked = world.times_asked(said)
 
     moved = await clone.commits({"knit.py": MOVED})
     await world.settled(repository)
 
+    # What people have said: once before the model reads the change, once when it has.
+    assert world.times_asked(said) - asked == 2
     [comment] = await inline(world, repository, number)
     [summary] = await summaries(world, repository, number)
     assert "still open, moved" in summary

@@ -33,7 +33,7 @@ from demo.forge.person import Person, Pull, Said, signed_in
 from demo.forge.rest import OPERATIONS
 from demo.forge.seed import acting
 from demo.forge.state import CheckRun, Delivery, User
-from tests.github.ledger import Ledger
+from tests.github.ledger import GivenResponse, Ledger, SentRequest
 from tests.stories.sessions import SESSIONS
 
 BOT: Final = "darner[bot]"
@@ -92,6 +92,7 @@ class World:
     gate: "Gate"
     scratch: Path
     _engine: Engine
+    _requests: list[str]
     _made: list[str] = field(default_factory=list)
 
     @property
@@ -249,6 +250,10 @@ class World:
         [pull] = await self.maya.pulls(repository)
         return pull
 
+    def times_asked(self, request: str) -> int:
+        """How often the forge was asked, by anybody: `GET /repos/maya/hats/pulls/3/comments`."""
+        return self._requests.count(request)
+
     def deliveries(self, event: str, **members: object) -> list[Delivery]:
         """The webhooks sent that told of something, oldest first. `comment=7` is the one whose id is 7."""
         found = []
@@ -380,10 +385,14 @@ def git(directory: Path, *arguments: str) -> str:
 async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
     """A world, until the block ends: all of it in this process and this event loop."""
     async with AsyncExitStack() as stack:
+        requests: list[str] = []
+
+        def on_exchange(request: SentRequest, response: GivenResponse) -> None:
+            ledger.on_exchange(request, response)
+            requests.append(f"{request.method} {request.path}")
+
         forge = await stack.enter_async_context(
-            local_forge.serve(
-                home / "forge", on_exchange=[ledger.on_exchange], on_webhook=[ledger.on_webhook]
-            )
+            local_forge.serve(home / "forge", on_exchange=[on_exchange], on_webhook=[ledger.on_webhook])
         )
         ledger.offers((operation.method, operation.path) for operation in OPERATIONS)
         model = scripted.create_app(SESSIONS)
@@ -416,7 +425,7 @@ async def opened(home: Path, ledger: Ledger) -> AsyncIterator[World]:
         stack.callback(engine.dispose)
         scratch = home / "scratch"
         scratch.mkdir()
-        yield World(forge, model, people, settings, server_url, gate, scratch, engine)
+        yield World(forge, model, people, settings, server_url, gate, scratch, engine, requests)
 
 
 def _rules_in(home: Path) -> Path:
