@@ -27,6 +27,7 @@ from handlers.events import (
     PlacedFinding,
     ResultPushed,
     ReviewPosted,
+    SuggestionsPosted,
     TurnEnded,
     TurnEvent,
     UndoEnded,
@@ -154,6 +155,8 @@ def _failure(connection: Connection, pending: Pending, fault: Fault) -> Internal
     if not isinstance(cause, TurnEvent):
         # An answer of its own, not a turn's.
         return None
+    if isinstance(effect, PostReview) and effect.is_whole:
+        return SuggestionsPosted(ended=ended_of(cause), refused=fault.text)
     if isinstance(effect, PostReview) and isinstance(cause, TurnEnded):
         # Nothing of it is lost: the summary has what could not stand on its lines.
         reason = f"the forge did not take it: {fault.text}"

@@ -57,6 +57,7 @@ from handlers.events import (
     PushRefused,
     ResultPushed,
     ReviewPosted,
+    SuggestionsPosted,
     TurnEnded,
     TurnEvent,
     ended_of,
@@ -201,9 +202,16 @@ class Performer:
     ) -> Performed:
         if isinstance(effect, SettleThread):
             return Performed(dict(await self._posting.settle(effect, place)))
+        if effect.is_whole:
+            return await self._suggestions(effect, place, cause=cause)
         placed = await self._posting.post(effect, place)
         ended = await self._ended(cause)
         return Performed({"placed": len(placed)}, ReviewPosted(ended=ended, placed=placed))
+
+    async def _suggestions(self, effect: PostReview, place: RepositoryRef, *, cause: int) -> Performed:
+        refused = await self._posting.post_whole(effect, place)
+        posted = SuggestionsPosted(ended=await self._ended(cause), refused=refused)
+        return Performed({"placed": 0 if refused else len(effect.comments), "refused": refused}, posted)
 
     async def _react(self, effect: React, thread: str, place: RepositoryRef) -> Performed:
         number = int(thread.split("-")[1])

@@ -10,17 +10,19 @@ from typing import Any, Final
 
 from github.GithubException import GithubException
 
-from app.forge_error import ForgeError
+from app.forge_error import ForgeError, forge_error
 from app.github import Client, GitHub, LineNote
 from app.store.places import RepositoryRef
 from handlers.effects import LineComment, PostReview, SettleThread
 from handlers.events import PlacedFinding
 from handlers.markers import make_marker, verify_marker
+from handlers.review.suggestions import lines_in
 
 log = logging.getLogger(__name__)
 
 _ON_FILE: Final = "the forge does not take a comment on this line"
 _IN_SUMMARY: Final = "the forge takes no comment on this file"
+_NOT_AS_IT_IS: Final = "a part of the change looks like a secret, which no comment shows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,29 @@ class Posting:
             if missing:
                 there = self._there(client, effect)
             return tuple(_placed(comment, there.get(comment.finding), lost) for comment in effect.comments)
+
+        return await self.github.run(place, post)
+
+    async def post_whole(self, effect: PostReview, place: RepositoryRef) -> str:
+        """All of its comments in one review, or none: then why. Raises `ForgeError`."""
+        bodies = {}
+        for comment in effect.comments:
+            cleaned = await self.clean(comment.body)
+            if lines_in(cleaned) != lines_in(comment.body):
+                return _NOT_AS_IT_IS
+            bodies[comment.finding] = f"{cleaned}\n\n{self._marker(effect, comment)}"
+        body = await self.clean(effect.body)
+
+        def post(client: Client) -> str:
+            if self._there(client, effect):
+                return ""
+            try:
+                _Attempt(client, effect, body, bodies).post_all(effect.comments)
+            except GithubException as error:
+                if error.status != 422:
+                    raise
+                return forge_error(error).message
+            return ""
 
         return await self.github.run(place, post)
 
@@ -98,12 +123,7 @@ class _Attempt:
         if not comments:
             return {}
         try:
-            self.client.create_review(
-                self.effect.number,
-                sha=self.effect.head_sha,
-                body=self.body,
-                comments=[self._fields(comment) for comment in comments],
-            )
+            self.post_all(comments)
         except GithubException as error:
             # One anchor that is refused takes all others with it, and the answer does not name it.
             if error.status != 422:
@@ -113,6 +133,15 @@ class _Attempt:
             half = len(comments) // 2
             return {**self.post(comments[:half]), **self.post(comments[half:])}
         return {}
+
+    def post_all(self, comments: Sequence[LineComment]) -> None:
+        """In one review."""
+        self.client.create_review(
+            self.effect.number,
+            sha=self.effect.head_sha,
+            body=self.body,
+            comments=[self._fields(comment) for comment in comments],
+        )
 
     def _on_file(self, comment: LineComment) -> Mapping[str, str]:
         log.warning("review.anchor_refused", extra={"fields": {"path": comment.path, "line": comment.line}})

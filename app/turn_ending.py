@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from app import letters
 from app.ci_logs import TurnLogs
 from app.engine import Queue, WakeUps
+from app.fork_results import suggestions_of
 from app.runtime import Runtime, payer_of
 from app.store import inbox, messages, requests, turns
 from app.store.turns import TurnRow
@@ -21,6 +22,7 @@ from handlers.broker import protected_among
 from handlers.ci.weakening import Weakening, find_weakening
 from handlers.effects import StartTurn
 from handlers.events import ProposedChange, TurnEnded
+from handlers.fork_suggestions import ProposedSuggestion
 from handlers.review.result import ReviewResult
 from harness.items import WITHOUT_END, Compaction, Completed, Notice, TurnResult, UserMessage, Waiting
 from harness.protocols import Entry
@@ -43,6 +45,7 @@ class Left:
     snapshot: str | None = None
     protected_patch: str = ""
     patch: str = ""
+    suggestions: tuple[ProposedSuggestion, ...] = ()
     protected: tuple[str, ...] = ()
     approved_paths: tuple[str, ...] = ()
     weakened: tuple[Weakening, ...] = ()
@@ -83,11 +86,17 @@ class Ending:
         held = [change for change in sound if change.path in to_hold or change.path in weak or "" in weak]
         # Where nothing is pushed, the work is offered as a patch.
         shown = sound if start.is_fork or is_stopped or start.ci is not None else []
+        is_for_fork = start.is_fork and not is_stopped
+        if is_for_fork:
+            kept_back = {change.path for change in held}
+            shown = [change for change in sound if change.path not in kept_back]
+        patch = await mirror.diff_of(start.base_sha, shown, limit=PATCH_LIMIT) if shown else ""
         return Left(
             proposed,
             snapshot,
             protected_patch=await mirror.diff_of(start.base_sha, held, limit=PATCH_LIMIT) if held else "",
-            patch=await mirror.diff_of(start.base_sha, shown, limit=PATCH_LIMIT) if shown else "",
+            patch=patch,
+            suggestions=await suggestions_of(mirror, start, shown, patch) if is_for_fork else (),
             protected=tuple(change.path for change in held),
             approved_paths=ready.approved_paths,
             weakened=weakened,
@@ -122,6 +131,7 @@ class Ending:
             changes=left.changes,
             protected_patch=left.protected_patch,
             patch=left.patch,
+            suggestions=left.suggestions,
             plan=last_plan(entries),
             commands_run=tests_run(entries),
             asked=open_request(entries) if isinstance(result.outcome, Waiting) else None,

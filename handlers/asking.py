@@ -4,6 +4,7 @@ from handlers import comments, comments_requests, reasons
 from handlers.broker import Judgement, approval_hash
 from handlers.checks import waiting_check
 from handlers.comments import Publication, Published, Unpublished
+from handlers.delivery import LONGEST_PATCH
 from handlers.effects import AskApproval, EditComment, Effect, Ignore, PostComment
 from handlers.events import TurnEnded
 from handlers.permissions import Refusal
@@ -72,7 +73,7 @@ def ask_for_held(
         and not isinstance(publication, Unpublished)
         and not start.is_fork
         and start.mode is not SandboxMode.READ_ONLY
-        and 0 < len(ended.protected_patch) <= comments.LONGEST_PATCH
+        and 0 < len(ended.protected_patch) <= LONGEST_PATCH
         and set(judgement.held) <= set(ended.protected)
         and may_ask(ended, view)
     )

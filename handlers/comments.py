@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Final, Literal, assert_never
 from urllib.parse import urlsplit
 
-from handlers import comments_budget
+from handlers import comments_budget, comments_fork
 from handlers.amounts import counted, duration
 from handlers.broker import Judgement, approval_hash
+from handlers.comments_fork import Patched, Suggested
+from handlers.delivery import LONGEST_PATCH
 from handlers.effects import StartTurn
 from handlers.events import Leaving, TurnEnded
 from handlers.grammar import CommandWord
@@ -38,8 +40,6 @@ MOST_LINES: Final = 10
 MOST_PLAN_STEPS: Final = 10
 _LONGEST_STEP: Final = 160
 _LONGEST_TITLE: Final = 120
-LONGEST_PATCH: Final = 30_000
-"""Of a patch that a comment shows whole."""
 _LONGEST_ANSWER: Final = 20_000
 
 
@@ -355,7 +355,7 @@ class Unpublished:
     detail: str
 
 
-Publication = Published | Unpublished | None
+Publication = Published | Unpublished | Suggested | Patched | None
 """None: there was nothing to publish."""
 
 
@@ -381,11 +381,13 @@ def outcome_word(ended: TurnEnded, publication: Publication, *, judgement: Judge
 def _completed_word(ended: TurnEnded, publication: Publication, judgement: Judgement) -> str:
     if isinstance(publication, Unpublished):
         return "❌ **Not delivered**"
-    if publication is not None and publication.detour == "head_moved":
+    if isinstance(publication, Published) and publication.detour == "head_moved":
         return "🔀 **Head moved**"
     if publication is None and judgement.refused and not judgement.held:
         return "🚫 **Refused by policy**"
-    is_elsewhere = _is_shown_as_patch(ended, judgement) if publication is None else publication.pull_fault
+    is_elsewhere = isinstance(publication, Patched) or (
+        isinstance(publication, Published) and bool(publication.pull_fault)
+    )
     if judgement.held or judgement.refused or is_elsewhere:
         return "✋ **Done with open points**"
     if publication is None and ended.start.mode is not SandboxMode.READ_ONLY:
@@ -426,6 +428,8 @@ def _header(ended: TurnEnded, publication: Publication, judgement: Judgement) ->
         if publication.pull_number is not None:
             parts.append(f"draft pull request [#{publication.pull_number}]({publication.pull_url})")
         parts += [f"`{publication.branch}` at `{publication.sha[:7]}`"]
+    if isinstance(publication, Suggested):
+        parts.append(counted(publication.count, "suggestion"))
     delivered = [change for change in ended.changes if change.path in judgement.deliver]
     if delivered and isinstance(publication, Published):
         added = sum(change.added_lines for change in delivered)
@@ -504,12 +508,10 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         blocks.append(f"Not delivered, by policy:\n{lines}{more}")
     if isinstance(ended.outcome, Stopped) and ended.patch:
         blocks.append(_details("The work so far, as a patch", ended.patch))
-    if publication is None and _is_shown_as_patch(ended, judgement):
-        blocks.append(
-            "The head belongs to a fork, where I cannot push; here is the change as a patch. Saved as "
-            "`darner.patch` beside the head's files, `git apply --index darner.patch` takes it.\n\n"
-            + _details("The patch", ended.patch)
-        )
+    if isinstance(publication, Suggested):
+        blocks.append(comments_fork.where(publication, ended.start))
+    if isinstance(publication, Patched):
+        blocks.append(comments_fork.patch(publication, _details("The patch", ended.patch)))
     return "\n\n".join(blocks)
 
 
@@ -523,11 +525,6 @@ def checked(command: str, *, exit_code: int) -> str:
 
 
 _PIPE: Final = re.compile(r"(?<!\|)\|(?!\|)")
-
-
-def _is_shown_as_patch(ended: TurnEnded, judgement: Judgement) -> bool:
-    """A fork's head takes no push: what could be delivered is shown, and only that way."""
-    return ended.start.is_fork and bool(judgement.deliver) and bool(ended.patch)
 
 
 def _not_taken(publication: Unpublished) -> str:

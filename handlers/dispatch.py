@@ -27,6 +27,7 @@ from handlers.events import (
     SubjectClosed,
     SubjectFound,
     SubjectOpened,
+    SuggestionsPosted,
     ThreadSettled,
     TurnEnded,
     TurnEvent,
@@ -38,6 +39,7 @@ from handlers.ingest import ignored, is_plain_reply, request_of, triage, why_no_
 from handlers.on_button import on_button
 from handlers.on_checks import on_checks
 from handlers.on_effect_failed import on_effect_failed
+from handlers.on_fork_result import on_suggestions_posted
 from handlers.on_held_approved import on_held_approved
 from handlers.on_mention import on_mention, on_plain_reply
 from handlers.on_operator import on_operator
@@ -105,6 +107,8 @@ def _of_turn(event: TurnEvent, view: View) -> list[Effect]:
             return on_review_end(event, view) if start.kind == "review" else on_turn_end(event, view)
         case ReviewPosted():
             return on_review_posted(event, view)
+        case SuggestionsPosted():
+            return on_suggestions_posted(event, view)
         case ResultPushed():
             return on_result_pushed(event, view)
         case PushRefused():

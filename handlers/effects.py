@@ -392,6 +392,8 @@ class PostReview:
     body: str
     comments: tuple[LineComment, ...]
     """None: there is nothing to post, and that is an event all the same."""
+    is_whole: bool = False
+    """All of its comments or none: they are the parts of one change (`SuggestionsPosted` tells)."""
     type: Literal["post_review"] = "post_review"
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from handlers.ci.weakening import Weakening
 from handlers.effects import CiAsked, OpenPull, PostComment, PushResult, Requester, StartTurn, UndoTurn
+from handlers.fork_suggestions import ProposedSuggestion
 from handlers.review.result import ReviewResult
 from harness.budget import Allowance
 from harness.items import ApprovalRequest, Outcome, PlanStep, Usage
@@ -276,7 +277,10 @@ class TurnEnded:
     plan: tuple[PlanStep, ...] = ()
     """The agent's plan as it stood at the end."""
     patch: str = ""
-    """The unified diff of all `changes` when they are not pushed (`start.is_fork`, or a stopped turn)."""
+    """The unified diff of `changes` where they may not be pushed (`start.is_fork`, a repair, a stopped turn);
+    of a fork's without what is held back. Longer ones are cut, at more than a comment shows."""
+    suggestions: tuple[ProposedSuggestion, ...] = ()
+    """`patch` as suggestions on a fork's pull request, all of it; empty: it cannot be put so."""
     commands_run: tuple[str, ...] = ()
     """Commands the agent ran that look like tests, each with what came of it: `pytest -q → passed`."""
     asked: ApprovalRequest | None = None
@@ -358,6 +362,18 @@ class ReviewPosted:
     ended: TurnEnded
     placed: tuple[PlacedFinding, ...]
     type: Literal["review_posted"] = "review_posted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestionsPosted:
+    """A fork's result stands on the lines of its pull request as suggestions, or the forge took none."""
+
+    ended: TurnEnded
+    refused: str = ""
+    """Why there are none, in the forge's words; empty: all of them are there."""
+    push: PushRefused | None = None
+    """The push to the fork's branch that was tried before."""
+    type: Literal["suggestions_posted"] = "suggestions_posted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,7 +460,16 @@ class ChecksDue:
     type: Literal["checks_due"] = "checks_due"
 
 
-TurnEvent = TurnEnded | ResultPushed | PushRefused | PullReady | EffectFailed | HeldApproved | ReviewPosted
+TurnEvent = (
+    TurnEnded
+    | ResultPushed
+    | PushRefused
+    | PullReady
+    | EffectFailed
+    | HeldApproved
+    | ReviewPosted
+    | SuggestionsPosted
+)
 """What goes back to the end of a turn."""
 InternalEvent = TurnEvent | SubjectFound | OperatorAsked | UndoEnded | ChecksDue
 Event = ExternalEvent | InternalEvent
@@ -458,7 +483,14 @@ def ended_of(event: TurnEvent) -> TurnEnded:
     match event:
         case TurnEnded():
             return event
-        case ResultPushed() | PushRefused() | EffectFailed() | HeldApproved() | ReviewPosted():
+        case (
+            ResultPushed()
+            | PushRefused()
+            | EffectFailed()
+            | HeldApproved()
+            | ReviewPosted()
+            | SuggestionsPosted()
+        ):
             return event.ended
         case PullReady():
             return event.pushed.ended

@@ -7,6 +7,7 @@ from handlers.asking import ask_people
 from handlers.broker import Judgement, Refused
 from handlers.effects import EditComment, Effect, PushResult, StartTurn
 from handlers.events import TurnEnded
+from handlers.on_fork_result import deliver_to_fork
 from handlers.permissions import Refusal
 from handlers.policy import resolve, situation_of, trigger_of
 from handlers.publish import judgement_of, last_words
@@ -27,8 +28,10 @@ def on_turn_end(event: TurnEnded, view: View) -> list[Effect]:
     if why and judgement.deliver:
         refused = tuple(Refused(path, why) for path in judgement.deliver)
         judgement = Judgement((), judgement.held, (*judgement.refused, *refused))
-    if not judgement.deliver or start.is_fork:
+    if not judgement.deliver:
         return last_words(event, view, None, judgement=judgement)
+    if start.is_fork:
+        return deliver_to_fork(event, view, judgement)
     push = push_of(start, judgement.deliver)
     if view.default_branch is not None and push.branch == view.default_branch.name:
         # A pull request from the default branch, say into a release branch: no work lands there unseen.

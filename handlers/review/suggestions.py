@@ -14,6 +14,7 @@ from harness.findings import Finding
 
 LONGEST: Final = 20
 """Lines of a suggestion, and lines that it replaces: more is a change for a commit, not for a button."""
+_NOT_ON_ALL: Final = "the comment cannot stand on all of the lines that it replaces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +33,22 @@ def suggest(finding: Finding, anchored: Anchored, text: str | None) -> Suggestio
     """The finding's replacement as a block under a comment at `anchored`; `text` is the new file."""
     if finding.replacement is None:
         return NoSuggestion("none was given")
+    if (anchored.first_line, anchored.line) != (finding.start_line, finding.end_line):
+        return NoSuggestion(_NOT_ON_ALL)
+    return suggest_instead(finding.replacement, anchored, text)
+
+
+def suggest_instead(replacement: str, anchored: Anchored, text: str | None) -> Suggestion | NoSuggestion:
+    """`replacement` instead of the lines at `anchored`, as a block; `text` is the new file."""
     if anchored.side != "RIGHT":
         return NoSuggestion("the lines are deleted ones")
-    if not anchored.is_exact or (anchored.first_line, anchored.line) != (
-        finding.start_line,
-        finding.end_line,
-    ):
-        return NoSuggestion("the comment cannot stand on all of the lines that it replaces")
+    if not anchored.is_exact:
+        return NoSuggestion(_NOT_ON_ALL)
     lines = None if text is None else text.split("\n")
-    if lines is None or finding.end_line > len(lines) - (lines[-1] == ""):
+    if lines is None or anchored.line > len(lines) - (lines[-1] == ""):
         return NoSuggestion("the file's text does not have these lines")
-    replaced = lines[finding.start_line - 1 : finding.end_line]
-    wanted = _replacement_lines(finding.replacement)
+    replaced = lines[anchored.first_line - 1 : anchored.line]
+    wanted = _replacement_lines(replacement)
     if max(len(wanted), len(replaced)) > LONGEST:
         return NoSuggestion(f"it is longer than {LONGEST} lines")
     if any("\r" in line for line in (*replaced, *wanted)):
@@ -53,7 +58,7 @@ def suggest(finding: Finding, anchored: Anchored, text: str | None) -> Suggestio
         return NoSuggestion("it changes nothing")
     block = _block(wanted)
     # The button takes what the comment holds: what the scanner alters or Markdown reads otherwise is not it.
-    offered = _lines_in(scan(block).text)
+    offered = lines_in(scan(block).text)
     if offered != wanted:
         return NoSuggestion("it would not leave the comment as it is")
     return Suggestion(block)
@@ -61,7 +66,7 @@ def suggest(finding: Finding, anchored: Anchored, text: str | None) -> Suggestio
 
 def applied(text: str, anchored: Anchored, body: str) -> str | None:
     """`text` after the button under a comment with this body was pressed; None where there is no button."""
-    wanted = _lines_in(body)
+    wanted = lines_in(body)
     if wanted is None:
         return None
     lines = text.split("\n")
@@ -80,8 +85,8 @@ def _block(lines: list[str]) -> str:
     return "\n".join((f"{fence}suggestion", *lines, fence))
 
 
-def _lines_in(body: str) -> list[str] | None:
-    """The lines of the first suggestion in a comment."""
+def lines_in(body: str) -> list[str] | None:
+    """The lines of the first suggestion in a comment; None where there is none."""
     for token in parse_blocks(body):
         if token.type == "fence" and token.info.strip() == "suggestion":
             return token.content.split("\n")[:-1]

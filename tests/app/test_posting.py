@@ -1,6 +1,7 @@
 """A review's comments at the real forge: what it refuses is degraded, and nothing is posted twice."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -66,3 +67,38 @@ async def test_one_refused_anchor_costs_nothing(forge: Forge) -> None:
     assert [each.shown for each in placed] == ["inline", "inline", "file", "summary"]
     assert [each.comment for each in again] == [each.comment for each in placed]
     assert sorted(comment.body.partition("\n")[0] for comment in said) == ["On f1.", "On f2.", "On f3."]
+
+
+async def test_what_belongs_together_is_posted_whole_or_not_at_all(forge: Forge) -> None:
+    """One anchor that is refused leaves nothing behind; what was posted is not posted again."""
+    made = forge.create_repository("maya/together", directory=story.REPOSITORY)
+    place = RepositoryRef(made.id, "maya/together", forge.seeded.installation.id)
+    app = forge.seeded.app
+    tokens = AppTokens(app_id=app.id, private_key=app.private_key, api_url=forge.api_url)
+    github = GitHub(api_url=forge.api_url, web_url=forge.url, tokens=tokens)
+    bot = forge.state.user("darner[bot]")
+    assert bot is not None
+    posting = Posting(github, bot_id=lambda: bot.id, marker_key=b"key", clean=as_it_is)
+    async with signed_in("maya", api_url=forge.api_url, token=forge.tokens["maya"]) as maya:
+        head = await maya.writes("maya/together", "wool.py", "a = 1\nb = 2\nc = 3\n", branch="wool")
+        number = await maya.opens_pull("maya/together", head="wool", base="main", title="Wool")
+        good = PostReview(
+            key="t2:suggestions",
+            turn_id="t2",
+            number=number,
+            head_sha=head,
+            body="One change.",
+            comments=(comment("part-1", "wool.py", 1), comment("part-2", "wool.py", 3)),
+            is_whole=True,
+        )
+        bad = replace(good, comments=(*good.comments, comment("part-3", "wool.py", 99)))
+
+        refused = await posting.post_whole(bad, place)
+        nothing = await maya.reads_review_comments("maya/together", number)
+        taken = [await posting.post_whole(good, place) for _ in range(2)]
+        said = await maya.reads_review_comments("maya/together", number)
+
+    assert "Unprocessable" in refused or "Validation" in refused
+    assert nothing == []
+    assert taken == ["", ""]
+    assert [each.body.partition("\n")[0] for each in said] == ["On part-1.", "On part-2."]

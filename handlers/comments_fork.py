@@ -1,0 +1,79 @@
+"""What the bot says of a result that belongs into a fork: as suggestions, or as a patch."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from handlers.amounts import counted
+from handlers.effects import StartTurn
+from handlers.fork_suggestions import ProposedSuggestion
+from handlers.scan import clean_line
+
+APPLY: Final = "Saved as `darner.patch` beside the head's files, `git apply --index darner.patch` takes it."
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """All of the result stands on the lines of the pull request."""
+
+    count: int
+    notes: tuple[str, ...] = ()
+    """Why it is not delivered in a better way, a sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """The result is in the final comment."""
+
+    notes: tuple[str, ...] = ()
+    """As of `Suggested`."""
+
+
+def suggestion(each: ProposedSuggestion, at: int, count: int, turn: str) -> str:
+    """The comment on the lines that one suggestion replaces; `at` is from 1."""
+    part = "The whole change" if count == 1 else f"Part {at} of {count}"
+    return f"{each.block}\n\n<sub>{part} · turn `{turn}`</sub>"
+
+
+def review_body(start: StartTurn, count: int) -> str:
+    """Above the suggestions."""
+    asked = f"[asked for]({start.trigger.url}) by {clean_line(start.requester.login, limit=60)}"
+    what = counted(count, "suggestion")
+    return f"The result of turn `{start.turn_id}`, {asked}, as {what}. {_HOW[count == 1]}"
+
+
+def where(suggested: Suggested, start: StartTurn) -> str:
+    """In the final comment."""
+    link = f"[Files changed]({_pull_url(start)}/files)"
+    what, them = counted(suggested.count, "suggestion"), "it" if suggested.count == 1 else "them"
+    said = f"The head belongs to a fork, so the result is {what}: accept {them} in {link}."
+    return "\n\n".join((*suggested.notes, f"{said} {_HOW[suggested.count == 1]}"))
+
+
+def patch(patched: Patched, details: str) -> str:
+    """In the final comment, around the patch."""
+    here = "Here is the change as a patch." if patched.notes else _CANNOT
+    return "\n\n".join((*patched.notes, f"{here} {APPLY}", details))
+
+
+def has_moved(sha: str) -> str:
+    return f"The head was pushed to while I worked; this is for `{sha[:7]}`, what I worked on."
+
+
+def suggestions_refused(why: str) -> str:
+    return f"GitHub took no suggestions on these lines. It said: {clean_line(why, limit=300)}"
+
+
+_CANNOT: Final = "The head belongs to a fork, where I cannot push; here is the change as a patch."
+_HOW: Final = {
+    True: "*Commit suggestion* takes it; whoever may push to the fork's branch can.",
+    False: (
+        "They are one change: *Add suggestion to batch* on each, then *Commit suggestions* takes them "
+        "together; whoever may push to the fork's branch can."
+    ),
+}
+
+
+def _pull_url(start: StartTurn) -> str:
+    url = urlsplit(start.trigger.url)
+    return f"{url.scheme}://{url.netloc}/{start.repository}/pull/{start.number}"

@@ -1,0 +1,47 @@
+"""The delivery ladder: how a turn's result on a fork's pull request gets to people. Decides; does nothing."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from handlers.fork_suggestions import ProposedSuggestion
+
+LONGEST_PATCH: Final = 30_000
+"""Characters of a patch that a comment shows whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkFacts:
+    """What the choice hangs on, as it is when something is to be delivered."""
+
+    deliver: tuple[str, ...]
+    """The files that may go out: what is protected or weakens the checks is not among them."""
+    is_open: bool
+    """Whether the pull request is: a suggestion on a closed one cannot be accepted."""
+    has_moved: bool
+    """Whether the head is no longer what the turn worked on: suggestions would be outdated at once."""
+    suggestions: tuple[ProposedSuggestion, ...] = ()
+    were_refused: bool = False
+    """The forge has taken none of the suggestions."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsSuggestions:
+    """All of the change as suggestions on the lines of the pull request, in one review."""
+
+    suggestions: tuple[ProposedSuggestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AsPatch:
+    """In the final comment, with the command that applies it."""
+
+
+Rung = AsSuggestions | AsPatch
+
+
+def rung_of(facts: ForkFacts) -> Rung:
+    """The highest rung that holds; one that was tried and did not is not tried again."""
+    fits = {each.path for each in facts.suggestions} == set(facts.deliver)
+    if facts.suggestions and fits and facts.is_open and not (facts.has_moved or facts.were_refused):
+        return AsSuggestions(facts.suggestions)
+    return AsPatch()

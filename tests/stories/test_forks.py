@@ -1,0 +1,59 @@
+"""Stories of the delivery ladder: how a result gets into a pull request from a fork."""
+
+import re
+
+import pytest
+
+from demo.forge.actions import suggestions
+from demo.forge.faults import FaultKind
+from demo.forge.seed import acting
+from demo.forge.state import Issue, ReviewComment, User
+from tests.stories.world import BOT, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SPACING = "purl/spacing.py"
+
+
+async def _pull_of_oskar(world: World, repository: str) -> tuple[str, int, str]:
+    """A stranger's pull request that changes lines near the bug; his fork, its number and head."""
+    fork = await world.oskar.forks(repository)
+    clone = await world.clone(world.oskar, fork)
+    text = (clone.directory / SPACING).read_text().replace("cannot place", "no room for")
+    head = await clone.commits({SPACING: text}, branch="mine", message="Say it shorter")
+    number = await world.oskar.opens_pull(repository, head="oskar:mine", base="main", title="Shorter words")
+    return fork, number, head
+
+
+async def test_a_small_change_comes_as_a_suggestion_that_its_author_accepts(world: World) -> None:
+    """One review on the lines themselves, posted once though its answer got lost; a click takes it."""
+    repository = world.repository()
+    fork, number, head = await _pull_of_oskar(world, repository)
+    world.forge.faults.add(
+        FaultKind.BAD_GATEWAY_AFTER_WRITE, method="POST", path=rf"/{repository}/pulls/{number}/reviews$"
+    )
+    await world.cole.says(repository, number, "@darner mend spread")
+
+    final = await world.final_comment(repository, number)
+
+    assert [fault for fault in world.forge.faults.pending() if repository in fault.path] == []
+    [said] = await world.maya.reads_review_comments(repository, number)
+    assert said.author == BOT
+    assert said.body.startswith("```suggestion\n    return tuple(gap + 1 if place < left_over else gap")
+    assert re.match(r"✅ \*\*Done\*\* · .+ · 1 suggestion\n", final)
+    assert f"[Files changed]({world.forge.url}/{repository}/pull/{number}/files)" in final
+    assert "```diff" not in final
+    assert (await world.oskar.branches(fork))["mine"] == head
+    taken = _takes(world, "oskar", said.id)
+    assert (await world.oskar.branches(fork))["mine"] == taken
+    mended = await world.oskar.file(fork, SPACING, ref="mine")
+    assert "place < left_over else gap" in mended
+    assert "no room for" in mended
+
+
+def _takes(world: World, login: str, comment: int) -> str:
+    """Somebody presses "Commit suggestion"; the commit."""
+    state = world.forge.state
+    user = next(state.where(User, login=login))
+    said = state.get(ReviewComment, comment)
+    return suggestions.commit_suggestion(acting(state, user), state.get(Issue, said.issue_id), said)
