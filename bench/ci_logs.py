@@ -92,7 +92,7 @@ _PASSING: Final = (
     b"Collecting some-package>=%d (from -r requirements.txt (line 12))",
     b"  Downloading some_package-%d-py3-none-any.whl.metadata (12 kB)",
     b"[ 45%%] Building CXX object src/CMakeFiles/core.dir/file_%d.cpp.o",
-    b"   Compiling some-crate v1.2.%d (/home/runner/work/app/app/crates/some-crate)",
+    b"   Compiling some-crate v1.2.%d (/home/runner/_work/app/app/crates/some-crate)",
     b"ok      example.com/app/internal/package%d       0.012s",
     b"npm warn deprecated some-package@1.%d.0: this version is no longer supported, see its page",
     b"[INFO] Tests run: 12, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 0.%d s - in shop.MoneyTest",

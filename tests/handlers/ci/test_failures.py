@@ -36,7 +36,7 @@ FAILS = Failure(
         ("in line 3 of it", "in line 44 of it"),
         ("key 6f1c2a8e-0b7d-4a55-9c70-0f3b6d1c2a8e", "key 00000000-1111-4222-8333-444444444444"),
         ("digest 3f786850e387550fdab836ed", "digest 89e6c98d92887913cadf06b2"),
-        ("in /home/runner/work/app/app/src/x.py", "in /Users/runner/work/app/app/src/x.py"),
+        ("in /home/runner/_work/app/app/src/x.py", "in /Users/runner/work/app/app/src/x.py"),
     ],
 )
 def test_what_passes_makes_no_difference(once: str, again: str) -> None:
@@ -72,7 +72,8 @@ def test_another_test_file_or_tool_is_another_failure() -> None:
     "file",
     [
         "./tests/test_money.py",
-        "/home/runner/work/app/app/tests/test_money.py",
+        "/Users/runner/work/app/app/tests/test_money.py",
+        "/home/runner/_work/app/app/tests/test_money.py",
         "/__w/app/app/tests/test_money.py",
         "/github/workspace/tests/test_money.py",
         "D:\\a\\app\\app\\tests\\test_money.py",

@@ -110,7 +110,7 @@ def first_in(log: str) -> tuple[str, str | None, int | None, str | None, str]:
             ("maven", None, None, None, "on project shop: Could not resolve dependencies"),
         ),
         (
-            "e: file:///home/runner/work/a/a/src/Main.kt:10:5 Unresolved reference: nothing\n",
+            "e: file:///home/runner/_work/a/a/src/Main.kt:10:5 Unresolved reference: nothing\n",
             ("gradle", "src/Main.kt", 10, None, "Unresolved reference: nothing"),
         ),
         (

@@ -2,8 +2,8 @@
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 logs=$(dirname "$here")
-# Where a hosted runner has a repository `shop`, so that the logs name the same paths.
-work=/home/runner/work/shop/shop
+# Where a self-hosted runner of the user `runner` has a repository `shop`, so that the logs name such paths.
+work=/home/runner/_work/shop/shop
 mkdir -p "$(dirname "$work")" && mkdir "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
