@@ -5,6 +5,7 @@ import re
 import pytest
 
 from demo.model import ScriptedCall, Turn
+from handlers import reasons
 from tests.stories.sessions import MEND, patches, runs, says, session
 from tests.stories.test_pull_requests import ROTATION
 from tests.stories.world import World, git
@@ -74,8 +75,11 @@ async def test_only_a_writers_new_words_approve(world: World) -> None:
     repository, issue, request = await _asks_to_shred(world, "shred all the notes")
     stranger = await world.oskar.says(repository, issue, f"@darner approve {request}")
     triager = await world.tess.says(repository, issue, f"@darner approve {request}")
+    old = await world.maya.says(repository, issue, "@darner status")
+    await world.until_said(repository, issue, comments=4)
+    await world.maya.edits(repository, old, f"@darner approve {request}")
     await world.forge.webhooks_settled()
-    await world.until_said(repository, issue, comments=3)
+    assert (await world.why_comment(old)).reason == reasons.MENTION_NOT_NEW
     assert await world.maya.reactions(repository, stranger) == ["confused"]
     assert await world.maya.reactions(repository, triager) == ["confused"]
     [turn] = await world.turns(repository)
@@ -261,7 +265,7 @@ async def test_an_approval_after_a_push_is_void(world: World) -> None:
 async def test_who_has_lost_the_permission_approves_nothing(world: World) -> None:
     """Their rights count as they are when they answer, not as they were when it was asked."""
     repository, issue, request = await _asks_to_shred(world, "shred what is left")
-    world.may_only_read(repository, "cole")
+    world.may(repository, "cole", "read")
 
     approval = await world.cole.says(repository, issue, f"@darner approve {request}")
     await world.forge.webhooks_settled()

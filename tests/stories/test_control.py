@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from demo.forge.state import CheckRun
+from handlers import reasons
 from tests.stories.sessions import runs, says, session
 from tests.stories.world import PATIENCE_SECONDS, POLL_SECONDS, World
 
@@ -254,27 +255,27 @@ async def test_conflicting_commands_count_in_the_order_of_arrival(world: World) 
     assert await world.maya.pulls(repository) == []
 
 
-async def test_a_stranger_directs_nothing_and_an_edit_is_no_second_command(world: World) -> None:
-    """Whoever may not write gets a reaction for each of the commands, and nothing else happens."""
+async def test_an_old_comment_becomes_a_command_only_where_its_mention_is_new(world: World) -> None:
+    """Words that had a mention before are no new ones, whatever they say now."""
     repository = world.repository()
     issue = await world.issue(repository)
     asked = await world.cole.says(repository, issue, "@darner mend spread")
+    plain = await world.cole.says(repository, issue, "Nice.")
+    strangers = await world.oskar.says(repository, issue, "Nice, too.")
     await world.settled(repository)
-    before = await world.bot_comments(repository, issue)
     head = (await world.only_pull(repository)).head_sha
-    words = ("stop", "pause", "resume", "retry", "fork", "undo", "why", "policy", "forget")
-    tried = [await world.oskar.says(repository, issue, f"@darner {word}") for word in words]
-    plain = await world.oskar.says(repository, issue, "Nice.")
-    await world.oskar.edits(repository, plain, "@darner undo")
-    # A writer's own words of before are no new ones.
     await world.cole.edits(repository, asked, "@darner undo")
+    await world.oskar.edits(repository, strangers, "@darner undo")
     await world.settled(repository)
-
-    assert [await world.maya.reactions(repository, comment) for comment in tried] == [["confused"]] * len(
-        words
-    )
-    assert await world.bot_comments(repository, issue) == before
     assert (await world.only_pull(repository)).head_sha == head
+
+    await world.cole.edits(repository, plain, "@darner undo")
+
+    assert " is undone: " in await world.final_comment(repository, issue)
+    assert await world.maya.reactions(repository, plain) == ["eyes"]
+    assert await world.maya.reactions(repository, strangers) == ["confused"]
+    why = await world.why_comment(asked)
+    assert (why.action, why.decision, why.reason) == ("edited", "ignored", reasons.MENTION_NOT_NEW)
     assert len(await world.turns(repository)) == 1
 
 

@@ -140,22 +140,6 @@ async def test_a_closing_that_concerns_nobody_is_set_aside(world: World) -> None
     assert (why.decision, why.reason) == ("ignored", reasons.NO_TURN_WAITS)
 
 
-async def test_a_stranger_cannot_stop_a_turn(world: World) -> None:
-    """The turn does not notice."""
-    repository = world.repository()
-    issue = await world.issue(repository)
-    async with world.gate.closed():
-        await world.cole.says(repository, issue, "@darner mend spread")
-        await world.gate.someone_waits()
-        stop = await world.oskar.says(repository, issue, "@darner stop")
-        await world.forge.webhooks_settled()
-
-    final = await world.final_comment(repository, issue)
-
-    assert final.startswith("✅ **Done**")
-    assert await world.maya.reactions(repository, stop) == ["confused"]
-
-
 async def _status(world: World, repository: str, issue: int) -> str:
     await world.cole.says(repository, issue, "@darner status")
     return await world.final_comment(repository, issue)

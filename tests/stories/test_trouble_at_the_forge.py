@@ -98,7 +98,7 @@ async def test_who_loses_the_right_to_write_meanwhile_gets_no_push(world: World)
     async with world.gate.closed():
         await world.cole.says(repository, issue, "@darner mend spread")
         await world.gate.someone_waits()
-        world.revoke(repository, "cole")
+        world.may(repository, "cole", "read")
 
     final = await world.final_comment(repository, issue)
 

@@ -32,7 +32,7 @@ from demo.forge.announce import redeliver
 from demo.forge.person import Person, Pull, Said, signed_in
 from demo.forge.rest import OPERATIONS
 from demo.forge.seed import acting
-from demo.forge.state import CheckRun, Delivery, User
+from demo.forge.state import CheckRun, Delivery, Role, User
 from tests.github.ledger import GivenResponse, Ledger, SentRequest
 from tests.stories.sessions import SESSIONS
 
@@ -150,19 +150,12 @@ class World:
         assert found is not None
         repos.protect(acting(self.forge.state, _user(self.forge, "maya")), found, branches=(branch,))
 
-    def may_only_read(self, repository: str, login: str) -> None:
-        """Take somebody's write permission away."""
-        found = self.forge.state.repository(*repository.split("/"))
-        assert found is not None
-        acting_as = acting(self.forge.state, _user(self.forge, "maya"))
-        repos.set_collaborator(acting_as, found, user=_user(self.forge, login), role="read")
-
-    def revoke(self, repository: str, login: str) -> None:
-        """Maya takes away what somebody may do in a repository of hers."""
+    def may(self, repository: str, login: str, role: Role) -> None:
+        """Maya says what somebody may do in a repository of hers."""
         found = self.forge.state.repository(*repository.split("/"))
         assert found is not None
         maya = acting(self.forge.state, _user(self.forge, "maya"))
-        repos.set_collaborator(maya, found, user=_user(self.forge, login), role="read")
+        repos.set_collaborator(maya, found, user=_user(self.forge, login), role=role)
 
     def presses(self, login: str, repository: str, turn: str, button: str) -> None:
         """Somebody presses a button of the newest check run of a turn; `rerequested` is GitHub's own."""
