@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, assert_never
 from urllib.parse import urlsplit
 
-from handlers import comments_budget, comments_fork
+from handlers import comments_budget, comments_fork, reasons
 from handlers.amounts import counted, duration
 from handlers.broker import Judgement, approval_hash
 from handlers.comments_fork import Patched, Suggested
@@ -506,6 +506,11 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         )
         more = f"\n- and {len(judgement.refused) - 10} more" if len(judgement.refused) > 10 else ""
         blocks.append(f"Not delivered, by policy:\n{lines}{more}")
+        if any(refused.why == reasons.RIGHT_LOST for refused in judgement.refused):
+            blocks.append(
+                f"The work is kept: `fork {ended.start.turn_id}`, in a mention of me by somebody who may "
+                "write, goes on from there on a branch of its own."
+            )
     if isinstance(ended.outcome, Stopped) and ended.patch:
         blocks.append(_details("The work so far, as a patch", ended.patch))
     if isinstance(publication, Suggested):
@@ -528,7 +533,7 @@ _PIPE: Final = re.compile(r"(?<!\|)\|(?!\|)")
 
 
 def _not_taken(publication: Unpublished) -> str:
-    reasons = {
+    why = {
         "head_moved": "The branch was changed by someone else in the meantime.",
         "denied": "GitHub did not let me push.",
         "branch_protected": "The branch is protected.",
@@ -536,7 +541,7 @@ def _not_taken(publication: Unpublished) -> str:
     }
     detail = clean_line(publication.detail, limit=300)
     said = f" It said: {inline_code(detail)}" if detail else ""
-    return f"{reasons[publication.reason]}{said}"
+    return f"{why[publication.reason]}{said}"
 
 
 def _held(ended: TurnEnded, held: Sequence[str], take_held: str = "") -> str:

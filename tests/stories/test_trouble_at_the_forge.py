@@ -10,6 +10,7 @@ import pytest
 from demo.forge.faults import FaultKind
 from demo.forge.person import CheckRun
 from handlers import reasons
+from tests.stories.sessions import says, session
 from tests.stories.world import World, git
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -92,7 +93,8 @@ async def test_a_secondary_limit_is_waited_out(world: World) -> None:
 
 
 async def test_who_loses_the_right_to_write_meanwhile_gets_no_push(world: World) -> None:
-    """The permission counts that is there when it is written, not the one that was there before."""
+    """The permission counts that is there when it is written; whoever has it may take the work from there."""
+    world.model.teach(session("take it over", says("Taken over.")))
     repository = world.repository()
     issue = await world.issue(repository)
     async with world.gate.closed():
@@ -105,6 +107,15 @@ async def test_who_loses_the_right_to_write_meanwhile_gets_no_push(world: World)
     assert reasons.RIGHT_LOST in final
     assert await world.maya.pulls(repository) == []
     assert list(await world.maya.branches(repository)) == ["main"]
+    [turn] = await world.turns(repository)
+    await world.maya.says(repository, issue, f"@darner fork {turn} take it over")
+    await world.settled(repository)
+
+    pull = await world.only_pull(repository)
+    assert f"`fork {turn}`" in final
+    assert "if place < left_over else" in await world.maya.file(
+        repository, "purl/spacing.py", ref=pull.head_ref
+    )
 
 
 async def test_the_work_survives_the_branch_it_was_for(world: World) -> None:

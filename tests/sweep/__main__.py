@@ -16,7 +16,7 @@ from random import Random
 from typing import Final
 
 from tests.app import postgres
-from tests.sweep import power, troubles
+from tests.sweep import changes, power, troubles
 from tests.sweep.deaths import Ran, at_a_moment, before_step, sweeping, undisturbed
 from tests.sweep.place import Place
 
@@ -73,11 +73,16 @@ def _model(ground: Ground) -> AsyncIterator[Ran]:
     return troubles.of_the_model(ground.place)
 
 
+def _world(ground: Ground) -> AsyncIterator[Ran]:
+    return changes.of_the_world(ground.place)
+
+
 PARTS: Final[dict[str, Callable[[Ground], AsyncIterator[Ran]]]] = {
     "deaths": _deaths,
     "moments": _moments,
     "forge": _forge,
     "model": _model,
+    "world": _world,
     "database": _database,
     "power": _power,
 }

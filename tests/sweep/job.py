@@ -52,6 +52,7 @@ class Job:
 
     place: Place
     issue: int
+    retried_by: str = "maya"
     _steered: bool = False
     _approved: bool = False
     _retried: bool = False
@@ -69,7 +70,7 @@ class Job:
         elif (
             not self._retried and sum(body.startswith("⌛ **Out of budget**") for body in _bodies(said)) == 2
         ):
-            await self.place.says(self.issue, "@darner retry")
+            await self.place.says(self.issue, "@darner retry", by=self.retried_by)
             self._retried = True
         elif self._retried:
             return self._is_quiet()
@@ -97,10 +98,21 @@ class Job:
         return [
             *await self._of_the_conversation(),
             *await self._of_the_result(),
+            *await self.faults_inside(),
+        ]
+
+    async def faults_inside(self) -> list[str]:
+        """Those that hold whatever becomes of the job: in the ledger, in the journal, left behind."""
+        return [
             *self._of_the_ledger(),
             *(fault for turn, usage in self._turns() for fault in self._of_the_journal(turn, usage)),
             *await self._left_behind(),
         ]
+
+    @property
+    def turns(self) -> list[str]:
+        """Their ids, in the order in which they were asked for."""
+        return [turn for turn, _ in self._turns()]
 
     def _turns(self) -> list[tuple[str, str]]:
         rows = self.place.house.rows(
@@ -147,15 +159,19 @@ class Job:
         commits = await asyncio.to_thread(self._commits_on, branches[0])
         faults = [] if commits == 2 else [f"commits on {branches[0]}: {commits}"]
         tally = (await house.maya.file(REPOSITORY, "tally.txt", ref=branches[0])).splitlines()
-        expected = []
+        if tally != self.counted():
+            faults.append(f"tally {tally}, finished commands {self.counted()}")
+        return faults
+
+    def counted(self) -> list[str]:
+        """What the finished commands have written, in their order."""
+        words = []
         for turn, _ in self._turns():
             for command in _completed(self._items(turn), "command_execution"):
-                word = re.findall(r"echo (\w+)", command["command"])[0]
                 # What was cut short is undone: the tree is that of the last finished item.
-                expected += [word] if command["status"] == "completed" else []
-        if tally != expected:
-            faults.append(f"tally {tally}, finished commands {expected}")
-        return faults
+                if command["status"] == "completed":
+                    words += re.findall(r"echo (\w+)", command["command"])[:1]
+        return words
 
     def _commits_on(self, branch: str) -> int:
         directory = self.place.forge.state.git_dir(self.place.repository)

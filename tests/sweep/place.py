@@ -47,15 +47,15 @@ class Place:
         """Maya does; by no request that a fault could meet. The issue's number."""
         return (
             await asyncio.to_thread(
-                issues.create_issue, self._maya(), self.repository, title=title, body=body
+                issues.create_issue, self.actor("maya"), self.repository, title=title, body=body
             )
         ).number
 
-    async def says(self, issue: int, body: str) -> None:
-        """Maya comments."""
+    async def says(self, issue: int, body: str, *, by: str = "maya") -> None:
+        """Somebody comments."""
         found = self.forge.state.issue(self.repository, issue)
         assert found is not None
-        await asyncio.to_thread(issues.comment, self._maya(), found, body=body)
+        await asyncio.to_thread(issues.comment, self.actor(by), found, body=body)
 
     @property
     def repository(self) -> Repository:
@@ -68,8 +68,9 @@ class Place:
         assert found is not None
         return found
 
-    def _maya(self) -> Actor:
-        user = self.forge.state.user("maya")
+    def actor(self, login: str) -> Actor:
+        """Somebody, by no request that a fault could meet."""
+        user = self.forge.state.user(login)
         assert user is not None
         return acting(self.forge.state, user)
 
