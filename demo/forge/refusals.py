@@ -45,6 +45,11 @@ def not_found() -> Refused:
     return Refused(404, "Not Found")
 
 
+def no_commit(name: str) -> Refused:
+    """`name` is the SHA, branch or tag that was asked for."""
+    return Refused(422, f"No commit found for SHA: {name}")
+
+
 def bad_credentials() -> Refused:
     return Refused(401, "Bad credentials")
 

@@ -10,7 +10,7 @@ from demo.forge import shapes
 from demo.forge.actions.actor import CHECKS_WRITE, Actor
 from demo.forge.announce import announce
 from demo.forge.git import Git
-from demo.forge.refusals import Refused, invalid, not_accessible
+from demo.forge.refusals import Refused, invalid, no_commit, not_accessible
 from demo.forge.state import (
     Annotation,
     CheckAction,
@@ -65,7 +65,7 @@ def create_check_run(
         app_id = _require_app(actor, repo)
         git = Git(state.git_dir(repo))
         if not git.has(head_sha):
-            raise Refused(422, f"No commit found for SHA: {head_sha}")
+            raise no_commit(head_sha)
         _check(report)
         named = state.find(CheckSuite, suite_id)
         suite = named or _suite(actor, repo, app_id=app_id, head_sha=head_sha)

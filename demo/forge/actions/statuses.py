@@ -8,7 +8,7 @@ from demo.forge import shapes
 from demo.forge.actions.actor import STATUSES_WRITE, Actor
 from demo.forge.announce import announce
 from demo.forge.git import Git
-from demo.forge.refusals import Refused
+from demo.forge.refusals import no_commit
 from demo.forge.state import CommitStatus, Repository, State
 
 StatusState = Literal["error", "failure", "pending", "success"]
@@ -28,7 +28,7 @@ def create_status(
     with records.lock:
         actor.require(repo, needs=STATUSES_WRITE, role="write")
         if not Git(records.git_dir(repo)).has(sha):
-            raise Refused(422, f"No commit found for SHA: {sha}")
+            raise no_commit(sha)
         status = records.put(
             CommitStatus(
                 id=records.next_id(),

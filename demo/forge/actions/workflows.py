@@ -11,7 +11,7 @@ from demo.forge.actions import apps, checks
 from demo.forge.actions.actor import ACTIONS_WRITE, Actor
 from demo.forge.announce import announce
 from demo.forge.git import Git
-from demo.forge.refusals import Refused, not_found
+from demo.forge.refusals import Refused, no_commit, not_found
 from demo.forge.state import (
     Annotation,
     App,
@@ -46,7 +46,7 @@ def queue_run(
     """A new run with its jobs, all queued."""
     with state.lock:
         if not Git(state.git_dir(repo)).has(head_sha):
-            raise Refused(422, f"No commit found for SHA: {head_sha}")
+            raise no_commit(head_sha)
         runner = _runner(state, repo)
         now = state.clock()
         suite = state.put(

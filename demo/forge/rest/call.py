@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 from demo.forge import shapes
 from demo.forge.actions.actor import Actor
 from demo.forge.git import Git
-from demo.forge.refusals import Refused, not_found
+from demo.forge.refusals import Refused, no_commit, not_found
 from demo.forge.state import (
     CheckRun,
+    CheckSuite,
     Comment,
     Issue,
     Record,
@@ -22,10 +23,12 @@ from demo.forge.state import (
     ReviewComment,
     State,
     Viewer,
+    WorkflowJob,
+    WorkflowRun,
 )
 
 T = TypeVar("T")
-K = TypeVar("K", Comment, ReviewComment, CheckRun)
+K = TypeVar("K", Comment, ReviewComment, CheckRun, CheckSuite, WorkflowRun, WorkflowJob)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,13 @@ class Call:
         if issue.pull is None:
             raise not_found()
         return issue
+
+    def sha(self, name: str) -> str:
+        """The commit that a SHA, branch or tag stands for."""
+        sha = self.git.resolve(name)
+        if sha is None:
+            raise no_commit(name)
+        return sha
 
     def named(self, kind: type[K], param: str) -> K:
         """The record of this repository whose id the path names."""

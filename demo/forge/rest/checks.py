@@ -8,7 +8,7 @@ from typing import Literal
 
 from demo.forge import shapes
 from demo.forge.actions import checks as act
-from demo.forge.refusals import Refused, invalid, not_found
+from demo.forge.refusals import Refused, invalid
 from demo.forge.rest.call import Answer, Call, Operation, not_supplied, operation, wrong_type
 from demo.forge.state import Annotation, CheckAction, CheckRun, CheckStatus, CheckSuite
 
@@ -168,36 +168,21 @@ def _runs(call: Call, runs: list[CheckRun]) -> Answer:
 
 
 def list_for_ref(call: Call) -> Answer:
-    return _runs(call, call.state.check_runs(call.repo, _sha(call)))
-
-
-def _sha(call: Call) -> str:
-    sha = call.git.resolve(call.params["ref"])
-    if sha is None:
-        raise Refused(422, f"No commit found for SHA: {call.params['ref']}")
-    return sha
-
-
-def _suite(call: Call) -> CheckSuite:
-    text = call.params["check_suite_id"]
-    suite = call.state.find(CheckSuite, int(text)) if text.isdecimal() else None
-    if suite is None or suite.repo_id != call.repo.id:
-        raise not_found()
-    return suite
+    return _runs(call, call.state.check_runs(call.repo, call.sha(call.params["ref"])))
 
 
 def list_suites(call: Call) -> Answer:
-    suites = list(call.state.where(CheckSuite, repo_id=call.repo.id, head_sha=_sha(call)))
+    suites = list(call.state.where(CheckSuite, repo_id=call.repo.id, head_sha=call.sha(call.params["ref"])))
     listed, headers = call.page(suites, lambda one: shapes.check_suite(call.state, call.repo, of=one))
     return Answer(body={"total_count": len(suites), "check_suites": listed}, headers=headers)
 
 
 def get_suite(call: Call) -> Answer:
-    return Answer(body=shapes.check_suite(call.state, call.repo, of=_suite(call)))
+    return Answer(body=shapes.check_suite(call.state, call.repo, of=call.named(CheckSuite, "check_suite_id")))
 
 
 def list_for_suite(call: Call) -> Answer:
-    return _runs(call, list(call.state.where(CheckRun, suite_id=_suite(call).id)))
+    return _runs(call, list(call.state.where(CheckRun, suite_id=call.named(CheckSuite, "check_suite_id").id)))
 
 
 _REPO = "/repos/{owner}/{repo}"

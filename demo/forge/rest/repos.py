@@ -123,13 +123,6 @@ def add_collaborator(call: Call) -> Answer:
     return NO_CONTENT
 
 
-def _resolved(call: Call, name: str) -> str:
-    sha = call.git.resolve(name)
-    if sha is None:
-        raise Refused(422, f"No commit found for SHA: {name}")
-    return sha
-
-
 def list_branches(call: Call) -> Answer:
     heads = call.git.refs("refs/heads")
     return call.listing(
@@ -150,13 +143,13 @@ def get_branch(call: Call) -> Answer:
 
 
 def list_commits(call: Call) -> Answer:
-    sha = _resolved(call, call.query.get("sha", call.repo.default_branch))
+    sha = call.sha(call.query.get("sha", call.repo.default_branch))
     commits = call.git.log(sha, limit=1000, path=call.query.get("path"))
     return call.listing(commits, lambda commit: shapes.commit(call.state, call.repo, commit=commit))
 
 
 def get_commit(call: Call) -> Answer:
-    commit = call.git.commit(_resolved(call, call.params["ref"]))
+    commit = call.git.commit(call.sha(call.params["ref"]))
     before = commit.parents[0] if commit.parents else EMPTY_TREE
     if call.wants("diff"):
         text = call.git.diff(before, commit.sha)
@@ -166,7 +159,7 @@ def get_commit(call: Call) -> Answer:
 
 
 def pulls_of_commit(call: Call) -> Answer:
-    sha = _resolved(call, call.params["commit_sha"])
+    sha = call.sha(call.params["commit_sha"])
     found = [
         issue
         for issue in call.state.issues(call.repo)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from demo.forge import shapes
 from demo.forge.actions import statuses as act
-from demo.forge.refusals import Refused, invalid
+from demo.forge.refusals import invalid
 from demo.forge.rest.call import Answer, Call, Operation, operation
 
 
@@ -31,21 +31,14 @@ def _state(text: str) -> act.StatusState:
 
 
 def list_for_ref(call: Call) -> Answer:
-    found = act.statuses_of(call.state, call.repo, _sha(call))
+    found = act.statuses_of(call.state, call.repo, call.sha(call.params["ref"]))
     return call.listing(found, lambda one: shapes.commit_status(call.state, call.repo, of=one))
 
 
 def combined(call: Call) -> Answer:
-    sha = _sha(call)
+    sha = call.sha(call.params["ref"])
     latest = act.latest_of(call.state, call.repo, sha)
     return Answer(body=shapes.combined_status(call.state, call.repo, sha=sha, latest=latest))
-
-
-def _sha(call: Call) -> str:
-    sha = call.git.resolve(call.params["ref"])
-    if sha is None:
-        raise Refused(422, f"No commit found for SHA: {call.params['ref']}")
-    return sha
 
 
 _REPO = "/repos/{owner}/{repo}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from demo.forge import shapes
 from demo.forge.actions import workflows as act
 from demo.forge.logs import address_of
-from demo.forge.refusals import not_found
 from demo.forge.rest.call import Answer, Call, Operation, operation
 from demo.forge.state import WorkflowJob, WorkflowRun
 
@@ -38,11 +37,7 @@ def get_run(call: Call) -> Answer:
 
 
 def _run(call: Call) -> WorkflowRun:
-    text = call.params["run_id"]
-    run = call.state.find(WorkflowRun, int(text)) if text.isdecimal() else None
-    if run is None or run.repo_id != call.repo.id:
-        raise not_found()
-    return run
+    return call.named(WorkflowRun, "run_id")
 
 
 def list_jobs(call: Call) -> Answer:
@@ -59,11 +54,7 @@ def get_job(call: Call) -> Answer:
 
 
 def _job(call: Call) -> WorkflowJob:
-    text = call.params["job_id"]
-    job = call.state.find(WorkflowJob, int(text)) if text.isdecimal() else None
-    if job is None or job.repo_id != call.repo.id:
-        raise not_found()
-    return job
+    return call.named(WorkflowJob, "job_id")
 
 
 def job_logs(call: Call) -> Answer:

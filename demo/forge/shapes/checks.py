@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from demo.forge.git import Git
 from demo.forge.shapes.accounts import Json, app_by_id, node_id, stamp
 from demo.forge.shapes.pulls import pull_minimal
-from demo.forge.shapes.repositories import html_url, simple_repository, url
+from demo.forge.shapes.repositories import html_url, simple_commit, simple_repository, url
 from demo.forge.state import Annotation, CheckRun, CheckSuite, Issue, Repository, State
 
 
@@ -86,13 +87,16 @@ def annotation(state: State, repo: Repository, *, sha: str, of: Annotation) -> J
     }
 
 
-def suite_status(state: State, suite: CheckSuite) -> str:
-    statuses = {run.status for run in state.where(CheckRun, suite_id=suite.id)}
-    if not statuses:
+def status_of(runs: Iterable[CheckRun]) -> str:
+    """Of what these check runs belong to: a suite, a workflow run."""
+    statuses = {run.status for run in runs}
+    if statuses <= {"queued"}:
         return "queued"
-    if statuses == {"completed"}:
-        return "completed"
-    return "queued" if statuses == {"queued"} else "in_progress"
+    return "completed" if statuses == {"completed"} else "in_progress"
+
+
+def suite_status(state: State, suite: CheckSuite) -> str:
+    return status_of(state.where(CheckRun, suite_id=suite.id))
 
 
 # The worst conclusion of the runs is the suite's.
@@ -134,12 +138,5 @@ def _suite(state: State, repo: Repository, *, of: CheckSuite) -> Json:
         "updated_at": stamp(of.updated_at),
         "latest_check_runs_count": sum(1 for _ in state.where(CheckRun, suite_id=of.id)),
         "check_runs_url": f"{here}/check-runs",
-        "head_commit": {
-            "id": head.sha,
-            "tree_id": head.tree,
-            "message": head.message,
-            "timestamp": stamp(head.author.date),
-            "author": {"name": head.author.name, "email": head.author.email},
-            "committer": {"name": head.committer.name, "email": head.committer.email},
-        },
+        "head_commit": simple_commit(head),
     }

@@ -260,6 +260,18 @@ def commit(state: State, repo: Repository, *, commit: Commit) -> Json:
     }
 
 
+def simple_commit(commit: Commit) -> Json:
+    """A `simple-commit`: the head of a check suite, of a workflow run."""
+    return {
+        "id": commit.sha,
+        "tree_id": commit.tree,
+        "message": commit.message,
+        "timestamp": stamp(commit.author.date),
+        "author": {"name": commit.author.name, "email": commit.author.email},
+        "committer": {"name": commit.committer.name, "email": commit.committer.email},
+    }
+
+
 def commit_with_files(state: State, repo: Repository, *, of: Commit, files: Sequence[FileChange]) -> Json:
     additions = sum(file.additions for file in files)
     deletions = sum(file.deletions for file in files)

@@ -7,8 +7,15 @@ from urllib.parse import quote
 
 from demo.forge.git import Git
 from demo.forge.shapes.accounts import Json, node_id, stamp, user_by_id
-from demo.forge.shapes.checks import pulls_at
-from demo.forge.shapes.repositories import commit, html_url, short_branch, simple_repository, url
+from demo.forge.shapes.checks import pulls_at, status_of
+from demo.forge.shapes.repositories import (
+    commit,
+    html_url,
+    short_branch,
+    simple_commit,
+    simple_repository,
+    url,
+)
 from demo.forge.state import (
     CheckRun,
     CommitStatus,
@@ -42,10 +49,7 @@ def workflow(state: State, repo: Repository, *, of: WorkflowRun) -> Json:
 
 
 def workflow_status(state: State, run: WorkflowRun) -> str:
-    statuses = {shown.status for shown in _shown(state, run)}
-    if statuses <= {"completed"}:
-        return "completed" if statuses else "queued"
-    return "queued" if statuses == {"queued"} else "in_progress"
+    return status_of(_shown(state, run))
 
 
 # The worst conclusion of the jobs is the run's.
@@ -101,14 +105,7 @@ def workflow_run(state: State, repo: Repository, *, of: WorkflowRun) -> Json:
         "rerun_url": f"{here}/rerun",
         "previous_attempt_url": previous,
         "workflow_url": f"{url(state, repo)}/actions/workflows/{workflow_id(of)}",
-        "head_commit": {
-            "id": head.sha,
-            "tree_id": head.tree,
-            "message": head.message,
-            "timestamp": stamp(head.author.date),
-            "author": {"name": head.author.name, "email": head.author.email},
-            "committer": {"name": head.committer.name, "email": head.committer.email},
-        },
+        "head_commit": simple_commit(head),
         "repository": simple_repository(state, repo),
         "head_repository": simple_repository(state, state.get(Repository, of.head_repo_id)),
         "display_title": head.message.splitlines()[0] if head.message else of.name,
