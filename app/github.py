@@ -83,6 +83,8 @@ class LineNote:
     line: int | None
     """None where it is on the whole file, or outdated."""
     start_line: int | None
+    is_on_file: bool
+    """On the whole file, not on lines of it."""
     liked: int
     disliked: int
 
@@ -615,6 +617,7 @@ def _line_note(raw: dict[str, Any]) -> LineNote:
         side="LEFT" if raw.get("side") == "LEFT" else "RIGHT",
         line=raw.get("line"),
         start_line=raw.get("start_line"),
+        is_on_file=raw.get("subject_type") == "file",
         liked=reactions.get("+1", 0),
         disliked=reactions.get("-1", 0),
     )

@@ -47,10 +47,10 @@ class Posting:
         def post(client: Client) -> tuple[PlacedFinding, ...]:
             there = self._there(client, effect)
             missing = [comment for comment in effect.comments if comment.finding not in there]
-            lost = _Attempt(client, effect, body, bodies).post(missing)
             if missing:
+                _Attempt(client, effect, body, bodies).post(missing)
                 there = self._there(client, effect)
-            return tuple(_placed(comment, there.get(comment.finding), lost) for comment in effect.comments)
+            return tuple(_placed(comment, there.get(comment.finding)) for comment in effect.comments)
 
         return await self.github.run(place, post)
 
@@ -118,10 +118,8 @@ class _Attempt:
     body: str
     bodies: Mapping[str, str]
 
-    def post(self, comments: Sequence[LineComment]) -> Mapping[str, str]:
-        """The findings that are nowhere on the diff, and those on their file only: why."""
-        if not comments:
-            return {}
+    def post(self, comments: Sequence[LineComment]) -> None:
+        """Each on its lines, else on its file; what the forge takes on neither is for the summary."""
         try:
             self.post_all(comments)
         except GithubException as error:
@@ -129,10 +127,11 @@ class _Attempt:
             if error.status != 422:
                 raise
             if len(comments) == 1:
-                return self._on_file(comments[0])
+                self._on_file(comments[0])
+                return
             half = len(comments) // 2
-            return {**self.post(comments[:half]), **self.post(comments[half:])}
-        return {}
+            self.post(comments[:half])
+            self.post(comments[half:])
 
     def post_all(self, comments: Sequence[LineComment]) -> None:
         """In one review."""
@@ -143,7 +142,7 @@ class _Attempt:
             comments=[self._fields(comment) for comment in comments],
         )
 
-    def _on_file(self, comment: LineComment) -> Mapping[str, str]:
+    def _on_file(self, comment: LineComment) -> None:
         log.warning("review.anchor_refused", extra={"fields": {"path": comment.path, "line": comment.line}})
         try:
             self.client.comment_on_file(
@@ -155,8 +154,6 @@ class _Attempt:
         except GithubException as error:
             if error.status not in {404, 422}:
                 raise
-            return {comment.finding: _IN_SUMMARY}
-        return {comment.finding: _ON_FILE}
 
     def _fields(self, comment: LineComment) -> Mapping[str, Any]:
         fields: dict[str, Any] = {
@@ -170,8 +167,10 @@ class _Attempt:
         return fields
 
 
-def _placed(comment: LineComment, note: LineNote | None, lost: Mapping[str, str]) -> PlacedFinding:
-    reason = lost.get(comment.finding, "")
+def _placed(comment: LineComment, note: LineNote | None) -> PlacedFinding:
+    """By what the forge has: an earlier try may have put it there, and have died before that was stored."""
     if note is None:
-        return PlacedFinding(comment.finding, "summary", None, "", reason or _IN_SUMMARY)
-    return PlacedFinding(comment.finding, "file" if reason else "inline", note.id, note.url, reason)
+        return PlacedFinding(comment.finding, "summary", None, "", _IN_SUMMARY)
+    if note.is_on_file:
+        return PlacedFinding(comment.finding, "file", note.id, note.url, _ON_FILE)
+    return PlacedFinding(comment.finding, "inline", note.id, note.url, "")

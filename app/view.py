@@ -64,7 +64,7 @@ async def _view(
     match event:
         case Pinged() | Unhandled() | UndoEnded():
             return View(bot=bot)
-        case SubjectClosed() | CommentDeleted() | SubjectFound() | ThreadSettled():
+        case SubjectClosed() | CommentDeleted() | SubjectFound():
             # Whoever may close or delete has decided already; it costs no look at the forge.
             return View(bot=bot, turns=tuple(turns))
         case CheckReported():
@@ -83,7 +83,7 @@ async def _view(
             number = start.number if start.is_pull else None
             who = start.requester
             default = ""
-        case IssueCommented() | SubjectOpened() | ReviewCommented() | PullChanged():
+        case IssueCommented() | SubjectOpened() | ReviewCommented() | PullChanged() | ThreadSettled():
             number = event.subject.number if event.subject.is_pull else None
             who = event.actor
             default = event.repository.default_branch

@@ -48,6 +48,13 @@ def stop_asked_before(turn: str, by: str) -> str:
     return f"Turn `{turn}` is ending already: {clean_line(by, limit=60)} has stopped it."
 
 
+def stopping_review(turn: str, mention: str) -> str:
+    return (
+        f"The review ends (turn `{turn}`), and nothing of it is posted. Nothing starts here by itself "
+        f"any more, until `@{mention} resume`."
+    )
+
+
 def stopping(turns: Sequence[TurnBrief]) -> str:
     """Several at once."""
     said = [_stopping(turn) for turn in turns]

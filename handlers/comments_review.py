@@ -385,14 +385,27 @@ def review_body(findings: int) -> str:
 
 def not_reviewed(outcome: Outcome) -> str:
     """Why there is no review, and what to do."""
+    return f"**Not reviewed** · {_why_nothing(outcome)}\n\nAsk for another look when that is mended."
+
+
+def not_judged(outcome: Outcome) -> str:
+    """Why a disagreement was not judged, and what to do."""
+    return f"I could not look at it again: {_why_nothing(outcome)}.\n\nReply once more, and I try again."
+
+
+def _why_nothing(outcome: Outcome) -> str:
     match outcome:
         case Failed(cause=cause, reference=reference):
-            why = f"{clean_line(cause, limit=400)} (reference `{reference}`)"
+            return f"{clean_line(cause, limit=400).rstrip('.')} (reference `{reference}`)"
         case Declined(reason=reason):
-            why = f"the model would not do it: {clean_line(reason, limit=400)}"
+            return f"the model would not do it: {clean_line(reason, limit=400).rstrip('.')}"
         case _:
-            why = "it ended before it had read anything"
-    return f"**Not reviewed** · {why}\n\nAsk for another look when that is mended."
+            return "it ended before it had read anything"
+
+
+def undecided() -> str:
+    """The second and last word of the bot, where it has found none."""
+    return "I looked again and can decide it neither way; the decision is yours."
 
 
 def read_again(told: str, mention: str) -> str:

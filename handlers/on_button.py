@@ -55,7 +55,7 @@ def on_button(event: ButtonPressed, view: View) -> list[Effect]:
         own = [turn for turn in view.turns if turn.id == event.external_id and turn.state != "ended"]
         if not own:
             return answer_to(asked, comments_control.not_at_work(event.external_id))
-        return stopping(asked, own)
+        return stopping(asked, own, mention=view.bot.mention)
     if not view.config.enabled or view.config_error:
         return [ignored(event, reasons.DISABLED)]
     if start.kind == "review":

@@ -116,10 +116,10 @@ def _stop(asked: Asked, view: View) -> list[Effect]:
             return answer_to(asked, comments_control.held_already(stopped_by, mention), "confused")
         held = comments_control.held(mention)
         return [HoldThread(key=f"{asked.act}:hold", by=asked.author), *answer_to(asked, held)]
-    return stopping(asked, turns)
+    return stopping(asked, turns, mention=view.bot.mention)
 
 
-def stopping(asked: Asked, turns: Sequence[TurnBrief]) -> list[Effect]:
+def stopping(asked: Asked, turns: Sequence[TurnBrief], *, mention: str) -> list[Effect]:
     """End these, none of which has ended, and keep anything from starting by itself."""
     stops: list[Effect] = [
         StopTurn(key=f"{asked.act}:stop:{turn.id}", turn_id=turn.id, author=asked.author)
@@ -128,6 +128,9 @@ def stopping(asked: Asked, turns: Sequence[TurnBrief]) -> list[Effect]:
     ]
     effects = [*stops, HoldThread(key=f"{asked.act}:hold", by=asked.author)]
     match turns:
+        case [TurnBrief(id=turn, kind="review", stopping_by=None)]:
+            # It has no last words.
+            return [*effects, *answer_to(asked, comments_control.stopping_review(turn, mention))]
         case [TurnBrief(stopping_by=None)]:
             # The turn's last words follow within seconds, and say all of it.
             return [*effects, *reaction_to(asked, "+1")]

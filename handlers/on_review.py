@@ -1,6 +1,6 @@
 """Reviews: when one begins by itself, and what is done with what it found. Decides; posts nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -197,11 +197,15 @@ def on_review_end(event: TurnEnded, view: View) -> list[Effect]:
             Ignore(key=f"{start.turn_id}:waits:{event.steps}", reason=f"The review waits: {outcome.reason}")
         ]
     if isinstance(outcome, Stopped):
-        is_superseded = outcome.by == SUPERSEDED
-        reason = reasons.SUPERSEDED_REVIEW if is_superseded else f"Stopped by {outcome.by}."
-        return [*_closed(start, "cancelled", words.CHECK_STOPPED, reason), _ended_silently(start, reason)]
+        if outcome.by == SUPERSEDED:
+            # A disagreement that it was to judge is judged by the review that comes instead.
+            freed, reason = [], reasons.SUPERSEDED_REVIEW
+        else:
+            freed, reason = _freed(start, view), f"Stopped by {outcome.by}."
+        closed = _closed(start, "cancelled", words.CHECK_STOPPED, reason)
+        return [*freed, *closed, _ended_silently(start, reason)]
     if result is None:
-        return _failed(event)
+        return _failed(event, view)
     match result.verdict:
         case "unchanged":
             return _nothing_new(event, result, view)
@@ -276,8 +280,19 @@ def _closed(
     ]
 
 
-def _failed(event: TurnEnded) -> list[Effect]:
+def _freed(start: StartTurn, view: View) -> list[Effect]:
+    """A disagreement that was not judged is as if nobody had disagreed yet: said again, it is judged."""
+    found = next((each for each in view.memory.findings if each.id == start.finding), None)
+    if found is None or found.has_answered:
+        return []
+    freed = replace(found, disputed_by="")
+    return [RecordReview(key=f"{start.turn_id}:freed", last=None, findings=(freed,))]
+
+
+def _failed(event: TurnEnded, view: View) -> list[Effect]:
     start = event.start
+    if start.finding:
+        return [*_freed(start, view), _said(start, words.not_judged(event.outcome))]
     told = words.not_reviewed(event.outcome)
     effects = _closed(start, "neutral", words.CHECK_FAILED, told)
     if start.is_unasked:
@@ -314,7 +329,7 @@ def _nothing_new(event: TurnEnded, result: ReviewResult, view: View) -> list[Eff
                 title=words.CHECK_NOTHING_NEW,
                 summary=told,
                 name=REVIEW_CHECK,
-                actions=(AGAIN_BUTTON,),
+                actions=_buttons(view.memory.findings),
             )
         )
     return effects if start.is_unasked else [*effects, _said(start, words.read_again(told, view.bot.mention))]
@@ -333,6 +348,11 @@ def on_review_posted(event: ReviewPosted, view: View) -> list[Effect]:
         return [_ended_silently(start, reasons.NOTHING_TO_REVIEW)]
     earlier = {each.id: each for each in view.memory.findings}
     now = {each.id: _after(earlier[each.id], each, start) for each in result.became if each.id in earlier}
+    if all(turn.kind != "review" or turn.state == "ended" for turn in view.turns if turn.id != start.turn_id):
+        # Nobody is going to judge them any more: this review has not.
+        now = {
+            name: each if each.has_answered else replace(each, disputed_by="") for name, each in now.items()
+        }
     fresh = _fresh(start, result, event.placed)
     every = [*(now.get(each.id, each) for each in view.memory.findings), *fresh]
     became = {each.id: each for each in result.became}
@@ -532,7 +552,6 @@ def _check(
     quiet = [
         Quiet(candidate=Chosen(each.id, each.known.finding)) for each in open_ones if each.shown == "quiet"
     ]
-    is_fixable = any(each.shown != "quiet" for each in open_ones)
     return WriteCheckRun(
         key=f"{key}:review:check",
         external_id=last.turn,
@@ -542,9 +561,14 @@ def _check(
         title=words.check_title(summary),
         summary=words.check_of_turn(last.turn, words.verdict(summary) + dropped),
         name=REVIEW_CHECK,
-        actions=(AGAIN_BUTTON, FIX_BUTTON) if is_fixable else (AGAIN_BUTTON,),
+        actions=_buttons(every),
         annotations=tuple(words.annotation(each) for each in quiet),
     )
+
+
+def _buttons(findings: Iterable[Remembered]) -> tuple[CheckAction, ...]:
+    is_fixable = any(each.known.state == "open" and each.shown != "quiet" for each in findings)
+    return (AGAIN_BUTTON, FIX_BUTTON) if is_fixable else (AGAIN_BUTTON,)
 
 
 def _second_word(event: TurnEnded, result: ReviewResult, view: View) -> list[Effect]:
@@ -557,7 +581,7 @@ def _second_word(event: TurnEnded, result: ReviewResult, view: View) -> list[Eff
     if became is None:
         kept = replace(earlier, has_answered=True)
         record = RecordReview(key=f"{start.turn_id}:record", last=None, findings=(kept,))
-        return [record, _ended_silently(start, reasons.NOT_JUDGED)]
+        return [record, _said(start, words.undecided()), _ended_silently(start, reasons.NOT_JUDGED)]
     after = replace(_after(earlier, became, start), has_answered=True)
     record = RecordReview(key=f"{start.turn_id}:record", last=None, findings=(after,))
     thread = thread_name(start.repository_id, start.number)

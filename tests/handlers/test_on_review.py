@@ -5,26 +5,37 @@ from typing import Any, Final
 
 import pytest
 
-from handlers import reasons
+from handlers import comments_review, reasons
 from handlers.dispatch import dispatch
 from handlers.effects import (
     EditComment,
     Effect,
     Ignore,
+    PostComment,
     RecordReview,
     StartTurn,
     StopTurn,
     WriteCheckRun,
 )
-from handlers.events import Actor, PullAction, PullChanged, ReviewCommented, ThreadSettled
+from handlers.events import (
+    Actor,
+    PullAction,
+    PullChanged,
+    ReviewCommented,
+    ReviewPosted,
+    ThreadSettled,
+    TurnEnded,
+)
 from handlers.on_review import SUPERSEDED
 from handlers.review.fingerprints import fingerprint
 from handlers.review.memory import LastReview, Memory, Remembered
+from handlers.review.result import Became, ReviewResult
 from handlers.review.settings import ReviewMode, ReviewSettings
 from handlers.review.standing import Known
 from handlers.view import PullFacts, RepositoryConfig, ThreadFacts, TurnBrief, View
 from handlers.wishes import Ceiling
 from harness.findings import Finding
+from harness.items import Completed, Failed, Outcome, Stopped, Usage
 from sandbox.base import SandboxMode
 from tests.handlers.people import (
     DARNER,
@@ -193,6 +204,77 @@ def test_the_author_may_disagree_once() -> None:
     again = dispatch(reply("Still not."), remembering(recorded(effects)))
 
     assert why(again) == [reasons.FINDING_SETTLED]
+
+
+def over(start: StartTurn, outcome: Outcome, review: ReviewResult | None = None) -> TurnEnded:
+    return TurnEnded(
+        start=start, outcome=outcome, usage=Usage(), steps=1, seconds=1.0, changes=(), review=review
+    )
+
+
+def judged(outcome: Outcome, view: View, *, result: ReviewResult | None = None) -> list[Effect]:
+    """The end of the small turn that was to judge what eve disagrees with."""
+    start = started(dispatch(reply("`total` is never 0."), remembering(SAID)))
+    assert start is not None
+    return dispatch(over(start, outcome, result), view)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "by_hand", "said"),
+    [
+        (Stopped(by="octocat"), True, []),
+        (Stopped(by=SUPERSEDED), False, []),
+        (Failed(cause="the model is away.", reference="1a2b"), True, ["I could not look at it again: the"]),
+    ],
+    ids=["stopped", "superseded", "failed"],
+)
+def test_a_disagreement_that_was_not_judged_can_be_said_again(
+    outcome: Outcome, by_hand: bool, said: list[str]
+) -> None:
+    """Unless a review of a newer head judges it anyway."""
+    disputed = replace(SAID, disputed_by="eve")
+
+    effects = judged(outcome, remembering(disputed))
+
+    records = [effect.findings for effect in effects if isinstance(effect, RecordReview)]
+    assert records == ([(SAID,)] if by_hand else [])
+    assert [e.body[:33] for e in effects if isinstance(e, PostComment) and e.review_thread == 70] == said
+
+
+def test_a_disagreement_without_a_verdict_is_left_to_people() -> None:
+    """The agent had its second word, and says that it has none."""
+    disputed = replace(SAID, disputed_by="eve")
+
+    effects = judged(Completed("Read."), remembering(disputed), result=ReviewResult(verdict="judged"))
+
+    assert recorded(effects).has_answered
+    [told] = [effect for effect in effects if isinstance(effect, PostComment)]
+    assert (told.review_thread, told.body) == (70, comments_review.undecided())
+
+
+@pytest.mark.parametrize("is_judged_later", [False, True])
+def test_a_review_that_passes_a_disagreement_over_leaves_it_free(*, is_judged_later: bool) -> None:
+    """So that it can be said again; not while the turn that judges it waits behind this one."""
+    start = started(dispatch(changed(), VIEW))
+    assert start is not None
+    became = Became(id=SAID.id, what="open", finding=FINDING, fingerprint=KNOWN.fingerprint)
+    ended = over(start, Completed("Read."), ReviewResult(verdict="reviewed", became=(became,)))
+    waiting = (TurnBrief("t9", "waiting", 1.0, kind="review", sha=HEAD_SHA),) if is_judged_later else ()
+    view = remembering(replace(SAID, disputed_by="eve"), turns=waiting)
+
+    record = recorded(dispatch(ReviewPosted(ended=ended, placed=()), view))
+
+    assert record.disputed_by == ("eve" if is_judged_later else "")
+
+
+def test_an_unchanged_head_keeps_the_button_that_mends_what_is_open() -> None:
+    start = started(dispatch(changed(), VIEW))
+    assert start is not None
+    ended = over(start, Completed("Read."), ReviewResult(verdict="unchanged"))
+
+    [check] = [e for e in dispatch(ended, remembering(SAID)) if isinstance(e, WriteCheckRun)]
+
+    assert [button.identifier for button in check.actions] == ["review", "fix"]
 
 
 @pytest.mark.parametrize(
