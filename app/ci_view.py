@@ -1,4 +1,4 @@
-"""What is known of a head's checks: asked of the forge, logs read as they stream by, and out of the store."""
+"""What is known of a head's checks: asked of the forge, logs and reports read, and out of the store."""
 
 import logging
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from app.ci_reports import failures_reported
 from app.forge_error import ForgeError
 from app.github import Client, GitHub
 from app.github_checks import (
@@ -25,8 +26,9 @@ from handlers.ci.annotations import complaints_in, told_by
 from handlers.ci.classes import ledger_key
 from handlers.ci.excerpt import FailedJob
 from handlers.ci.facts import CiFacts, FailedRun
-from handlers.ci.failures import JobLog
+from handlers.ci.failures import Failure, JobLog
 from handlers.ci.logs import LogReader
+from handlers.ci.reports import shared_out
 from handlers.ci.settings import CiSettings
 from handlers.ci.settled import FAILED, Check, Settled, Superseded, judge_settled
 from handlers.events import ChecksDue
@@ -50,6 +52,32 @@ class _Report:
     conclusion: str
     run: int | None
     """The workflow run that it is of."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a failed check says before the reports of its run are known."""
+
+    check: Check
+    job: Job | None
+    run: int | None
+    log: JobLog
+    has_log: bool
+    own: ReportedRun
+
+    @property
+    def report(self) -> _Report:
+        failures = (*self.log.failures, *told_by(self.own.annotations, self.log.failures))
+        complaints = tuple(dict.fromkeys((*self.log.complaints, *complaints_in(self.own.annotations))))
+        if self.job is not None and not failures and not complaints:
+            complaints = tuple(f"The step {step!r} failed." for step in self.job.failed_steps)
+        whole = replace(self.log, failures=failures, complaints=complaints)
+        return _Report(
+            FailedJob(self.check.name, whole, None),
+            self.job.id if self.job is not None and self.has_log else None,
+            self.check.conclusion or "",
+            self.run,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,45 +183,38 @@ class ChecksLook:
     async def _reports(
         self, failed: tuple[Check, ...], checks: list[Check], settings: CiSettings, place: RepositoryRef
     ) -> list[_Report]:
-        """What each failed check that is looked after says; jobs with their logs."""
+        """What each failed check that is looked after says; jobs with their logs, runs with their reports."""
         jobs: dict[int, tuple[int, Job]] = {}
-        for run in _latest_runs(checks):
+        latest = _latest_runs(checks)
+        for run in latest:
             if run.conclusion in _WITHOUT_FAILURES:
                 continue
             found = await self._failed_jobs(run.id, place)
             jobs |= {job.check_run: (run.id, job) for job in found}
-        reports: list[_Report] = []
+        told: list[_Told] = []
         for check in failed:
             run_id, job = jobs.get(check.id, (None, None)) if check.source == "check_run" else (None, None)
             if check.source == "workflow_run":
                 run_id = check.id
             if not settings.repairs(check.name):
                 continue
-            if len(reports) >= MOST_JOBS:
+            if len(told) >= MOST_JOBS:
                 break
-            reports.append(await self._report(check, job, run_id, place))
-        return reports
+            told.append(await self._told(check, job, run_id, place))
+        looked_after = {each.run for each in told}
+        runs = [run for run in latest if run.id in looked_after]
+        return _joined(told, runs, await failures_reported(self.github, place, runs, settings.reports))
 
     async def _failed_jobs(self, run: int, place: RepositoryRef) -> list[Job]:
         return await self.github.run(place, lambda client: failed_jobs(client, run))
 
-    async def _report(self, check: Check, job: Job | None, run: int | None, place: RepositoryRef) -> _Report:
-        told = ReportedRun("", ())
+    async def _told(self, check: Check, job: Job | None, run: int | None, place: RepositoryRef) -> _Told:
+        own = ReportedRun("", ())
         if check.source == "check_run":
-            told = await self.github.run(place, lambda client: reported(client, check.id))
+            own = await self.github.run(place, lambda client: reported(client, check.id))
         read = await self._read(job.id, place) if job is not None else None
-        read_log = read or JobLog(failures=(), tail=told.summary)
-        failures = (*read_log.failures, *told_by(told.annotations, read_log.failures))
-        complaints = tuple(dict.fromkeys((*read_log.complaints, *complaints_in(told.annotations))))
-        if job is not None and not failures and not complaints:
-            complaints = tuple(f"The step {step!r} failed." for step in job.failed_steps)
-        whole = replace(read_log, failures=failures, complaints=complaints)
-        return _Report(
-            FailedJob(check.name, whole, None),
-            job.id if job is not None and read is not None else None,
-            check.conclusion or "",
-            run,
-        )
+        log_read = read or JobLog(failures=(), tail=own.summary)
+        return _Told(check, job, run, log_read, read is not None, own)
 
     async def _read(self, job: int, place: RepositoryRef) -> JobLog | None:
         """The log, parsed as it streams by; None where it is gone. Raises `ForgeError` where it may come."""
@@ -242,6 +263,23 @@ class ChecksLook:
             if branches:
                 open_pull = await self.github.run(place, lambda client: open_pull_of(client, branches[-5:]))
         return replace(facts, memory=memory, open_pull=open_pull)
+
+
+def _joined(told: list[_Told], runs: list[Check], reported: dict[int, tuple[Failure, ...]]) -> list[_Report]:
+    """The checks with what the reports of their runs add; what is nobody's stands for itself."""
+    for run in runs:
+        theirs = [place for place, each in enumerate(told) if each.run == run.id]
+        logs, left = shared_out(reported.get(run.id, ()), [told[place].log for place in theirs])
+        for place, log_of_it in zip(theirs, logs, strict=True):
+            told[place] = replace(told[place], log=log_of_it)
+        if left:
+            name = f"{run.name} (test reports)"
+            told.append(
+                _Told(
+                    replace(run, name=name), None, run.id, JobLog(failures=left), False, ReportedRun("", ())
+                )
+            )
+    return [each.report for each in told]
 
 
 def _latest_runs(checks: list[Check]) -> list[Check]:

@@ -1,4 +1,4 @@
-"""Checks, jobs and logs over the forge's API: as `app.github` has the rest. Blocks: see there."""
+"""Checks, jobs, logs and artifacts over the forge's API: as `app.github` has the rest. Blocks: see there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from app.forge_error import ForgeError, ForgeFault, forge_error
 from app.github import PAGE, Client
 from app.tokens import TIMEOUT_SECONDS
 from handlers.ci.annotations import Annotation
+from handlers.ci.reports import Artifact
 from handlers.ci.settled import FAILED, Check
 
 MOST_PAGES: Final = 5
@@ -92,9 +93,31 @@ def log_chunks(client: Client, job: int) -> Iterator[bytes]:
     The forge answers with an address that needs no token and lives for a minute; it is asked without one.
     https://docs.github.com/en/rest/actions/workflow-jobs#download-job-logs-for-a-workflow-run
     """
-    address = client.redirected(f"/actions/jobs/{job}/logs")
+    yield from _chunks_at(client.redirected(f"/actions/jobs/{job}/logs"), "log")
+
+
+def artifacts_of(client: Client, run: int) -> list[Artifact]:
+    """What a workflow run has left; nothing where it cannot be seen.
+
+    https://docs.github.com/en/rest/actions/artifacts#list-workflow-run-artifacts
+    """
+    try:
+        return [_artifact(raw) for raw in _as_granted(client, f"/actions/runs/{run}/artifacts", "artifacts")]
+    except UnknownObjectException:
+        return []
+
+
+def archive_chunks(client: Client, artifact: int) -> Iterator[bytes]:
+    """An artifact's zip archive as it comes, as `log_chunks` gives a log.
+
+    https://docs.github.com/en/rest/actions/artifacts#download-an-artifact
+    """
+    yield from _chunks_at(client.redirected(f"/actions/artifacts/{artifact}/zip"), "artifact")
+
+
+def _chunks_at(address: str, what: str) -> Iterator[bytes]:
     if urlsplit(address).scheme not in {"https", "http"}:
-        raise ForgeError("invalid", "the address of a log is none that can be read", status=0)
+        raise ForgeError("invalid", f"the address of a {what} is none that can be read", status=0)
     with requests.Session() as session:
         # Without this it would look for credentials of that host on this machine.
         answer = session.get(
@@ -107,7 +130,7 @@ def log_chunks(client: Client, job: int) -> Iterator[bytes]:
         )
         if answer.status_code != 200:
             fault: ForgeFault = "broken" if answer.status_code >= 500 else "missing"
-            raise ForgeError(fault, "the log cannot be had", status=answer.status_code)
+            raise ForgeError(fault, f"the {what} cannot be had", status=answer.status_code)
         yield from answer.iter_content(CHUNK)
 
 
@@ -236,6 +259,7 @@ def _workflow_run(raw: dict[str, Any]) -> Check:
         conclusion=raw.get("conclusion"),
         attempt=int(raw.get("run_attempt") or 1),
         created_at=_time(raw.get("created_at")),
+        started_at=_time(raw.get("run_started_at")),
         completed_at=_time(raw.get("updated_at")) if is_over else None,
     )
 
@@ -248,6 +272,16 @@ def _job(raw: dict[str, Any]) -> Job:
         check_run=int(raw["check_run_url"].rpartition("/")[2]),
         conclusion=raw.get("conclusion") or "",
         failed_steps=tuple(step["name"] for step in steps if step.get("conclusion") == "failure"),
+    )
+
+
+def _artifact(raw: dict[str, Any]) -> Artifact:
+    return Artifact(
+        id=raw["id"],
+        name=raw.get("name") or "",
+        size=int(raw.get("size_in_bytes") or 0),
+        created_at=_time(raw.get("created_at")),
+        is_expired=bool(raw.get("expired")),
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from demo.forge.actions import workflows
+from demo.forge.actions import artifacts, workflows
 from demo.forge.git import Git
 from demo.forge.state import Issue, Repository, State, Step, User, WorkflowJob, WorkflowRun
 
@@ -26,6 +26,8 @@ class Ran:
 
     exit_status: int
     output: str
+    artifacts: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    """What it has left to be uploaded: files by their path, under the artifact's name."""
 
 
 Execute = Callable[[str, str, tuple[str, ...]], Awaitable[Ran]]
@@ -101,6 +103,9 @@ class Runner:
         command = self._jobs[job.name]
         await asyncio.to_thread(workflows.begin_job, self._state, job)
         ran = await self._execute(self._state.full_name(repo), run.head_sha, command)
+        for name, files in ran.artifacts.items():
+            archive = artifacts.packed(files)
+            await asyncio.to_thread(artifacts.upload, self._state, run, name=name, archive=archive)
         is_fine = ran.exit_status == 0
         step = Step(name=f"Run {' '.join(command)}", number=1, conclusion="success" if is_fine else "failure")
         await asyncio.to_thread(

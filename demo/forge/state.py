@@ -353,6 +353,20 @@ class WorkflowJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What a run has left; the archive itself is a file."""
+
+    id: int
+    repo_id: int
+    run_id: int
+    name: str
+    size: int
+    digest: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitStatus:
     """What an external system says of a commit; of each context the newest counts."""
 
@@ -421,6 +435,7 @@ Record = (
     | CheckRun
     | WorkflowRun
     | WorkflowJob
+    | Artifact
     | CommitStatus
     | Hook
     | Delivery
@@ -443,6 +458,7 @@ KINDS: tuple[type[Record], ...] = (
     CheckRun,
     WorkflowRun,
     WorkflowJob,
+    Artifact,
     CommitStatus,
     Hook,
     Delivery,

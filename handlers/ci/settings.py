@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
 from handlers.ci.attempts import ATTEMPTS, Limits
+from handlers.ci.reports import NAMES
 from handlers.ci.settled import QUIET
 from handlers.written import seconds_written
 
@@ -43,6 +44,8 @@ class CiSettings:
     """Patterns of branches that are repaired without a pull request; empty: none."""
     rerun: bool = True
     """Whether failed jobs may be run again, once a head, where the code seems not to be at fault."""
+    reports: tuple[str, ...] = NAMES
+    """Patterns of the artifacts in which test reports are looked for, whatever their case; empty: none."""
     quiet: timedelta = QUIET
     limits: Limits = field(default_factory=Limits)
 
@@ -63,6 +66,13 @@ _Pattern = Annotated[str, StringConstraints(strict=True, min_length=1, max_lengt
 _Patterns = Annotated[tuple[_Pattern, ...], Field(max_length=100)]
 
 
+def _reports(value: object) -> object:
+    # YAML reads the words off and on as false and true.
+    if value is False:
+        return ()
+    return NAMES if value is True else value
+
+
 class _Written(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,6 +88,7 @@ class WrittenCi(_Written):
     mode: CiMode = CiMode.OFF
     checks: _Checks = _Checks()
     branches: _Patterns = ()
+    reports: Annotated[_Patterns, BeforeValidator(_reports)] = NAMES
     rerun: StrictBool = True
     quiet: Annotated[float, BeforeValidator(seconds_written), Field(ge=0, le=3600)] = QUIET.total_seconds()
     attempts: Annotated[int, Field(strict=True, ge=1, le=10)] = ATTEMPTS
@@ -91,6 +102,7 @@ class WrittenCi(_Written):
             checks=self.checks.include,
             ignored_checks=self.checks.exclude,
             branches=self.branches,
+            reports=self.reports,
             rerun=self.rerun,
             quiet=timedelta(seconds=self.quiet),
             limits=Limits(attempts=self.attempts, dollars=self.money, seconds=self.time),

@@ -32,6 +32,8 @@ class Check:
     """Of a suite: how many check runs it has. One that its App never used is queued for ever, with none."""
     attempt: int = 1
     created_at: datetime | None = None
+    started_at: datetime | None = None
+    """Of a workflow run: when its newest attempt began."""
     completed_at: datetime | None = None
 
 

@@ -11,17 +11,22 @@ import pytest_asyncio
 from github.GithubException import GithubException, RateLimitExceededException
 from pydantic import SecretStr
 
+from app.ci_reports import failures_reported
 from app.forge_error import ForgeError, ForgeFault, forge_error
 from app.github import Client, GitHub
+from app.github_checks import archive_chunks
 from app.store.places import RepositoryRef
 from app.tokens import AppTokens, PersonalToken, Tokens
 from demo import forge as local_forge
 from demo import story
 from demo.forge import Forge
-from demo.forge.actions import repos
+from demo.forge.actions import artifacts, repos, workflows
 from demo.forge.actions.actor import Actor
+from demo.forge.git import Git
 from demo.forge.person import Person, signed_in
-from demo.forge.state import Viewer
+from demo.forge.state import Repository, Viewer
+from handlers.ci.reports import NAMES
+from handlers.ci.settled import Check
 from handlers.effects import ReactionTarget
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -314,3 +319,39 @@ async def test_threads_never_share_a_client(forge: Forge) -> None:
 
     assert len(set(used)) == 2
     assert len({client for _, client in used}) == 2
+
+
+async def test_reports_that_are_gone_tell_nothing(forge: Forge) -> None:
+    """Expired, never there, of a run that is not known, or not wanted: none of it is an error."""
+    where, github, state = place(forge, "reports"), github_of(forge), forge.state
+    repository, maya = state.get(Repository, where.id), state.user("maya")
+    assert maya is not None
+    head = Git(state.git_dir(repository)).refs("refs/heads")["refs/heads/main"]
+    run = workflows.queue_run(state, repository, head_sha=head, head_branch="main", jobs=("a",), actor=maya)
+    case = b'<testsuite><testcase name="t"><failure message="no"/></testcase></testsuite>'
+    artifacts.upload(state, run, name="junit", archive=artifacts.packed({"a.xml": case}))
+    old = artifacts.upload(state, run, name="junit-old", archive=artifacts.packed({"b.xml": case}))
+    artifacts.expire(state, old)
+
+    def ended(number: int) -> Check:
+        return Check(
+            source="workflow_run",
+            id=number,
+            name="CI",
+            head=head,
+            status="completed",
+            conclusion="failure",
+            started_at=run.created_at,
+        )
+
+    told = await failures_reported(github, where, [ended(run.id), ended(7)], NAMES)
+
+    assert {number: [one.test for one in found] for number, found in told.items()} == {run.id: ["t"], 7: []}
+    assert await failures_reported(github, where, [ended(run.id)], ()) == {}
+
+    async def fault_of(artifact: int) -> ForgeFault:
+        with pytest.raises(ForgeError) as refused:
+            await github.run(where, lambda client: b"".join(archive_chunks(client, artifact)))
+        return refused.value.fault
+
+    assert [await fault_of(gone) for gone in (old.id, 7)] == ["missing", "missing"]

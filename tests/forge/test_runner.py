@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import zipfile
 
-from demo.forge.actions import workflows
-from demo.forge.state import CheckRun, WorkflowRun
+from demo.forge.actions import artifacts, workflows
+from demo.forge.state import Artifact, CheckRun, WorkflowRun
 from demo.runner import Ran, Runner
 from tests.forge.world import World, open_pull
 
@@ -19,7 +21,7 @@ def test_each_head_is_run_once_and_its_log_reads_as_githubs(world: World, reposi
     async def execute(name: str, sha: str, command: tuple[str, ...]) -> Ran:
         if name == repository:
             asked.append((name, sha, command))
-        return Ran(1, "E   assert 1 == 2\n")
+        return Ran(1, "E   assert 1 == 2\n", {"junit": {"out/report.xml": b"<testsuite/>"}})
 
     async def until_run() -> WorkflowRun:
         async with asyncio.timeout(10), Runner(state, execute, jobs={"test": ("pytest", "-q")}).running():
@@ -33,6 +35,7 @@ def test_each_head_is_run_once_and_its_log_reads_as_githubs(world: World, reposi
     run = asyncio.run(until_run())
 
     [job] = workflows.jobs_of(state, run)
+    [left] = state.where(Artifact, run_id=run.id)
     lines = [line.partition(" ")[2] for line in job.log.splitlines()]
     assert asked == [(repository, pull.head.sha, ("pytest", "-q"))]
     assert lines == [
@@ -43,3 +46,5 @@ def test_each_head_is_run_once_and_its_log_reads_as_githubs(world: World, reposi
         "##[error]Process completed with exit code 1.",
     ]
     assert state.get(CheckRun, job.check_run_id).conclusion == "failure"
+    with zipfile.ZipFile(io.BytesIO(artifacts.archive_of(state, left))) as archive:
+        assert (left.name, archive.read("out/report.xml")) == ("junit", b"<testsuite/>")

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from github import GithubException
 
-from demo.forge.actions import statuses, workflows
+from demo.forge.actions import artifacts, statuses, workflows
 from demo.forge.seed import acting
 from demo.forge.state import Annotation, Repository, Step, WorkflowRun
 from tests.forge.world import World, open_pull
@@ -73,6 +73,30 @@ def test_a_log_lies_at_an_address_of_its_own(world: World, repository: str, fail
 
     assert httpx2.get(address).text == LOG
     assert httpx2.get(address[:-1] + ("0" if address[-1] != "0" else "1")).status_code == 403
+
+
+def test_what_a_run_has_left_lies_at_an_address_too(
+    world: World, repository: str, failed: WorkflowRun
+) -> None:
+    """Listed by run, newest first; what has expired is listed, and gone."""
+    state = world.forge.state
+    archive = artifacts.packed({"a/report.xml": b"<testsuite/>"})
+    old = artifacts.upload(state, failed, name="coverage", archive=b"PK")
+    artifacts.upload(state, failed, name="junit", archive=archive)
+    artifacts.expire(state, old)
+    bots = world.with_token(world.installation_token()).get_repo(repository)
+
+    junit, coverage = bots.get_workflow_run(failed.id).get_artifacts()
+    _, headers, _ = bots.requester.requestJson("GET", f"{bots.url}/actions/artifacts/{junit.id}/zip")
+    with pytest.raises(GithubException) as gone:
+        bots.requester.requestJsonAndCheck("GET", f"{bots.url}/actions/artifacts/{coverage.id}/zip")
+    with pytest.raises(GithubException) as unknown:
+        bots.requester.requestJsonAndCheck("GET", f"{bots.url}/actions/artifacts/{failed.id}/zip")
+
+    assert (junit.name, junit.expired, junit.size_in_bytes) == ("junit", False, len(archive))
+    assert (coverage.name, coverage.expired) == ("coverage", True)
+    assert httpx2.get(headers["location"]).content == archive
+    assert (gone.value.status, unknown.value.status) == (410, 404)
 
 
 def test_failed_jobs_run_again_as_another_attempt(world: World, repository: str, failed: WorkflowRun) -> None:

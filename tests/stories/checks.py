@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
-from demo.forge.actions import statuses, workflows
+from demo.forge.actions import artifacts, statuses, workflows
 from demo.forge.seed import acting
 from demo.forge.state import CheckRun, Repository, WorkflowRun
 from tests.stories.world import PATIENCE_SECONDS, POLL_SECONDS, World
@@ -87,6 +87,17 @@ async def end(world: World, run: WorkflowRun, failing: Mapping[str, str] | None 
             workflows.finish_job(state, job, conclusion=conclusion, log=log or "fine\n")
 
     await asyncio.to_thread(finish)
+
+
+async def leave(world: World, run: WorkflowRun, name: str, archive: bytes, *, expired: bool = False) -> None:
+    """The run has an artifact of this name, whose time is over if it is `expired`."""
+
+    def upload() -> None:
+        left = artifacts.upload(world.forge.state, run, name=name, archive=archive)
+        if expired:
+            artifacts.expire(world.forge.state, left)
+
+    await asyncio.to_thread(upload)
 
 
 async def ran(

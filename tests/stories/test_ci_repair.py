@@ -2,6 +2,7 @@
 
 import pytest
 
+from demo.forge.actions import artifacts
 from demo.forge.state import WorkflowRun
 from tests.stories import checks
 from tests.stories.checks import pytest_log
@@ -76,6 +77,28 @@ async def test_an_offer_says_what_would_be_tried_and_is_taken_by_words(world: Wo
     first = (await world.bot_comments(repository, number))[0]
     assert first.body.startswith(f"✅ All checks pass at `{mended[:7]}`.")
     assert [said.author for said in await world.maya.reads(repository, number)].count(BOT) == 3
+
+
+async def test_a_test_report_names_what_the_log_keeps_to_itself(world: World) -> None:
+    """What the run has left is read, whatever lies beside it; what the log tells as well is told once."""
+    repository = world.repository(files=_settings("offer"))
+    number, head = await _pull(world, repository)
+    run = await checks.begin(world, repository, sha=head, branch="wider", jobs=("mute",))
+    cases = "".join(
+        f'<testcase classname="tests.test_spacing" name="{name}"><failure message="no"/></testcase>'
+        for name in ("test_mu_row", "test_nu_row")
+    )
+    report = f"<testsuites><testsuite>{cases}</testsuite></testsuites>".encode()
+    await checks.leave(world, run, "JUnit 3.11", artifacts.packed({"deep/er/report.xml": report}))
+    await checks.leave(world, run, "junit-bomb", artifacts.packed({"a.xml": b"<a>" + b" " * (1 << 25)}))
+    await checks.leave(world, run, "junit-old", b"", expired=True)
+    await checks.leave(world, run, "coverage", b"no archive at all")
+    await checks.end(world, run, {"mute": pytest_log("test_mu_row")})
+    await world.settled(repository)
+
+    [offer] = await world.bot_comments(repository, number)
+    named = "`tests/test_spacing.py::test_mu_row`, `tests.test_spacing.test_nu_row`"
+    assert f"- `mute`: {named}\n" in offer.body
 
 
 async def test_an_offer_is_taken_by_its_button(world: World) -> None:

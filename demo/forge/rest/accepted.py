@@ -7,10 +7,12 @@ from collections.abc import Mapping
 # As in `x-accepted-github-permissions`: alternatives by semicolon, permissions of one alternative by comma.
 # "@" names another kind of credential. A test compares this with tests/data/github.
 ACCEPTED: Mapping[str, str] = {
+    "actions/download-artifact": "actions=read",
     "actions/download-job-logs-for-workflow-run": "actions=read",
     "actions/get-job-for-workflow-run": "actions=read",
     "actions/get-workflow-run": "actions=read",
     "actions/list-jobs-for-workflow-run": "actions=read",
+    "actions/list-workflow-run-artifacts": "actions=read",
     "actions/list-workflow-runs-for-repo": "actions=read",
     "actions/re-run-workflow": "actions=write",
     "actions/re-run-workflow-failed-jobs": "actions=write",

@@ -13,6 +13,7 @@ from demo.forge.actions.actor import Actor
 from demo.forge.git import Git
 from demo.forge.refusals import Refused, no_commit, not_found
 from demo.forge.state import (
+    Artifact,
     CheckRun,
     CheckSuite,
     Comment,
@@ -28,7 +29,7 @@ from demo.forge.state import (
 )
 
 T = TypeVar("T")
-K = TypeVar("K", Comment, ReviewComment, CheckRun, CheckSuite, WorkflowRun, WorkflowJob)
+K = TypeVar("K", Comment, ReviewComment, CheckRun, CheckSuite, WorkflowRun, WorkflowJob, Artifact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from demo.forge import shapes
+from demo.forge.actions import artifacts
 from demo.forge.actions import workflows as act
 from demo.forge.logs import address_of
+from demo.forge.refusals import not_found
 from demo.forge.rest.call import Answer, Call, Operation, operation
-from demo.forge.state import WorkflowJob, WorkflowRun
+from demo.forge.state import Artifact, WorkflowJob, WorkflowRun
 
 
 def _shape(call: Call, run: WorkflowRun) -> dict[str, object]:
@@ -64,6 +66,27 @@ def job_logs(call: Call) -> Answer:
     return Answer(status=302, text="", headers={"location": address_of(call.state, job)})
 
 
+def list_artifacts(call: Call) -> Answer:
+    """Of all attempts, newest first."""
+    run = _run(call)
+    found = list(reversed(list(call.state.where(Artifact, run_id=run.id))))
+    if name := call.query.get("name"):
+        found = [one for one in found if one.name == name]
+    if call.query.get("direction", "desc") == "asc":
+        found.reverse()
+    listed, headers = call.page(found, lambda one: shapes.artifact(call.state, call.repo, of=one))
+    return Answer(body={"total_count": len(found), "artifacts": listed}, headers=headers)
+
+
+def download_artifact(call: Call) -> Answer:
+    """A redirect, as with a log; the only format is `zip`."""
+    found = call.named(Artifact, "artifact_id")
+    if call.params["archive_format"] != "zip":
+        raise not_found()
+    artifacts.require_kept(call.state, found)
+    return Answer(status=302, text="", headers={"location": address_of(call.state, found)})
+
+
 def rerun(call: Call) -> Answer:
     act.run_again(call.actor, _run(call), only_failed=False)
     return Answer(status=201, body={})
@@ -84,6 +107,13 @@ OPERATIONS: tuple[Operation, ...] = (
     operation("actions/list-jobs-for-workflow-run", "GET", f"{_RUN}/jobs", route=list_jobs),
     operation("actions/get-job-for-workflow-run", "GET", _JOB, route=get_job),
     operation("actions/download-job-logs-for-workflow-run", "GET", f"{_JOB}/logs", route=job_logs),
+    operation("actions/list-workflow-run-artifacts", "GET", f"{_RUN}/artifacts", route=list_artifacts),
+    operation(
+        "actions/download-artifact",
+        "GET",
+        f"{_ACTIONS}/artifacts/{{artifact_id}}/{{archive_format}}",
+        route=download_artifact,
+    ),
     operation("actions/re-run-workflow", "POST", f"{_RUN}/rerun", route=rerun),
     operation("actions/re-run-workflow-failed-jobs", "POST", f"{_RUN}/rerun-failed-jobs", route=rerun_failed),
 )

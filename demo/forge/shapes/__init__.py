@@ -78,6 +78,7 @@ from demo.forge.shapes.repositories import (
     viewers_permissions,
 )
 from demo.forge.shapes.workflows import (
+    artifact,
     combined_status,
     commit_status,
     webhook_status,
@@ -95,6 +96,7 @@ __all__ = (
     "api",
     "app",
     "app_by_id",
+    "artifact",
     "association",
     "branch",
     "check_run",

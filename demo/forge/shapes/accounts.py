@@ -32,6 +32,7 @@ PREFIXES: Mapping[str, str] = {
     "CheckSuite": "CS",
     "Workflow": "W",
     "WorkflowRun": "WFR",
+    "Artifact": "ART",
     "StatusContext": "SC",
     "Commit": "C",
     "Ref": "REF",

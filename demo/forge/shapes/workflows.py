@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from urllib.parse import quote
 
 from demo.forge.git import Git
@@ -17,6 +18,7 @@ from demo.forge.shapes.repositories import (
     url,
 )
 from demo.forge.state import (
+    Artifact,
     CheckRun,
     CommitStatus,
     Repository,
@@ -96,7 +98,7 @@ def workflow_run(state: State, repo: Repository, *, of: WorkflowRun) -> Json:
         "updated_at": stamp(of.updated_at),
         "actor": user_by_id(state, of.actor_id),
         "triggering_actor": user_by_id(state, of.actor_id),
-        "run_started_at": stamp(of.created_at),
+        "run_started_at": stamp(_attempt_began(state, of)),
         "jobs_url": f"{here}/jobs",
         "logs_url": f"{here}/logs",
         "check_suite_url": f"{url(state, repo)}/check-suites/{of.suite_id}",
@@ -110,6 +112,11 @@ def workflow_run(state: State, repo: Repository, *, of: WorkflowRun) -> Json:
         "head_repository": simple_repository(state, state.get(Repository, of.head_repo_id)),
         "display_title": head.message.splitlines()[0] if head.message else of.name,
     }
+
+
+def _attempt_began(state: State, run: WorkflowRun) -> datetime:
+    began = [job.created_at for job in state.where(WorkflowJob, run_id=run.id) if job.attempt == run.attempt]
+    return min(began, default=run.created_at)
 
 
 def workflow_job(state: State, repo: Repository, *, of: WorkflowJob) -> Json:
@@ -150,6 +157,31 @@ def workflow_job(state: State, repo: Repository, *, of: WorkflowJob) -> Json:
         "runner_group_name": "Default",
         "workflow_name": run.name,
         "head_branch": run.head_branch,
+    }
+
+
+def artifact(state: State, repo: Repository, *, of: Artifact) -> Json:
+    run = state.get(WorkflowRun, of.run_id)
+    here = f"{url(state, repo)}/actions/artifacts/{of.id}"
+    return {
+        "id": of.id,
+        "node_id": node_id("Artifact", of.id),
+        "name": of.name,
+        "size_in_bytes": of.size,
+        "url": here,
+        "archive_download_url": f"{here}/zip",
+        "expired": of.expires_at <= state.clock(),
+        "created_at": stamp(of.created_at),
+        "updated_at": stamp(of.created_at),
+        "expires_at": stamp(of.expires_at),
+        "digest": of.digest,
+        "workflow_run": {
+            "id": run.id,
+            "repository_id": repo.id,
+            "head_repository_id": run.head_repo_id,
+            "head_branch": run.head_branch,
+            "head_sha": run.head_sha,
+        },
     }
 
 

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from handlers.ci.reports import NAMES
 from handlers.ci.settings import CiMode, narrowest
-from handlers.config import parse_config
+from handlers.config import ConfigRefused, parse_config
 from handlers.wishes import Ceiling, Wishes
 
 FILE = """
@@ -46,6 +49,17 @@ def test_every_setting() -> None:
     assert (limits.attempts, limits.dollars, limits.seconds) == (2, 1.5, 1200.0)
 
 
+def test_where_test_reports_are_looked_for() -> None:
+    """YAML reads the words on and off as something else."""
+    words = ("", "  reports: off\n", "  reports: on\n", "  reports: []\n", '  reports: ["*.xml"]\n')
+
+    read = [parse_config(f"ci:\n  mode: offer\n{each}").ci.reports for each in words]
+
+    assert read == [NAMES, (), NAMES, (), ("*.xml",)]
+    with pytest.raises(ConfigRefused, match=r"ci\.reports"):
+        parse_config("ci: {reports: junit}")
+
+
 def test_the_settings_in_the_manual_can_be_used_as_they_stand() -> None:
     page = (Path(__file__).parents[3] / "docs" / "ci-repair.md").read_text(encoding="utf-8")
     example = page.partition("```yaml\n")[2].partition("```")[0]
@@ -59,3 +73,4 @@ def test_the_settings_in_the_manual_can_be_used_as_they_stand() -> None:
     assert settings.repairs_branch("release/2")
     assert (settings.limits.attempts, settings.limits.dollars, settings.limits.seconds) == (3, 5.0, 2700.0)
     assert settings.quiet == timedelta(minutes=1)
+    assert settings.reports == ("*junit*",)
