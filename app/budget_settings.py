@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from handlers.budgets import Amounts, Budgets
+from handlers.written import Written
 from harness.budget import MICROS, Price
 
 
@@ -32,10 +33,8 @@ def _named_model(name: str) -> str:
 ModelName = Annotated[str, AfterValidator(_named_model)]
 
 
-class WrittenPrice(BaseModel):
+class WrittenPrice(Written):
     """One `[prices."MODEL"]`: for a million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: Money
     output: Money
@@ -48,10 +47,8 @@ class WrittenPrice(BaseModel):
         return Price(input=micros(self.input), cached_input=micros(cached), output=micros(self.output))
 
 
-class WrittenAmounts(BaseModel):
+class WrittenAmounts(Written):
     """One `[budget.SCOPE]`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tokens: Tokens | None = None
     money: Money | None = None
@@ -66,10 +63,8 @@ class WrittenAmounts(BaseModel):
         )
 
 
-class ScopedBudgets(BaseModel):
+class ScopedBudgets(Written):
     """What can be said of one owner or one repository."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     turn: WrittenAmounts = WrittenAmounts()
     thread: WrittenAmounts = WrittenAmounts()

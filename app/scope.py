@@ -3,13 +3,13 @@
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from app.budget_settings import ScopedBudgets
 from handlers.ci.settings import CiMode
 from handlers.review.settings import ReviewMode
 from handlers.wishes import Wishes
-from handlers.written import WrittenHost, WrittenLimits, WrittenPath
+from handlers.written import Written, WrittenHost, WrittenLimits, WrittenPath
 from harness.approvals import Approvals
 from sandbox.base import SandboxMode
 from sandbox.egress.rules import parse_host
@@ -46,10 +46,8 @@ OperatorsHost = Annotated[
 """A rule of the allow-list; it may open a private network."""
 
 
-class Scope(BaseModel):
+class Scope(Written):
     """One `[organisation.NAME]` or `[repository."OWNER/NAME"]`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sandbox_mode: Literal["read-only", "workspace-write"] | None = None
     sandbox_limits: WrittenLimits = WrittenLimits()

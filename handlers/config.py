@@ -7,9 +7,7 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StrictBool,
     StringConstraints,
@@ -20,7 +18,7 @@ from handlers.ci.settings import WrittenCi
 from handlers.review.settings import WrittenReview
 from handlers.view import RepositoryConfig
 from handlers.wishes import Wishes
-from handlers.written import WrittenHost, WrittenLimits, WrittenPath
+from handlers.written import Written, WrittenHost, WrittenLimits, WrittenPath
 from harness.approvals import Approvals
 from sandbox.base import SandboxMode
 from sandbox.images import DevcontainerRefused, is_image, parse_devcontainer
@@ -148,9 +146,7 @@ def _image(text: str) -> str:
     return text
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _File(Written):
     enabled: StrictBool = True
     mode: Annotated[SandboxMode | None, AfterValidator(_named_mode)] = None
     protected_paths: Annotated[tuple[WrittenPath, ...], Field(max_length=200)] = ()

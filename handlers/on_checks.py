@@ -27,7 +27,7 @@ from handlers.ci.excerpt import FailedJob, excerpt_of
 from handlers.ci.facts import CiFacts, Tried
 from handlers.ci.failures import Failure, fingerprint_of
 from handlers.ci.offers import button_id, offer_id
-from handlers.ci.settings import CiMode, narrowest
+from handlers.ci.settings import CiMode
 from handlers.ci.settled import FAILED, Settled, Superseded, Unsettled
 from handlers.ci.task import LOGS_INSIDE, CiJob, CiTask, log_name
 from handlers.effects import (
@@ -52,6 +52,7 @@ from handlers.on_control import starts_by_itself
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import resolve, situation_of
 from handlers.view import View
+from handlers.written import narrowest
 
 LONGEST_WAIT: Final = 600.0
 """Seconds until the next look at checks that still run, should no webhook come before."""

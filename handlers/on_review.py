@@ -39,10 +39,11 @@ from handlers.review.memory import LastReview, Reading, Remembered, RowState, Sh
 from handlers.review.result import Became, ReviewResult
 from handlers.review.selection import Candidate as Chosen
 from handlers.review.selection import Quiet, Summarised
-from handlers.review.settings import Candidate, ReviewMode, narrowest, why_not_unasked
+from handlers.review.settings import Candidate, ReviewMode, why_not_unasked
 from handlers.review.standing import Known, State
 from handlers.review_keys import summary_key, thread_name, turn_id_of
 from handlers.view import View
+from handlers.written import narrowest
 from harness.findings import SEVERITIES, Severity
 from harness.items import Exhausted, Stopped, Waiting
 from sandbox.base import SandboxMode

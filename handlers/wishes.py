@@ -7,9 +7,8 @@ from typing import Final
 
 from handlers.budgets import Budgets
 from handlers.ci.settings import CiMode
-from handlers.ci.settings import narrowest as narrowest_ci
 from handlers.review.settings import ReviewMode
-from handlers.review.settings import narrowest as narrowest_review
+from handlers.written import narrowest
 from harness.approvals import Approvals
 from sandbox.base import PROTECTED_PATHS, Limits, SandboxMode
 
@@ -80,11 +79,11 @@ class Ceiling:
 
     def review_of(self, repository: str) -> ReviewMode:
         """What holds in `owner/name`, whatever its own file says."""
-        return narrowest_review(self.review, *(wishes.review for wishes in self._about(repository)))
+        return narrowest(self.review, *(wishes.review for wishes in self._about(repository)))
 
     def ci_repair_of(self, repository: str) -> CiMode:
         """What holds in `owner/name`, whatever its own file says."""
-        return narrowest_ci(self.ci_repair, *(wishes.ci_repair for wishes in self._about(repository)))
+        return narrowest(self.ci_repair, *(wishes.ci_repair for wishes in self._about(repository)))
 
     def _about(self, repository: str) -> list[Wishes]:
         name = repository.lower()

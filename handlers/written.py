@@ -1,8 +1,9 @@
-"""Limits, paths and hosts as people write them, in settings and in `.github/darner.yml`."""
+"""What people write, in settings and in `.github/darner.yml`: sections, limits, patterns, paths and hosts."""
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from enum import StrEnum
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +16,33 @@ from pydantic import (
 )
 
 from sandbox.egress.rules import parse_host
+
+Mode = TypeVar("Mode", bound=StrEnum)
+
+
+class Written(BaseModel):
+    """A section: a word that it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+WrittenPattern = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
+"""Of paths, names or titles."""
+WrittenPatterns = Annotated[tuple[WrittenPattern, ...], Field(max_length=100)]
+
+
+class WrittenChoice(Written):
+    """Only what is included, empty for all, without what is excluded."""
+
+    include: WrittenPatterns = ()
+    exclude: WrittenPatterns = ()
+
+
+def narrowest(first: Mode, *others: Mode | None) -> Mode:
+    """Of those that have an opinion; each word of the enumeration allows what stands before it."""
+    order = list(type(first))
+    return min((first, *(mode for mode in others if mode is not None)), key=order.index)
+
 
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(s|m|min|h)")
 _SIZE: Final = re.compile(r"\d{1,18}(?:\.\d{1,3})? ?(?:[KMGTP]i?B?|B)?", re.IGNORECASE)
@@ -49,10 +77,8 @@ _Amount = BeforeValidator(_not_yes_or_no)
 _Size = BeforeValidator(_bytes)
 
 
-class WrittenLimits(BaseModel):
+class WrittenLimits(Written):
     """Any of the limits; the least values are those that a command can still run with."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     wall_time: (
         Annotated[float, Field(ge=1, le=24 * 3600), BeforeValidator(seconds_written), _Amount] | None

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated, Final
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import BeforeValidator, Field, StrictBool
 
 from handlers.ci.attempts import ATTEMPTS, Limits
 from handlers.ci.reports import NAMES
 from handlers.ci.settled import QUIET
-from handlers.written import seconds_written
+from handlers.written import Written, WrittenChoice, WrittenPatterns, seconds_written
 
 
 class CiMode(StrEnum):
@@ -21,14 +21,6 @@ class CiMode(StrEnum):
     OFFER = "offer"
     """One comment says what would be tried, and what it may cost."""
     AUTO = "auto"
-
-
-_MODES: Final = tuple(CiMode)
-
-
-def narrowest(*modes: CiMode | None) -> CiMode:
-    """Of those that have an opinion; with none, nothing: repairing is opted into."""
-    return min((mode for mode in modes if mode is not None), key=_MODES.index, default=CiMode.OFF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +54,6 @@ def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
-_Pattern = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
-_Patterns = Annotated[tuple[_Pattern, ...], Field(max_length=100)]
-
-
 def _reports(value: object) -> object:
     # YAML reads the words off and on as false and true.
     if value is False:
@@ -73,22 +61,13 @@ def _reports(value: object) -> object:
     return NAMES if value is True else value
 
 
-class _Written(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Checks(_Written):
-    include: _Patterns = ()
-    exclude: _Patterns = ()
-
-
-class WrittenCi(_Written):
+class WrittenCi(Written):
     """The section `ci` of `.github/darner.yml`."""
 
     mode: CiMode = CiMode.OFF
-    checks: _Checks = _Checks()
-    branches: _Patterns = ()
-    reports: Annotated[_Patterns, BeforeValidator(_reports)] = NAMES
+    checks: WrittenChoice = WrittenChoice()
+    branches: WrittenPatterns = ()
+    reports: Annotated[WrittenPatterns, BeforeValidator(_reports)] = NAMES
     rerun: StrictBool = True
     quiet: Annotated[float, BeforeValidator(seconds_written), Field(ge=0, le=3600)] = QUIET.total_seconds()
     attempts: Annotated[int, Field(strict=True, ge=1, le=10)] = ATTEMPTS

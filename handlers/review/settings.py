@@ -6,10 +6,11 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import Field, StrictBool, StringConstraints
 
 from handlers.globs import is_among
 from handlers.review.selection import MOST_INLINE, Limits
+from handlers.written import Written, WrittenChoice, WrittenPattern, WrittenPatterns
 from harness.findings import Severity
 
 LARGEST_FILES: Final = 300
@@ -25,14 +26,6 @@ class ReviewMode(StrEnum):
     """When somebody writes `review`."""
     AUTO = "auto"
     """Unasked: when a pull request is opened, becomes ready, or gets new commits."""
-
-
-_MODES: Final = tuple(ReviewMode)
-
-
-def narrowest(*modes: ReviewMode | None) -> ReviewMode:
-    """Of those that have an opinion; with none, everything."""
-    return min((mode for mode in modes if mode is not None), key=_MODES.index, default=ReviewMode.AUTO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,45 +130,32 @@ def _listed(settings: ReviewSettings) -> str:
     return ", ".join(settings.required_labels)
 
 
-_Pattern = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
-_Patterns = Annotated[tuple[_Pattern, ...], Field(max_length=100)]
+class _Ignored(Written):
+    ignore: WrittenPatterns = ()
 
 
-class _Written(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Labels(Written):
+    require: WrittenPatterns = ()
+    ignore: WrittenPatterns = ()
 
 
-class _Paths(_Written):
-    include: _Patterns = ()
-    exclude: _Patterns = ()
-
-
-class _Ignored(_Written):
-    ignore: _Patterns = ()
-
-
-class _Labels(_Written):
-    require: _Patterns = ()
-    ignore: _Patterns = ()
-
-
-class _Largest(_Written):
+class _Largest(Written):
     files: Annotated[int, Field(strict=True, ge=1, le=3000)] = LARGEST_FILES
     lines: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = LARGEST_LINES
 
 
-class _Rule(_Written):
-    paths: Annotated[tuple[_Pattern, ...], Field(min_length=1, max_length=100)]
+class _Rule(Written):
+    paths: Annotated[tuple[WrittenPattern, ...], Field(min_length=1, max_length=100)]
     say: Annotated[str, StringConstraints(strict=True, max_length=2000)] = ""
     at_most: Severity | None = None
 
 
-class WrittenReview(_Written):
+class WrittenReview(Written):
     """The section `review` of `.github/darner.yml`."""
 
     mode: ReviewMode = ReviewMode.ON_DEMAND
     drafts: StrictBool = False
-    paths: _Paths = _Paths()
+    paths: WrittenChoice = WrittenChoice()
     authors: _Ignored = _Ignored()
     labels: _Labels = _Labels()
     titles: _Ignored = _Ignored()

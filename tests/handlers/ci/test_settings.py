@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from handlers.ci.reports import NAMES
-from handlers.ci.settings import CiMode, narrowest
+from handlers.ci.settings import CiMode
 from handlers.config import ConfigRefused, parse_config
 from handlers.wishes import Ceiling, Wishes
+from handlers.written import narrowest
 
 FILE = """
 ci:

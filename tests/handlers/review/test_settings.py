@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from handlers.config import parse_config
-from handlers.review.settings import Candidate, ReviewMode, narrowest, why_not_unasked, why_too_large
+from handlers.review.settings import Candidate, ReviewMode, why_not_unasked, why_too_large
 from handlers.wishes import Ceiling, Wishes
+from handlers.written import narrowest
 
 FILE = """
 review:
