@@ -25,7 +25,7 @@ from app.remembered import Answers, Remembered
 from app.store.fence import require_lease
 from app.store.places import RepositoryRef
 from app.tokens import API_VERSION, TIMEOUT_SECONDS, Tokens
-from handlers.effects import ReactionTarget
+from handlers.effects import ForkHead, ReactionTarget
 from handlers.permissions import Permission
 from handlers.view import Branch, PullFacts
 from harness.findings import Side
@@ -180,7 +180,8 @@ class Client:
             return None
         head, base = pull["head"], pull["base"]
         # Null once the fork is deleted.
-        head_id = (head.get("repo") or {}).get("id")
+        head_repository = head.get("repo") or {}
+        head_id = head_repository.get("id")
         return PullFacts(
             head=Branch(head["ref"], head["sha"]),
             base=Branch(base["ref"], base["sha"]),
@@ -192,6 +193,9 @@ class Client:
             labels=tuple(label["name"] for label in pull.get("labels") or ()),
             is_draft=bool(pull.get("draft")),
             is_open=pull.get("state", "open") == "open",
+            head_repository=head_repository.get("full_name", ""),
+            head_repository_id=head_id or 0,
+            lets_maintainers_push=bool(pull.get("maintainer_can_modify")),
         )
 
     def subject(self, number: int) -> SubjectText:
@@ -486,6 +490,16 @@ class GitHub:
                 self._files.pop(next(iter(self._files)))
             self._files[key] = found
         return self._files[key]
+
+    async def fork_of(self, pull: PullFacts) -> ForkHead | None:
+        """The fork that a pull request is from, if it may be pushed to. Raises `ForgeError`."""
+        name = pull.head_repository
+        if not (pull.is_fork and name and pull.lets_maintainers_push):
+            return None
+        found = await asyncio.to_thread(self.tokens.installed_on, name)
+        if found is None:
+            return None
+        return ForkHead(id=pull.head_repository_id, full_name=name, installation=found)
 
     async def located(self, ref: RepositoryRef) -> RepositoryRef:
         """Where the repository is now, if it was renamed or given away. Raises `ForgeError`."""

@@ -25,6 +25,7 @@ from handlers.events import (
     EffectFailed,
     InternalEvent,
     PlacedFinding,
+    PushRefused,
     ResultPushed,
     ReviewPosted,
     SuggestionsPosted,
@@ -156,7 +157,8 @@ def _failure(connection: Connection, pending: Pending, fault: Fault) -> Internal
         # An answer of its own, not a turn's.
         return None
     if isinstance(effect, PostReview) and effect.is_whole:
-        return SuggestionsPosted(ended=ended_of(cause), refused=fault.text)
+        push = cause if isinstance(cause, PushRefused | EffectFailed) else None
+        return SuggestionsPosted(ended=ended_of(cause), refused=fault.text, push=push)
     if isinstance(effect, PostReview) and isinstance(cause, TurnEnded):
         # Nothing of it is lost: the summary has what could not stand on its lines.
         reason = f"the forge did not take it: {fault.text}"

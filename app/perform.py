@@ -52,6 +52,7 @@ from handlers.effects import (
     WriteCheckRun,
 )
 from handlers.events import (
+    EffectFailed,
     InternalEvent,
     PullReady,
     PushRefused,
@@ -210,7 +211,9 @@ class Performer:
 
     async def _suggestions(self, effect: PostReview, place: RepositoryRef, *, cause: int) -> Performed:
         refused = await self._posting.post_whole(effect, place)
-        posted = SuggestionsPosted(ended=await self._ended(cause), refused=refused)
+        event = await self._database.read(lambda connection: inbox.event_of(connection, cause))
+        push = event if isinstance(event, PushRefused | EffectFailed) else None
+        posted = SuggestionsPosted(ended=await self._ended(cause), refused=refused, push=push)
         return Performed({"placed": 0 if refused else len(effect.comments), "refused": refused}, posted)
 
     async def _react(self, effect: React, thread: str, place: RepositoryRef) -> Performed:
@@ -269,8 +272,16 @@ class Performer:
             # The turn's date, not the clock's: a repeated push makes the same commit.
             date=int(turn.ended_at or turn.created_at),
         )
-        async with self._mirrors.push_remote(place) as remote:
-            outcome = await mirror.push(remote, sha=sha, branch=effect.branch, expected=effect.expected)
+        fork = effect.fork
+        where = place if fork is None else RepositoryRef(fork.id, fork.full_name, fork.installation)
+        try:
+            async with self._mirrors.push_remote(where) as remote:
+                outcome = await mirror.push(remote, sha=sha, branch=effect.branch, expected=effect.expected)
+        except ForgeError as error:
+            if fork is None or error.is_passing:
+                raise
+            # The App was taken off the fork since.
+            outcome = Denied(str(error))
         match outcome:
             case Pushed():
                 return Performed({"sha": sha}, ResultPushed(ended=ended, push=effect, sha=sha))

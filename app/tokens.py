@@ -93,6 +93,10 @@ class Tokens(Protocol):
         """End a `push_token`. Raises nothing: what was done with it is done."""
         ...
 
+    def installed_on(self, full_name: str) -> int | None:
+        """The installation of the App that may write to a repository's contents; None: there is none."""
+        ...
+
     def live(self) -> tuple[str, ...]:
         """Every token that was handed out and still works: what must not appear in any text."""
         ...
@@ -134,6 +138,11 @@ class PersonalToken:
 
     def revoke(self, token: SecretStr) -> None:
         """Nothing to do: it is the operator's own."""
+
+    def installed_on(self, full_name: str) -> int | None:
+        """None: that its owner reaches a repository is nobody's consent to push there."""
+        del full_name
+        return None
 
     def live(self) -> tuple[str, ...]:
         return (self._token.get_secret_value(),)
@@ -220,6 +229,17 @@ class AppTokens:
     def live(self) -> tuple[str, ...]:
         with self._lock:
             return (*(held.token.get_secret_value() for held in self._held.values()), *self._pushing)
+
+    def installed_on(self, full_name: str) -> int | None:
+        """https://docs.github.com/en/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app"""
+        try:
+            found = self._ask("GET", f"/repos/{quote(full_name)}/installation")
+        except ForgeError as error:
+            if error.is_passing:
+                raise
+            return None
+        may_write = (found.get("permissions") or {}).get("contents") == "write"
+        return int(found["id"]) if may_write and not found.get("suspended_at") else None
 
     def sent(self, *, since: float) -> list[Sent]:
         """https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook"""

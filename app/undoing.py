@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
-from app.github import GitHub
+from app.github import Client, GitHub
 from app.mirrors import Mirrors
 from app.store.places import RepositoryRef
 from handlers.effects import UndoTurn
@@ -35,12 +35,14 @@ class Undoing:
 
     async def undo(self, effect: UndoTurn, place: RepositoryRef) -> UndoEnded:
         """What came of it. Raises `ForgeError` and `sandbox.git.GitFailed`."""
-        if await self._github.run(place, lambda client: client.is_merged(effect.branch)):
+        if await self._github.run(place, lambda client: _is_merged(client, effect)):
             return UndoEnded(undo=effect, result="merged")
         message = await self._plain(effect.message)
         mirror = self._mirrors.of(place)
         await mirror.ensure()
-        async with self._mirrors.push_remote(place) as remote:
+        fork = effect.fork
+        where = place if fork is None else RepositoryRef(fork.id, fork.full_name, fork.installation)
+        async with self._mirrors.push_remote(where) as remote:
             for _ in range(TRIES):
                 ended = await self._try(effect, mirror, remote, message)
                 if ended.result != "head_moved":
@@ -91,3 +93,9 @@ class Undoing:
                 return UndoEnded(undo=effect, result="branch_protected", detail=detail)
             case _:
                 assert_never(outcome)
+
+
+def _is_merged(client: Client, effect: UndoTurn) -> bool:
+    if effect.fork is not None:
+        return client.subject_state(effect.number).is_merged
+    return client.is_merged(effect.branch)

@@ -27,6 +27,7 @@ from handlers.events import (
     SubjectFound,
     SubjectOpened,
     ThreadSettled,
+    TurnEnded,
     UndoEnded,
     Unhandled,
     ended_of,
@@ -48,6 +49,8 @@ async def fetch_view(
 ) -> View:
     """The view for `event`, which may be about the turn `target`. Raises `ForgeError`."""
     view = await _view(event, github=github, place=place, bot=bot, turns=turns, target=target)
+    if isinstance(event, TurnEnded) and event.changes and view.pull is not None:
+        view = replace(view, fork=await github.fork_of(view.pull))
     return replace(view, requests=tuple(requests))
 
 

@@ -19,6 +19,7 @@ from handlers.delivery import LONGEST_PATCH
 from handlers.effects import StartTurn
 from handlers.events import Leaving, TurnEnded
 from handlers.grammar import CommandWord
+from handlers.inline import inline_code
 from handlers.markdown import fence_for, open_fence
 from handlers.scan import clean, clean_line
 from handlers.view import TurnBrief
@@ -345,6 +346,8 @@ class Published:
     """The head had moved, in other files; the result stands on the new one."""
     pull_fault: str = ""
     """Why there is no pull request for the branch."""
+    fork: str = ""
+    """Full name of the fork that has the branch; empty: the repository itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +430,8 @@ def _header(ended: TurnEnded, publication: Publication, judgement: Judgement) ->
     if isinstance(publication, Published):
         if publication.pull_number is not None:
             parts.append(f"draft pull request [#{publication.pull_number}]({publication.pull_url})")
-        parts += [f"`{publication.branch}` at `{publication.sha[:7]}`"]
+        where = f"{publication.fork}:{publication.branch}" if publication.fork else publication.branch
+        parts += [f"`{where}` at `{publication.sha[:7]}`"]
     if isinstance(publication, Suggested):
         parts.append(counted(publication.count, "suggestion"))
     delivered = [change for change in ended.changes if change.path in judgement.deliver]
@@ -484,7 +488,7 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
         )
     if isinstance(publication, Published) and publication.is_replayed:
         blocks.append(
-            f"The branch `{ended.start.base_ref}` was pushed to while I worked, in other files; the result "
+            f"The branch `{publication.branch}` was pushed to while I worked, in other files; the result "
             "stands on the new head."
         )
     if isinstance(publication, Published) and publication.pull_fault:
@@ -695,14 +699,6 @@ def _details(summary: str, patch: str) -> str:
     fence = fence_for(shown)
     fenced = f"{fence}diff\n{shown.rstrip()}{cut}\n{fence}"
     return f"<details>\n<summary>{summary}</summary>\n\n{fenced}\n\n</details>"
-
-
-def inline_code(text: str) -> str:
-    """One line as inline code, whatever backticks it holds."""
-    line = clean_line(text, limit=200)
-    ticks = fence_for(line, at_least=1)
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{ticks}{pad}{line}{pad}{ticks}"
 
 
 def _own_hosts(start: StartTurn) -> tuple[str, ...]:

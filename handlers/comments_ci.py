@@ -10,7 +10,7 @@ from typing import Final
 from handlers.ci.attempts import Attempt, Limits
 from handlers.ci.excerpt import FailedJob
 from handlers.ci.weakening import Weakening
-from handlers.comments import inline_code
+from handlers.inline import inline_code
 from handlers.scan import clean_line
 
 MOST_NAMED: Final = 8

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from handlers.comments import inline_code
 from handlers.effects import Requester, StartTurn
 from handlers.events import UndoEnded
+from handlers.inline import inline_code
 from handlers.policy import Resolved
 from handlers.policy_rows import rows_of
 from handlers.scan import clean, clean_line
@@ -178,6 +178,14 @@ def undone_before(landing: Landing) -> str:
     return (
         f"Turn `{landing.turn}` is undone already: `{landing.undone_by[:7]}` on `{landing.branch}` did "
         "it. Nothing was changed."
+    )
+
+
+def fork_is_closed(landing: Landing) -> str:
+    name = landing.fork.full_name if landing.fork is not None else ""
+    return (
+        f"I did not undo turn `{landing.turn}`: its commit `{landing.sha[:7]}` is in the fork `{name}`, and "
+        "the pull request does not let maintainers push there any more. Ask its author to revert the commit."
     )
 
 

@@ -1,12 +1,13 @@
 """What the bot says of a result that belongs into a fork: as suggestions, or as a patch."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, assert_never
 from urllib.parse import urlsplit
 
 from handlers.amounts import counted
-from handlers.effects import StartTurn
+from handlers.effects import PushResult, StartTurn
 from handlers.fork_suggestions import ProposedSuggestion
+from handlers.inline import inline_code
 from handlers.scan import clean_line
 
 APPLY: Final = "Saved as `darner.patch` beside the head's files, `git apply --index darner.patch` takes it."
@@ -54,6 +55,27 @@ def patch(patched: Patched, details: str) -> str:
     """In the final comment, around the patch."""
     here = "Here is the change as a patch." if patched.notes else _CANNOT
     return "\n\n".join((*patched.notes, f"{here} {APPLY}", details))
+
+
+def push_refused(
+    push: PushResult,
+    reason: Literal["head_moved", "denied", "branch_protected", "unavailable"],
+    detail: str,
+) -> str:
+    """Why the result is not on the fork's branch."""
+    name = inline_code(f"{push.fork.full_name}:{push.branch}" if push.fork is not None else push.branch)
+    said = f" GitHub said: {inline_code(clean_line(detail, limit=300))}" if detail else ""
+    match reason:
+        case "head_moved":
+            return f"{name} was changed by someone else in the meantime, so I left it alone."
+        case "denied":
+            return f"The fork did not take my push to {name}.{said}"
+        case "branch_protected":
+            return f"{name} is protected, so I left it alone.{said}"
+        case "unavailable":
+            return f"I could not push to {name}.{said}"
+        case _:
+            assert_never(reason)
 
 
 def has_moved(sha: str) -> str:

@@ -11,8 +11,8 @@ from typing import Final, Literal, assert_never
 from urllib.parse import quote, urlsplit
 
 from handlers.amounts import counted
-from handlers.comments import inline_code
 from handlers.effects import Annotation
+from handlers.inline import inline_code
 from handlers.markdown import fence_for
 from handlers.review.fingerprints import Place
 from handlers.review.memory import RowState

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from handlers.effects import ForkHead
 from handlers.fork_suggestions import ProposedSuggestion
 
 LONGEST_PATCH: Final = 30_000
@@ -19,9 +20,22 @@ class ForkFacts:
     """Whether the pull request is: a suggestion on a closed one cannot be accepted."""
     has_moved: bool
     """Whether the head is no longer what the turn worked on: suggestions would be outdated at once."""
+    fork: ForkHead | None = None
+    """Where it may be pushed to."""
+    is_second_attempt: bool = False
+    """It stands beside another turn's result, and must not go on top of that."""
+    was_pushed: bool = False
+    """A push was tried, and did not get there."""
     suggestions: tuple[ProposedSuggestion, ...] = ()
     were_refused: bool = False
     """The forge has taken none of the suggestions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToFork:
+    """One commit on the fork's branch, as on the branch of any pull request."""
+
+    fork: ForkHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +50,13 @@ class AsPatch:
     """In the final comment, with the command that applies it."""
 
 
-Rung = AsSuggestions | AsPatch
+Rung = ToFork | AsSuggestions | AsPatch
 
 
 def rung_of(facts: ForkFacts) -> Rung:
     """The highest rung that holds; one that was tried and did not is not tried again."""
+    if facts.fork is not None and facts.is_open and not (facts.was_pushed or facts.is_second_attempt):
+        return ToFork(facts.fork)
     fits = {each.path for each in facts.suggestions} == set(facts.deliver)
     if facts.suggestions and fits and facts.is_open and not (facts.has_moved or facts.were_refused):
         return AsSuggestions(facts.suggestions)

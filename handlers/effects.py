@@ -275,6 +275,16 @@ class ForgetThread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkHead:
+    """A fork that the App is installed on: where a pull request from it may be pushed to."""
+
+    id: int
+    """The repository's: tokens are narrowed to it."""
+    full_name: str
+    installation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UndoTurn:
     """One new commit that takes back what a turn has pushed, only if nobody pushes meanwhile."""
 
@@ -292,6 +302,8 @@ class UndoTurn:
     requester: str
     """Login of whoever hears what came of it."""
     review_thread: int | None = None
+    fork: ForkHead | None = None
+    """As of `PushResult`."""
     type: Literal["undo_turn"] = "undo_turn"
 
 
@@ -311,6 +323,8 @@ class PushResult:
     """Whole commit message, trailers included."""
     replays: bool = False
     """`parent` is not what the turn worked on: only if none of the files has changed between the two."""
+    fork: ForkHead | None = None
+    """Whose branch it is; None: the repository's own."""
     type: Literal["push_result"] = "push_result"
 
 

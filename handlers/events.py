@@ -371,8 +371,8 @@ class SuggestionsPosted:
     ended: TurnEnded
     refused: str = ""
     """Why there are none, in the forge's words; empty: all of them are there."""
-    push: PushRefused | None = None
-    """The push to the fork's branch that was tried before."""
+    push: Annotated[PushRefused | EffectFailed, Field(discriminator="type")] | None = None
+    """What came of the push to the fork's branch that was tried before."""
     type: Literal["suggestions_posted"] = "suggestions_posted"
 
 

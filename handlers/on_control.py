@@ -189,7 +189,8 @@ def _retry(asked: Asked, view: View, resolved: Resolved) -> list[Effect]:
     start = _going_on(asked, view, target, resolved)
     if landing is not None:
         # It had pushed what it had: this turn's work comes on top of that.
-        own_pull = target.start.is_pull and landing.branch == target.start.base_ref
+        is_on_base = target.start.is_pull and landing.branch == target.start.base_ref
+        own_pull = is_on_base or landing.fork is not None
         sha = landing.undone_by or landing.sha
         start = replace(start, base_sha=sha, onto="" if own_pull else landing.branch)
     return _started(
@@ -266,6 +267,8 @@ def _undo(asked: Asked, view: View, command: Undo) -> list[Effect]:
         return answer_to(asked, said, "confused")
     if landing.undone_by:
         return answer_to(asked, comments_control.undone_before(landing), "confused")
+    if landing.fork is not None and not (view.pull is not None and view.pull.lets_maintainers_push):
+        return answer_to(asked, comments_control.fork_is_closed(landing), "confused")
     undo = UndoTurn(
         key=f"{asked.act}:undo",
         turn_id=landing.turn,
@@ -276,6 +279,7 @@ def _undo(asked: Asked, view: View, command: Undo) -> list[Effect]:
         message=comments_control.undo_message(target.start, landing, asked.requester),
         requester=comment_to(asked, "").requester,
         review_thread=asked.review_thread,
+        fork=landing.fork,
     )
     if target.start.ci is None or not target.start.ci.by_itself:
         return [undo, *reaction_to(asked, "eyes")]

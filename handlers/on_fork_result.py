@@ -2,36 +2,48 @@
 
 from typing import assert_never
 
+from handlers import comments
 from handlers import comments_fork as words
 from handlers.broker import Judgement
 from handlers.comments_fork import Patched, Suggested
-from handlers.delivery import AsPatch, AsSuggestions, ForkFacts, rung_of
-from handlers.effects import Effect, LineComment, PostReview
-from handlers.events import SuggestionsPosted, TurnEnded
+from handlers.delivery import AsPatch, AsSuggestions, ForkFacts, ToFork, rung_of
+from handlers.effects import Effect, ForkHead, LineComment, PostReview, PushResult, StartTurn
+from handlers.events import EffectFailed, PushRefused, SuggestionsPosted, TurnEnded
 from handlers.fork_suggestions import ProposedSuggestion
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 
+NotPushed = PushRefused | EffectFailed | None
+"""What came of a push to the fork's branch that did not get there; None: none was tried."""
+
 
 def deliver_to_fork(
-    ended: TurnEnded, view: View, judgement: Judgement, *, no_suggestions: str = ""
+    ended: TurnEnded, view: View, judgement: Judgement, *, push: NotPushed = None, no_suggestions: str = ""
 ) -> list[Effect]:
-    """The next thing to do. `no_suggestions`: why the forge has taken none of them."""
-    start = ended.start
-    has_moved = view.pull is not None and view.pull.head.sha != start.base_sha
+    """The next thing to do.
+
+    `push` is what came of one to the fork's branch; `no_suggestions` is why the forge has taken none of them.
+    """
+    start, pull = ended.start, view.pull
+    has_moved = pull is not None and pull.head.sha != start.base_sha
     facts = ForkFacts(
         deliver=judgement.deliver,
-        is_open=view.pull is not None and view.pull.is_open,
+        is_open=pull is not None and pull.is_open,
         has_moved=has_moved,
+        fork=view.fork,
+        is_second_attempt=bool(start.follows),
+        was_pushed=push is not None,
         suggestions=ended.suggestions,
         were_refused=bool(no_suggestions),
     )
     rung = rung_of(facts)
     match rung:
+        case ToFork(fork=fork) if pull is not None:
+            return [_push(start, fork, pull.head.name, judgement.deliver)]
         case AsSuggestions(suggestions=suggestions):
             return [_review(ended, suggestions)]
-        case AsPatch():
-            notes = [words.has_moved(start.base_sha)] if has_moved else []
+        case ToFork() | AsPatch():
+            notes = [*_not_pushed(push), *([words.has_moved(start.base_sha)] if has_moved else [])]
             notes += [words.suggestions_refused(no_suggestions)] if no_suggestions else []
             return last_words(ended, view, Patched(tuple(notes)), judgement=judgement)
         case _:
@@ -43,9 +55,36 @@ def on_suggestions_posted(event: SuggestionsPosted, view: View) -> list[Effect]:
     ended = event.ended
     judgement = judgement_of(ended, view)
     if event.refused:
-        return deliver_to_fork(ended, view, judgement, no_suggestions=event.refused)
+        return deliver_to_fork(ended, view, judgement, push=event.push, no_suggestions=event.refused)
     judgement = judgement.with_delivered([*{each.path: None for each in ended.suggestions}])
-    return last_words(ended, view, Suggested(len(ended.suggestions)), judgement=judgement)
+    suggested = Suggested(len(ended.suggestions), _not_pushed(event.push))
+    return last_words(ended, view, suggested, judgement=judgement)
+
+
+def _not_pushed(push: NotPushed) -> tuple[str, ...]:
+    match push:
+        case None:
+            return ()
+        case PushRefused(push=tried, reason=reason, detail=detail):
+            return (words.push_refused(tried, reason, detail),)
+        case EffectFailed(effect=PushResult() as tried, detail=detail):
+            return (words.push_refused(tried, "unavailable", detail),)
+        case _:
+            return ()
+
+
+def _push(start: StartTurn, fork: ForkHead, branch: str, paths: tuple[str, ...]) -> PushResult:
+    return PushResult(
+        key=f"{start.turn_id}:push",
+        turn_id=start.turn_id,
+        branch=branch,
+        parent=start.base_sha,
+        # The lease: what the author has pushed meanwhile is never overwritten.
+        expected=start.base_sha,
+        paths=paths,
+        message=comments.commit_message(start),
+        fork=fork,
+    )
 
 
 def _review(ended: TurnEnded, suggestions: tuple[ProposedSuggestion, ...]) -> PostReview:

@@ -15,8 +15,14 @@ def on_result_pushed(event: ResultPushed, view: View) -> list[Effect]:
     if is_held(event.push):
         return on_held_pushed(event, view)
     judgement = judgement_of(ended, view).with_delivered(event.push.paths)
-    if start.is_pull and event.push.branch == start.base_ref:
-        published = Published(branch=event.push.branch, sha=event.sha, is_replayed=event.push.replays)
+    fork = event.push.fork
+    if fork is not None or (start.is_pull and event.push.branch == start.base_ref):
+        published = Published(
+            branch=event.push.branch,
+            sha=event.sha,
+            is_replayed=event.push.replays,
+            fork="" if fork is None else fork.full_name,
+        )
         return last_words(ended, view, published, judgement=judgement)
     return [
         OpenPull(

@@ -78,7 +78,7 @@ def last_words(
     # Of a branch without one, nothing else tells what came of the turn.
     is_shown = start.is_pull or not start.number
     shas = [start.base_sha] if is_shown and not start.is_fork else []
-    if isinstance(publication, Published):
+    if isinstance(publication, Published) and not publication.fork:
         shas.append(publication.sha)
     return effects + [_check_run(ended, word, sha, publication) for sha in shas]
 

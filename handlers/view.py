@@ -5,7 +5,7 @@ from typing import Literal
 
 from handlers.ci.facts import CiFacts
 from handlers.ci.settings import CiSettings
-from handlers.effects import StartTurn, TurnKind
+from handlers.effects import ForkHead, StartTurn, TurnKind
 from handlers.permissions import Permission
 from handlers.review.memory import Memory
 from handlers.review.settings import ReviewSettings
@@ -66,6 +66,11 @@ class PullFacts:
     labels: tuple[str, ...] = ()
     is_draft: bool = False
     is_open: bool = True
+    head_repository: str = ""
+    """Full name; empty where it was deleted."""
+    head_repository_id: int = 0
+    lets_maintainers_push: bool = False
+    """Its author lets whoever may write to the repository push to the fork's branch, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class Landing:
     parent: str
     undone_by: str = ""
     """The commit that took it back."""
+    fork: ForkHead | None = None
+    """Whose branch it is; None: the repository's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +202,9 @@ class View:
     config_error: str = ""
     """What is wrong with `.github/darner.yml`, told to the person who asked."""
     pull: PullFacts | None = None
+    fork: ForkHead | None = None
+    """The fork that `pull` is from, where a result may be pushed to it: the App is installed there, and the
+    author lets maintainers push. Known at a turn's end."""
     turns: tuple[TurnBrief, ...] = ()
     """The thread's, oldest first."""
     thread: ThreadFacts = field(default_factory=ThreadFacts)

@@ -15,7 +15,14 @@ def of_thread(connection: Connection, thread: str) -> list[Landing]:
     done = list(_done(connection, thread))
     undone = {effect.turn_id: sha for effect, sha in done if isinstance(effect, UndoTurn)}
     return [
-        Landing(effect.turn_id, effect.branch, sha, effect.parent, undone.get(effect.turn_id, ""))
+        Landing(
+            effect.turn_id,
+            effect.branch,
+            sha,
+            effect.parent,
+            undone_by=undone.get(effect.turn_id, ""),
+            fork=effect.fork,
+        )
         for effect, sha in done
         if isinstance(effect, PushResult)
     ]

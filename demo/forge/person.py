@@ -96,8 +96,18 @@ class Person:
         answer = await self._call("PUT", f"{repository}/contents/{path}", fields)
         return str(answer["commit"]["sha"])
 
-    async def opens_pull(self, repository: str, *, head: str, base: str, title: str, body: str = "") -> int:
-        fields = {"head": head, "base": base, "title": title, "body": body}
+    async def opens_pull(
+        self,
+        repository: str,
+        *,
+        head: str,
+        base: str,
+        title: str,
+        body: str = "",
+        lets_maintainers_push: bool = False,
+    ) -> int:
+        fields: dict[str, Any] = {"head": head, "base": base, "title": title, "body": body}
+        fields |= {"maintainer_can_modify": True} if lets_maintainers_push else {}
         return int((await self._post(f"{repository}/pulls", fields))["number"])
 
     async def makes_branch(self, repository: str, name: str, *, at: str) -> None:

@@ -195,6 +195,21 @@ async def test_a_delivery_without_installation_is_told_for_good(forge: Forge) ->
     assert not refused.value.is_passing
 
 
+async def test_only_where_the_app_is_installed_is_there_an_installation(forge: Forge) -> None:
+    """A fork of somebody who has not installed it has none, and a repository that is gone has none either."""
+    ref, tokens = place(forge, "installed"), app_tokens(forge)
+    forge.create_repository("oskar/not-installed", directory=story.REPOSITORY)
+
+    found = [
+        await asyncio.to_thread(tokens.installed_on, name)
+        for name in (ref.full_name, "oskar/not-installed", "oskar/gone")
+    ]
+    personal = PersonalToken(SecretStr(forge.tokens["maya"]), api_url=forge.api_url)
+
+    assert found == [installation_of(forge), None, None]
+    assert personal.installed_on(ref.full_name) is None
+
+
 async def test_no_key_is_refused_at_once(forge: Forge) -> None:
     """What is no private key is said at the start, not at the first delivery."""
     with pytest.raises(ValueError, match="no PEM private key"):

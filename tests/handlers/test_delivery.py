@@ -1,26 +1,38 @@
 """The delivery ladder: which rung holds, by facts; and the way down from one that did not."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
+from handlers.ci.task import CiTask
 from handlers.comments import final
 from handlers.comments_fork import Patched, Suggested
-from handlers.delivery import AsPatch, AsSuggestions, ForkFacts, Rung, rung_of
+from handlers.delivery import AsPatch, AsSuggestions, ForkFacts, Rung, ToFork, rung_of
 from handlers.dispatch import dispatch
-from handlers.effects import Effect, PostComment, PostReview
-from handlers.events import InternalEventAdapter, SuggestionsPosted, TurnEnded
+from handlers.effects import Effect, ForkHead, PostComment, PostReview, PushResult, UndoTurn
+from handlers.events import (
+    EffectFailed,
+    InternalEventAdapter,
+    PushRefused,
+    ResultPushed,
+    SuggestionsPosted,
+    TurnEnded,
+)
 from handlers.fork_suggestions import ProposedSuggestion
 from handlers.publish import judgement_of
-from handlers.view import Branch, View
+from handlers.view import Branch, Landing, Target, View
 from tests.handlers.people import (
+    COMPLETED,
     FIX,
     FORK_PULL,
     HEAD_SHA,
     NEW_SHA,
+    PULL,
     WORKFLOW,
     WRITER_VIEW,
     ended,
+    said,
     start_on_pull,
 )
 
@@ -28,12 +40,19 @@ PART = ProposedSuggestion(path=FIX.path, line=3, start_line=None, block="```sugg
 FORK_VIEW = replace(WRITER_VIEW, pull=FORK_PULL)
 PATCH = "--- a/calc/median.py\n+++ b/calc/median.py\n+middle\n"
 ENDED = replace(ended(replace(start_on_pull(), is_fork=True), FIX), patch=PATCH, suggestions=(PART,))
+REPAIR = CiTask(fingerprint="f", attempt=1, of=3, excerpt="", jobs=(), by_itself=False)
+FORK = ForkHead(id=77, full_name="eve/calc", installation=6)
 OPEN = ForkFacts(deliver=(FIX.path,), is_open=True, has_moved=False, suggestions=(PART,))
 
 
 @pytest.mark.parametrize(
     ("facts", "rung"),
     [
+        (replace(OPEN, fork=FORK), ToFork(FORK)),
+        (replace(OPEN, fork=FORK, suggestions=(), has_moved=True), ToFork(FORK)),
+        (replace(OPEN, fork=FORK, was_pushed=True), AsSuggestions((PART,))),
+        (replace(OPEN, fork=FORK, is_second_attempt=True), AsSuggestions((PART,))),
+        (replace(OPEN, fork=FORK, is_open=False), AsPatch()),
         (OPEN, AsSuggestions((PART,))),
         (replace(OPEN, suggestions=()), AsPatch()),
         (replace(OPEN, is_open=False), AsPatch()),
@@ -41,7 +60,19 @@ OPEN = ForkFacts(deliver=(FIX.path,), is_open=True, has_moved=False, suggestions
         (replace(OPEN, were_refused=True), AsPatch()),
         (replace(OPEN, deliver=(FIX.path, "calc/mode.py")), AsPatch()),
     ],
-    ids=["small", "not small", "closed", "moved", "refused", "a part of it"],
+    ids=[
+        "installed",
+        "the lease tells",
+        "not taken",
+        "second attempt",
+        "installed, closed",
+        "small",
+        "not small",
+        "closed",
+        "moved",
+        "refused",
+        "a part of it",
+    ],
 )
 def test_the_highest_rung_that_holds(facts: ForkFacts, rung: Rung) -> None:
     assert rung_of(facts) == rung
@@ -104,3 +135,79 @@ def test_what_happened_survives_its_storage() -> None:
     event = SuggestionsPosted(ended=ENDED, refused="no")
 
     assert InternalEventAdapter.validate_json(InternalEventAdapter.dump_json(event)) == event
+
+
+def _push() -> PushResult:
+    """What a fork that may be pushed to gets."""
+    [push] = dispatch(ENDED, replace(FORK_VIEW, fork=FORK))
+    assert isinstance(push, PushResult)
+    return push
+
+
+def test_a_fork_that_the_app_is_installed_on_gets_a_commit_on_its_branch() -> None:
+    """With a lease on the head, and no check run: a fork's commits take none."""
+    push = _push()
+
+    assert (push.fork, push.branch, push.parent, push.expected) == (FORK, "faster", HEAD_SHA, HEAD_SHA)
+    assert push.paths == (FIX.path,)
+    effects = dispatch(ResultPushed(ended=ENDED, push=push, sha=NEW_SHA), FORK_VIEW)
+    assert [one.type for one in effects] == ["edit_comment", "post_comment"]
+    assert _said(effects).startswith("✅ **Done** · 42 s · `eve/calc:faster` at `ddddddd` · 1 file (+2 −1)")  # noqa: RUF001
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("head_moved", "`eve/calc:faster` was changed by someone else in the meantime, so I left it alone."),
+        ("denied", "The fork did not take my push to `eve/calc:faster`. GitHub said: `no`"),
+        ("branch_protected", "`eve/calc:faster` is protected, so I left it alone. GitHub said: `no`"),
+    ],
+)
+def test_a_push_that_the_fork_refuses_takes_the_next_rung_and_is_told(
+    reason: Literal["head_moved", "denied", "branch_protected"], told: str
+) -> None:
+    detail = "" if reason == "head_moved" else "no"
+    refused = PushRefused(ended=ENDED, push=_push(), reason=reason, detail=detail)
+
+    [review] = dispatch(refused, FORK_VIEW)
+
+    assert isinstance(review, PostReview)
+    assert told in _said(dispatch(SuggestionsPosted(ended=ENDED, push=refused), FORK_VIEW))
+    last = SuggestionsPosted(ended=ENDED, push=refused, refused="Unprocessable Entity")
+    assert told in _said(dispatch(last, FORK_VIEW))
+    assert PATCH.strip() in _said(dispatch(last, FORK_VIEW))
+
+
+def test_a_push_that_was_given_up_takes_the_next_rung_too() -> None:
+    failed = EffectFailed(ended=replace(ENDED, suggestions=()), effect=_push(), detail="timed out")
+
+    said = _said(dispatch(failed, FORK_VIEW))
+
+    assert "I could not push to `eve/calc:faster`. GitHub said: `timed out`" in said
+    assert PATCH.strip() in said
+
+
+def test_a_repair_is_put_on_the_forks_new_head_if_its_files_are_the_same_there() -> None:
+    start = replace(ENDED.start, ci=REPAIR)
+    moved = PushRefused(ended=replace(ENDED, start=start), push=_push(), reason="head_moved", detail=NEW_SHA)
+
+    [again] = dispatch(moved, FORK_VIEW)
+
+    assert isinstance(again, PushResult)
+    assert (again.fork, again.parent, again.expected, again.replays) == (FORK, NEW_SHA, NEW_SHA, True)
+
+
+def test_undo_in_a_fork_needs_what_the_push_needed() -> None:
+    """The author may have closed the door since."""
+    landing = Landing("0ca1", "faster", NEW_SHA, HEAD_SHA, fork=FORK)
+    target = Target(start=ENDED.start, outcome=COMPLETED, landing=landing)
+    open_pull = replace(FORK_PULL, lets_maintainers_push=True)
+    asked = said("@darner undo", on=PULL)
+
+    done = dispatch(asked, replace(FORK_VIEW, target=target, pull=open_pull))
+    closed = dispatch(asked, replace(FORK_VIEW, target=target))
+
+    [undo] = [one for one in done if isinstance(one, UndoTurn)]
+    assert (undo.fork, undo.branch, undo.sha) == (FORK, "faster", NEW_SHA)
+    assert not [one for one in closed if isinstance(one, UndoTurn)]
+    assert "is in the fork `eve/calc`" in _said(closed)

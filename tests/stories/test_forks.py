@@ -15,13 +15,26 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 SPACING = "purl/spacing.py"
 
 
-async def _pull_of_oskar(world: World, repository: str) -> tuple[str, int, str]:
-    """A stranger's pull request that changes lines near the bug; his fork, its number and head."""
+async def _pull_of_oskar(
+    world: World, repository: str, *, is_installed: bool = False
+) -> tuple[str, int, str]:
+    """A stranger's pull request that changes lines near the bug; his fork, its number and head.
+
+    `is_installed`: he has the App on that fork, and lets maintainers push.
+    """
     fork = await world.oskar.forks(repository)
     clone = await world.clone(world.oskar, fork)
     text = (clone.directory / SPACING).read_text().replace("cannot place", "no room for")
     head = await clone.commits({SPACING: text}, branch="mine", message="Say it shorter")
-    number = await world.oskar.opens_pull(repository, head="oskar:mine", base="main", title="Shorter words")
+    if is_installed:
+        world.installs("oskar", fork)
+    number = await world.oskar.opens_pull(
+        repository,
+        head="oskar:mine",
+        base="main",
+        title="Shorter words",
+        lets_maintainers_push=is_installed,
+    )
     return fork, number, head
 
 
@@ -57,3 +70,39 @@ def _takes(world: World, login: str, comment: int) -> str:
     user = next(state.where(User, login=login))
     said = state.get(ReviewComment, comment)
     return suggestions.commit_suggestion(acting(state, user), state.get(Issue, said.issue_id), said)
+
+
+async def test_a_fork_with_the_app_on_it_gets_the_commit_itself(world: World) -> None:
+    """Its author lets maintainers push: one commit on his branch, which `undo` takes back."""
+    repository = world.repository()
+    fork, number, head = await _pull_of_oskar(world, repository, is_installed=True)
+    await world.cole.says(repository, number, "@darner mend spread")
+
+    final = await world.final_comment(repository, number)
+
+    pushed = (await world.oskar.branches(fork))["mine"]
+    assert pushed != head
+    assert final.startswith("✅ **Done**")
+    assert f"`{fork}:mine` at `{pushed[:7]}`" in final
+    assert "place < left_over else gap" in await world.oskar.file(fork, SPACING, ref="mine")
+    [turn] = await world.turns(repository)
+    assert f"\nDarner-Turn: {turn}\n" in await world.oskar.commit_message(fork, "mine")
+    assert await world.maya.reads_review_comments(repository, number) == []
+    assert set(await world.maya.branches(repository)) == {"main"}
+    await world.cole.says(repository, number, "@darner undo")
+    assert f"Turn `{turn}` is undone" in await world.final_comment(repository, number)
+    assert "left_over - 1 else gap" in await world.oskar.file(fork, SPACING, ref="mine")
+
+
+async def test_a_fork_that_takes_no_push_gets_a_suggestion(world: World) -> None:
+    """A rule of its author's on the branch is not fought: the next rung, and why."""
+    repository = world.repository()
+    fork, number, head = await _pull_of_oskar(world, repository, is_installed=True)
+    world.protect(fork, "mine")
+    await world.cole.says(repository, number, "@darner mend spread")
+
+    final = await world.final_comment(repository, number)
+
+    assert (await world.oskar.branches(fork))["mine"] == head
+    assert f"`{fork}:mine` is protected, so I left it alone." in final
+    assert len(await world.maya.reads_review_comments(repository, number)) == 1

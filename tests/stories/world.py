@@ -148,7 +148,16 @@ class World:
         """Let a branch take no pushes any more."""
         found = self.forge.state.repository(*repository.split("/"))
         assert found is not None
-        repos.protect(acting(self.forge.state, _user(self.forge, "maya")), found, branches=(branch,))
+        owner = _user(self.forge, repository.split("/")[0])
+        repos.protect(acting(self.forge.state, owner), found, branches=(branch,))
+
+    def installs(self, login: str, repository: str) -> None:
+        """Somebody has the App on one repository of theirs."""
+        state = self.forge.state
+        found = state.repository(*repository.split("/"))
+        assert found is not None
+        owner = _user(self.forge, login)
+        apps.install(acting(state, owner), self.forge.seeded.app, account=owner, repositories=[found])
 
     def may(self, repository: str, login: str, role: Role) -> None:
         """Maya says what somebody may do in a repository of hers."""
