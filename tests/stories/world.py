@@ -41,7 +41,7 @@ OTHER_BOT: Final = "renovate[bot]"
 WEBHOOK_SECRET: Final = "the secret of the story's webhook"
 PRICE: Final = WrittenPrice(input=Decimal(2), output=Decimal(10))
 API_KEY: Final = "sk-the-story-key-0123456789abcdef"
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.02
 
 TITLE: Final = "`spread` loses a stitch"
