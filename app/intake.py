@@ -123,6 +123,10 @@ class Intake:
             return Reply(415, "Set the webhook's content type to application/json.")
         return await self._accept(guid, name, body)
 
+    async def take(self, guid: str, name: str, body: bytes) -> bool:
+        """A delivery that came by another way, and has no signature; False when it was known, or refused."""
+        return (await self._accept(guid, name, body)).status == 202
+
     async def _accept(self, guid: str, name: str, body: bytes) -> Reply:
         now = time.time()
         try:

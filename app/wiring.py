@@ -42,6 +42,7 @@ from app.store.keys import key
 from app.tokens import AppTokens, PersonalToken, Tokens
 from app.turn_parts import api_key_of, driver_of, limits_of, model_of, room_of, rules_of
 from app.turns_worker import TurnsWorker
+from app.unheard import Unheard
 from app.workspaces import Workspaces
 from handlers.view import Bot
 from harness.models.probe import endpoint_fault
@@ -80,16 +81,8 @@ def build(settings: Settings, *, watcher: Watcher | None = None, role: Role | No
     """The whole server. Nothing is opened before its lifespan begins. Raises `SettingsRefused`."""
     role = role or Role(works=settings.work)
     server = server_of(settings, watcher=watcher, role=role)
-    intake = Intake(
-        server.database,
-        server.wake_ups,
-        secrets=settings.webhook_secrets,
-        bot=lambda: server.bot,
-        on_standing_changed=server.reconciler.look_soon,
-        quiet_seconds=settings.review_quiet_seconds,
-    )
     return create_app(
-        intake=intake if role.takes else None,
+        intake=server.intake() if role.takes else None,
         probes=server.probes(),
         metrics=server.metrics,
         admin_token=settings.admin_token,
@@ -265,7 +258,32 @@ class Server:
     async def _watch_for_missed(self) -> None:
         await self._known.wait()
         missed = Missed(self.database, self._tokens, is_my_turn=self.wake_ups.is_first_in)
-        await asyncio.gather(missed.watch(), self.reconciler.watch())
+        watches = [missed.watch(), self.reconciler.watch()]
+        if self._settings.github_token is not None and self._role.takes:
+            watches.append(self._unheard().watch())
+        await asyncio.gather(*watches)
+
+    def _unheard(self) -> Unheard:
+        return Unheard(
+            self.database,
+            self.github,
+            self.limits,
+            take=self.intake().take,
+            bot=lambda: self.bot,
+            every=60 * self._settings.reconcile_minutes,
+            is_my_turn=self.wake_ups.is_first_in,
+        )
+
+    def intake(self) -> Intake:
+        """What takes deliveries."""
+        return Intake(
+            self.database,
+            self.wake_ups,
+            secrets=self._settings.webhook_secrets,
+            bot=lambda: self.bot,
+            on_standing_changed=self.reconciler.look_soon,
+            quiet_seconds=self._settings.review_quiet_seconds,
+        )
 
     async def _forget_old_results(self) -> None:
         """Once a day, by one of all processes."""
