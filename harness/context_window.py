@@ -15,7 +15,6 @@ from harness.compaction import (
     Room,
     compaction_of,
     draft_of,
-    read,
     sizes_for,
     summary_request,
     text_of,
@@ -23,6 +22,7 @@ from harness.compaction import (
 )
 from harness.history import History
 from harness.items import Item, Life, Notice, ThreadId
+from harness.past import read
 from harness.protocols import Journal, Model, ModelError, ModelRequest, ModelResponse
 
 logger = logging.getLogger(__name__)

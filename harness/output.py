@@ -104,3 +104,9 @@ def printed_part(result: str) -> str:
     """What the command printed, of a result with its head; a result without one as it is."""
     head, mark, printed = result.partition(OUTPUT_FOLLOWS)
     return printed if mark and head.startswith("Wall time: ") else result
+
+
+def one_line(text: str, longest: int = 200) -> str:
+    """All of the text in a line, cut where it is too long for one."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.compaction import INSTRUCTIONS, Room, compaction_of, draft_of, outline, read, weigher
+from harness.compaction import INSTRUCTIONS, Room, compaction_of, draft_of, outline, weigher
 from harness.history import History
 from harness.items import (
     Call,
@@ -34,6 +34,7 @@ from harness.items import (
 )
 from harness.loop import run_turn
 from harness.memory import MemoryJournal
+from harness.past import read
 from harness.protocols import Entry, ModelError, ModelOutput, ModelRequest, ModelResponse, Steering
 from tests.harness.scripted import ScriptedModel, answer, called, said, thought, turn
 from tests.harness.test_history import journals

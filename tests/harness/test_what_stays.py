@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.compaction import MOST_STEERING, Draft, Past, compaction_of, draft_of, read
+from harness.compaction import MOST_STEERING, Draft, compaction_of, draft_of
 from harness.items import (
     AssistantText,
     Block,
@@ -18,6 +18,7 @@ from harness.items import (
     UserMessage,
     UserText,
 )
+from harness.past import Past, read
 from harness.protocols import Entry
 
 STEP = Block("step", (AssistantText("s" * 100),))
