@@ -57,8 +57,8 @@ def with_button(told: str) -> str:
 
 def _cost(limits: Limits) -> str:
     caps = []
-    if limits.dollars is not None:
-        caps.append(f"{limits.dollars:.2f} in money")
+    if limits.money is not None:
+        caps.append(f"{limits.money:.2f} in money")
     if limits.seconds is not None:
         caps.append(f"{limits.seconds / 60:.0f} minutes")
     return f", and all attempts together end at {' and '.join(caps)}" if caps else ""

@@ -264,7 +264,7 @@ class _Due:
             fingerprint=fingerprint,
             attempts=attempts,
             attempts_together=len(memory.tried),
-            dollars=sum(one.dollars for one in mine),
+            money=sum(one.money for one in mine),
             seconds=sum(one.seconds for one in mine),
             reruns=memory.reruns,
             person_called=fingerprint in memory.called,

@@ -157,7 +157,7 @@ def _tried(connection: Connection, thread: str) -> Iterable[Tried]:
         yield Tried(
             fingerprint=row.fingerprint,
             attempt=Attempt(row.turn, _said(outcome), row.left),
-            dollars=spent.micros / _MICROS,
+            money=spent.micros / _MICROS,
             seconds=row.ended_at - row.started_at if is_over else 0.0,
             is_over=row.ended_at is not None,
         )

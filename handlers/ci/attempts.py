@@ -17,7 +17,8 @@ class Limits:
 
     attempts: int = ATTEMPTS
     attempts_together: int = ATTEMPTS_TOGETHER
-    dollars: float | None = None
+    money: float | None = None
+    """In the operator's currency."""
     seconds: float | None = None
 
 
@@ -41,7 +42,7 @@ class Counters:
     """Oldest first."""
     attempts_together: int = 0
     """At any failure of this pull request or branch, these included."""
-    dollars: float = 0.0
+    money: float = 0.0
     seconds: float = 0.0
     reruns: int = 0
     """How often the failed jobs of this head were run again."""
@@ -129,9 +130,9 @@ def _why_no_more(counters: Counters, limits: Limits) -> str | None:
         return (
             f"{_times(counters.attempts_together)} tried here, which is the limit for all failures together."
         )
-    if limits.dollars is not None and counters.dollars >= limits.dollars:
+    if limits.money is not None and counters.money >= limits.money:
         # Of the price table's currency, which is not known here.
-        money, allowed = f"{counters.dollars:.2f}", f"{limits.dollars:.2f}"
+        money, allowed = f"{counters.money:.2f}", f"{limits.money:.2f}"
         return f"{money} in money are spent on this failure, of at most {allowed}."
     if limits.seconds is not None and counters.seconds >= limits.seconds:
         spent, most = counters.seconds / 60, limits.seconds / 60

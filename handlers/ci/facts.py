@@ -25,7 +25,7 @@ class Tried:
 
     fingerprint: str
     attempt: Attempt
-    dollars: float
+    money: float
     seconds: float
     is_over: bool
     """Whether its turn has ended."""

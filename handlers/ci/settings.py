@@ -84,5 +84,5 @@ class WrittenCi(Written):
             reports=self.reports,
             rerun=self.rerun,
             quiet=timedelta(seconds=self.quiet),
-            limits=Limits(attempts=self.attempts, dollars=self.money, seconds=self.time),
+            limits=Limits(attempts=self.attempts, money=self.money, seconds=self.time),
         )

@@ -89,8 +89,8 @@ def remembering(**members: object) -> CiFacts:
     return replace(FACTS, memory=replace(CiMemory(), **members))  # type: ignore[arg-type]
 
 
-def tried(turn: str, *, left: str | None = None, dollars: float = 0.0) -> Tried:
-    return Tried(FINGERPRINT, Attempt(turn, f"I tried {turn}.", left), dollars, 60.0, is_over=True)
+def tried(turn: str, *, left: str | None = None, money: float = 0.0) -> Tried:
+    return Tried(FINGERPRINT, Attempt(turn, f"I tried {turn}.", left), money, 60.0, is_over=True)
 
 
 def said(effects: list[Effect]) -> list[str]:
@@ -203,7 +203,7 @@ def test_a_spent_budget_starts_nothing_and_is_said() -> None:
     [
         ((tried("a"), tried("b"), tried("c")), Limits(), "3 repairs were tried, which is the limit"),
         ((tried("a", left=FINGERPRINT),), Limits(), "The same failure came back unchanged"),
-        ((tried("a", dollars=2.0),), Limits(dollars=1.5), "2.00 in money are spent on this failure"),
+        ((tried("a", money=2.0),), Limits(money=1.5), "2.00 in money are spent on this failure"),
     ],
 )
 def test_a_person_is_called_once_with_what_was_tried(

@@ -69,9 +69,9 @@ def test_repairs_that_break_each_other_end() -> None:
 
 
 def test_money_and_time_are_limits_too() -> None:
-    rich = replace(NONE_YET, dollars=2.5, seconds=1800)
+    rich = replace(NONE_YET, money=2.5, seconds=1800)
 
-    assert step(CODE, rich, Limits(dollars=2.0)) == CallPerson(
+    assert step(CODE, rich, Limits(money=2.0)) == CallPerson(
         "2.50 in money are spent on this failure, of at most 2.00.", ()
     )
     assert step(CODE, rich, Limits(seconds=1200)) == CallPerson(

@@ -47,7 +47,7 @@ def test_every_setting() -> None:
     assert not settings.rerun
     assert settings.quiet == timedelta(minutes=2)
     limits = settings.limits
-    assert (limits.attempts, limits.dollars, limits.seconds) == (2, 1.5, 1200.0)
+    assert (limits.attempts, limits.money, limits.seconds) == (2, 1.5, 1200.0)
 
 
 def test_where_test_reports_are_looked_for() -> None:
@@ -72,6 +72,6 @@ def test_the_settings_in_the_manual_can_be_used_as_they_stand() -> None:
     assert not settings.repairs("test nightly")
     assert not settings.repairs("docs")
     assert settings.repairs_branch("release/2")
-    assert (settings.limits.attempts, settings.limits.dollars, settings.limits.seconds) == (3, 5.0, 2700.0)
+    assert (settings.limits.attempts, settings.limits.money, settings.limits.seconds) == (3, 5.0, 2700.0)
     assert settings.quiet == timedelta(minutes=1)
     assert settings.reports == ("*junit*",)
