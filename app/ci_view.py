@@ -196,7 +196,7 @@ class ChecksLook:
             run_id, job = jobs.get(check.id, (None, None)) if check.source == "check_run" else (None, None)
             if check.source == "workflow_run":
                 run_id = check.id
-            if not settings.repairs(check.name):
+            if not _is_looked_after(check, settings):
                 continue
             if len(told) >= MOST_JOBS:
                 break
@@ -263,6 +263,12 @@ class ChecksLook:
             if branches:
                 open_pull = await self.github.run(place, lambda client: open_pull_of(client, branches[-5:]))
         return replace(facts, memory=memory, open_pull=open_pull)
+
+
+def _is_looked_after(check: Check, settings: CiSettings) -> bool:
+    if check.source == "workflow_run":
+        return settings.repairs("", workflow=check.name)
+    return settings.repairs(check.name, workflow=check.workflow)
 
 
 def _joined(told: list[_Told], runs: list[Check], reported: dict[int, tuple[Failure, ...]]) -> list[_Report]:

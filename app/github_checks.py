@@ -14,7 +14,7 @@ from app.github import PAGE, Client
 from app.tokens import TIMEOUT_SECONDS
 from handlers.ci.annotations import Annotation
 from handlers.ci.reports import Artifact
-from handlers.ci.settled import FAILED, Check
+from handlers.ci.settled import FAILED, Check, with_workflows
 
 MOST_PAGES: Final = 5
 """Of the check runs of one head: five hundred."""
@@ -66,7 +66,7 @@ def checks_of(client: Client, sha: str, *, own_slug: str) -> list[Check]:
     ]
     found += [_status(raw, sha) for raw in _as_granted(client, f"{here}/status", "statuses")]
     workflows = _as_granted(client, "/actions/runs", "workflow_runs", head_sha=sha)
-    return found + [_workflow_run(raw) for raw in workflows]
+    return with_workflows(found + [_workflow_run(raw) for raw in workflows])
 
 
 def failed_jobs(client: Client, run: int) -> list[Job]:
@@ -213,6 +213,7 @@ def _check_run(raw: dict[str, Any]) -> Check:
         status=raw["status"],
         conclusion=raw.get("conclusion"),
         app_id=(raw.get("app") or {}).get("id"),
+        suite=(raw.get("check_suite") or {}).get("id"),
         created_at=_time(raw.get("started_at")),
         completed_at=_time(raw.get("completed_at")),
     )
@@ -257,6 +258,7 @@ def _workflow_run(raw: dict[str, Any]) -> Check:
         head=raw["head_sha"],
         status=raw.get("status") or "queued",
         conclusion=raw.get("conclusion"),
+        suite=raw.get("check_suite_id"),
         attempt=int(raw.get("run_attempt") or 1),
         created_at=_time(raw.get("created_at")),
         started_at=_time(raw.get("run_started_at")),

@@ -98,7 +98,7 @@ def _why_not_looked_at(event: CheckReported, view: View, number: int) -> str | N
     if mode is CiMode.OFF:
         return reasons.CI_OFF
     is_single = event.source in ("check_run", "status")
-    if is_single and event.conclusion in FAILED and not view.config.ci.repairs(event.name):
+    if is_single and event.conclusion in FAILED and not view.config.ci.may_repair(event.name):
         return reasons.CI_NOT_THIS_CHECK
     if not number and not (mode is CiMode.AUTO and view.config.ci.repairs_branch(event.branch)):
         return reasons.CI_NO_PULL

@@ -1,10 +1,11 @@
 """When failed checks are repaired, and how far: what the operator allows, and what a repository wants."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, StrictBool
 
@@ -30,7 +31,7 @@ class CiSettings:
     mode: CiMode = CiMode.OFF
     """A repository that says nothing has not opted in."""
     checks: tuple[str, ...] = ()
-    """Only checks whose names match one of these patterns; empty: all."""
+    """Only checks whose names match one of these patterns; empty: all. See `repairs`."""
     ignored_checks: tuple[str, ...] = ()
     branches: tuple[str, ...] = ()
     """Patterns of branches that are repaired without a pull request; empty: none."""
@@ -41,17 +42,42 @@ class CiSettings:
     quiet: timedelta = QUIET
     limits: Limits = field(default_factory=Limits)
 
-    def repairs(self, check: str) -> bool:
-        """Whether a check of this name is looked after."""
-        is_in = not self.checks or _is_one_of(check, self.checks)
-        return is_in and not _is_one_of(check, self.ignored_checks)
+    def repairs(self, check: str, *, workflow: str = "") -> bool:
+        """Whether a check of this name is looked after; as a job of `workflow` it is `workflow / check`, too.
+
+        A workflow as a whole, such as one that could not start, has no `check`.
+        """
+
+        def is_named_by(patterns: tuple[str, ...]) -> bool:
+            # `C*` is said of checks, not of all that the workflow `CI` has.
+            of_workflows = tuple(pattern for pattern in patterns if "/" in pattern)
+            is_in_workflow = bool(workflow) and _is_one_of(f"{workflow}/{check}", of_workflows)
+            return is_in_workflow or _is_one_of(check or workflow, patterns)
+
+        return (not self.checks or is_named_by(self.checks)) and not is_named_by(self.ignored_checks)
+
+    def may_repair(self, check: str) -> bool:
+        """`repairs`, where nobody has told of which workflow the check is."""
+        names_workflows = any("/" in pattern for pattern in self.checks)
+        return not _is_one_of(check, self.ignored_checks) and (
+            names_workflows or not self.checks or _is_one_of(check, self.checks)
+        )
 
     def repairs_branch(self, branch: str) -> bool:
         return _is_one_of(branch, self.branches)
 
 
 def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+    told = _SLASH.sub("/", name)
+    return any(told == pattern or fnmatchcase(told, pattern) for pattern in map(_tight, patterns))
+
+
+def _tight(pattern: str) -> str:
+    return _SLASH.sub("/", pattern)
+
+
+_SLASH: Final = re.compile(r"\s*/\s*")
+"""GitHub shows `CI / test`; people write it with and without the spaces."""
 
 
 def _reports(value: object) -> object:

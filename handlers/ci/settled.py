@@ -1,7 +1,7 @@
 """Has CI on a head settled? Which of its checks failed, that are not our own?"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -28,6 +28,10 @@ class Check:
     conclusion: str | None
     """A status's state where it is final: `success`, `failure`, `error`."""
     app_id: int | None = None
+    suite: int | None = None
+    """The check suite that a check run or a workflow run belongs to."""
+    workflow: str = ""
+    """The name of the workflow that a check run is a job of; empty: of none, or nobody has told."""
     runs: int | None = None
     """Of a suite: how many check runs it has. One that its App never used is queued for ever, with none."""
     attempt: int = 1
@@ -58,6 +62,17 @@ class Settled:
     """Check runs and statuses first; a suite or workflow run only where nothing in it tells more."""
     abandoned: tuple[str, ...] = ()
     """What never ended, and is not waited for any more."""
+
+
+def with_workflows(checks: Sequence[Check]) -> list[Check]:
+    """`checks`, the check runs among them with their workflow: they share a check suite with its run."""
+    names = {check.suite: check.name for check in checks if check.source == "workflow_run" and check.suite}
+    return [
+        replace(check, workflow=names[check.suite])
+        if check.source == "check_run" and check.suite in names
+        else check
+        for check in checks
+    ]
 
 
 def judge_settled(
@@ -103,12 +118,15 @@ def _is_idle_suite(check: Check) -> bool:
 
 
 def _latest(checks: Iterable[Check]) -> list[Check]:
-    """The newest of each name: a check that was run again counts by its last attempt."""
-    latest: dict[tuple[str, int | None, str], Check] = {}
+    """The newest of each name: a check that was run again counts by its last attempt.
+
+    Jobs of one name in two workflows are two checks.
+    """
+    latest: dict[tuple[str, int | None, str, str], Check] = {}
     for check in sorted(checks, key=lambda one: (one.attempt, one.id)):
         # Two suites of one App are two workflows, not two attempts.
         name = str(check.id) if check.source == "check_suite" else check.name
-        latest[check.source, check.app_id, name] = check
+        latest[check.source, check.app_id, check.workflow, name] = check
     return sorted(latest.values(), key=lambda one: (_ORDER.index(one.source), one.name, one.id))
 
 

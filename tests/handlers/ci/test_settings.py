@@ -50,6 +50,31 @@ def test_every_setting() -> None:
     assert (limits.attempts, limits.money, limits.seconds) == (2, 1.5, 1200.0)
 
 
+def test_a_job_may_be_named_with_its_workflow() -> None:
+    """As GitHub shows it, with or without spaces; a job's own name counts as before."""
+    ci = parse_config(
+        'ci: {checks: {include: ["CI / *", "Lint/ruff", docs], exclude: ["*/ slow*", "C*t"]}}'
+    ).ci
+    jobs = [("CI", "test"), ("CI", "call / deep"), ("CI", "slow one"), ("Lint", "ruff"), ("Lint", "mypy")]
+
+    assert [job for workflow, job in jobs if ci.repairs(job, workflow=workflow)] == [
+        "test",
+        "call / deep",
+        "ruff",
+    ]
+    assert [ci.repairs("", workflow=name) for name in ("CI", "Lint")] == [True, False]
+    assert [ci.repairs(name) for name in ("docs", "test", "ruff")] == [True, False, False]
+
+
+def test_a_check_is_not_set_aside_before_its_workflow_is_known() -> None:
+    """A webhook of a check run does not name it."""
+    by_workflow = parse_config('ci: {checks: {include: ["CI / test"], exclude: [deploy]}}').ci
+    by_name = parse_config("ci: {checks: {include: [test]}}").ci
+
+    assert [by_workflow.may_repair(name) for name in ("test", "lint", "deploy")] == [True, True, False]
+    assert [by_name.may_repair(name) for name in ("test", "lint")] == [True, False]
+
+
 def test_where_test_reports_are_looked_for() -> None:
     """YAML reads the words on and off as something else."""
     words = ("", "  reports: off\n", "  reports: on\n", "  reports: []\n", '  reports: ["*.xml"]\n')
@@ -71,6 +96,8 @@ def test_the_settings_in_the_manual_can_be_used_as_they_stand() -> None:
     assert settings.repairs("test 3.12")
     assert not settings.repairs("test nightly")
     assert not settings.repairs("docs")
+    assert settings.repairs("build", workflow="CI")
+    assert not settings.repairs("upload", workflow="Release")
     assert settings.repairs_branch("release/2")
     assert (settings.limits.attempts, settings.limits.money, settings.limits.seconds) == (3, 5.0, 2700.0)
     assert settings.quiet == timedelta(minutes=1)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from handlers.ci.settled import Check, Settled, Superseded, Unsettled, judge_settled
+from handlers.ci.settled import Check, Settled, Superseded, Unsettled, judge_settled, with_workflows
 
 HEAD = "a" * 40
 NEWER = "b" * 40
@@ -55,6 +55,27 @@ def test_what_ended_just_now_may_start_something_else() -> None:
     assert judged(run("test", "failure", ended=9.5), now=at(10.5)) == Settled(
         (run("test", "failure", ended=9.5),)
     )
+
+
+def test_jobs_of_one_name_in_two_workflows_are_two_checks() -> None:
+    """What passes in the one says nothing of the other; of one workflow the newest run counts."""
+    runs = [
+        replace(run(name, "failure"), source="workflow_run", id=at_suite, suite=at_suite)
+        for name, at_suite in (("CI", 11), ("Nightly", 12), ("CI", 13))
+    ]
+    jobs = [
+        replace(run("test", "failure", id=1), suite=11),
+        replace(run("test", "failure", id=2), suite=12),
+        replace(run("test", id=3), suite=13),
+        replace(run("other", id=4), suite=14),
+    ]
+
+    told = with_workflows([*runs, *jobs])
+    settled = judged(*told)
+
+    assert [check.workflow for check in told[3:]] == ["CI", "Nightly", "CI", ""]
+    assert isinstance(settled, Settled)
+    assert [(check.workflow, check.id) for check in settled.failed] == [("Nightly", 2)]
 
 
 def test_only_the_newest_head_counts() -> None:
