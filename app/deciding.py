@@ -6,7 +6,8 @@ from typing import Final, assert_never
 from sqlalchemy import Connection
 
 from app import letters
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
+from app.queues import Queue
 from app.stopping import stop
 from app.store import (
     charges,

@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -28,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.claim import claimed
 from app.leases import Lease, Leases, name_of_process
+from app.queues import Queue
 from app.store import leases as lease_rows
 from app.store.database import Database, make_durable, postgresql_engine
 from app.store.fence import LeaseLost, fenced
@@ -55,16 +55,6 @@ BURY_SECONDS: Final = 30.0
 
 KEEP_WAKE_UPS: Final = timedelta(days=1)
 """DBOS keeps what is done for ever unless told otherwise."""
-
-
-class Queue(StrEnum):
-    """The two kinds of wake-up. A thread has one of each running at most."""
-
-    EVENTS = "darner-events"
-    """Handle the thread's inbox and perform its effects: short."""
-    TURNS = "darner-turns"
-    """Run the thread's next turn: long."""
-
 
 _A_PLACE: Final = "place"
 """Told to all processes when a turn has ended that others may have waited for."""

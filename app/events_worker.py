@@ -7,12 +7,13 @@ up is an event of its own, so that whoever asked hears of it.
 from collections.abc import Callable
 from typing import Final
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.handling import Handling
 from app.outgoing import Outgoing
 from app.perform import Performer
+from app.queues import Queue
 from app.spending import Spending
 from app.store import inbox, outbox
 from app.store.database import Database

@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 
 from app.ci_view import ChecksLook
 from app.deciding import Decisions, thread_of
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.forge_error import ForgeError
 from app.github import GitHub
 from app.moved import has_moved
 from app.particulars import Particulars, particulars_of
+from app.queues import Queue
 from app.retry import PATIENT_TRIES, TRIES, Fault
 from app.spending import Payer, Spending
 from app.store import deliveries, inbox, outbox, requests, turns

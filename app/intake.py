@@ -13,8 +13,9 @@ from typing import Final
 from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.letters import wake_for
+from app.queues import Queue
 from app.store import backlog, ci, deliveries, inbox, reviews, turns
 from app.store.database import Database
 from app.store.deliveries import DeliveryRow

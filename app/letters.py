@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
+from app.queues import Queue
 from app.store import inbox
 from handlers.events import InternalEvent
 

@@ -8,12 +8,13 @@ from typing import Final
 from sqlalchemy import Connection
 
 from app import letters
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.moved import has_moved
 from app.perform import Performed, Performer
+from app.queues import Queue
 from app.results import StoreAway
 from app.retry import GIT_TRIES, PATIENT_TRIES, TRIES, Fault
 from app.store import inbox, outbox

@@ -17,10 +17,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import letters
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import Client, GitHub, Standing
+from app.queues import Queue
 from app.store import backlog, inbox, messages, outbox, turns
 from app.store.database import Database
 from app.store.places import RepositoryRef

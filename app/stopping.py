@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from app.engine import Queue
+from app.queues import Queue
 from app.store import inbox, messages, turns
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import TurnEnded

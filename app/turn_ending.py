@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from app import letters
 from app.ci_logs import TurnLogs
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.fork_results import suggestions_of
+from app.queues import Queue
 from app.runtime import Runtime, payer_of
 from app.store import inbox, messages, requests, turns
 from app.store.turns import TurnRow

@@ -13,9 +13,10 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from app.ci_logs import TurnLogs
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.forge_error import ForgeError
 from app.progress import Progress
+from app.queues import Queue
 from app.results import StoreAway
 from app.retry import TAKES, Fault, forge_pause
 from app.reviewing import Reviewing

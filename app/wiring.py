@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from app.blobs import blobs_of
 from app.confinement import mode_check, usable
-from app.engine import Drive, Queue, TurnPlaces, WakeUps
+from app.engine import Drive, TurnPlaces, WakeUps
 from app.events_worker import EventsWorker
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
@@ -29,6 +29,7 @@ from app.missed import Missed
 from app.model_limits import SharedModel
 from app.perform import Performer
 from app.progress import Progress, Watcher
+from app.queues import Queue
 from app.reconcile import Reconciler
 from app.results import Results, forget_old
 from app.role import Role

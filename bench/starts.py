@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
+from app.queues import Queue
 from app.store.database import Database
 from bench.figure import Figure, median, percentile
 from bench.spawn import Child, child, tell_parent, told

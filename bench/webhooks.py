@@ -154,9 +154,10 @@ async def _receiver(kind: str, home: Path) -> AsyncIterator[int]:
 
 
 def _serve_ours(home: Path, port: int) -> None:
-    from app.engine import Queue, WakeUps
+    from app.engine import WakeUps
     from app.http import create_app
     from app.intake import Intake
+    from app.queues import Queue
     from app.store.database import Database
     from handlers.view import Bot
 

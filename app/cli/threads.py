@@ -17,7 +17,7 @@ from app.cli.reading import cost_line, reading
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.engine import Queue
+    from app.queues import Queue
     from app.store.overview import ThreadSummary
 
 threads = typer.Typer(
@@ -170,7 +170,7 @@ def archive(thread: ThreadArgument) -> None:
 
 def _ask(thread: str, command: str) -> None:
     """Leave the command to the server, which answers in the conversation as it does to a comment."""
-    from app.engine import Queue
+    from app.queues import Queue
     from app.store import inbox
     from app.store.turns import of_thread
     from handlers.effects import EffectAdapter, StartTurn

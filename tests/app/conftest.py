@@ -12,8 +12,9 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.intake import Intake
+from app.queues import Queue
 from app.store.database import Database
 from handlers.view import Bot
 from tests.app import postgres

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
+from app.queues import Queue
 from app.store.database import Database
 from app.store.schema import threads
 from tests.app import postgres

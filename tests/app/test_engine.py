@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.claim import AlreadyRunning, claimed
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
+from app.queues import Queue
 from app.store.database import Database
 from tests.app.conftest import House
 

@@ -9,13 +9,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import Connection
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.events_worker import EventsWorker
 from app.forge_error import ForgeError
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.mirrors import Mirrors
 from app.perform import Performer
+from app.queues import Queue
 from app.results import Results
 from app.spending import Spending
 from app.store import deliveries, inbox, messages, outbox, throttles, turns

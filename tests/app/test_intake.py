@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from sqlalchemy import Connection
 
-from app.engine import Queue
 from app.explain import Explanation, explain
 from app.intake import Intake
+from app.queues import Queue
 from app.store import backlog, ci, inbox
 from app.store.places import RepositoryRef
 from handlers import reasons

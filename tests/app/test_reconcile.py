@@ -9,9 +9,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import Connection
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
+from app.queues import Queue
 from app.reconcile import Reconciler
 from app.store import inbox, outbox, turns
 from app.store.database import Database

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from app.engine import Queue
+from app.queues import Queue
 from app.stopping import stop
 from app.store import inbox, messages, turns
 from app.store.database import Database

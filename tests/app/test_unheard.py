@@ -9,10 +9,11 @@ import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.engine import Queue, WakeUps
+from app.engine import WakeUps
 from app.forge_limits import ForgeLimits
 from app.github import GitHub
 from app.intake import Intake
+from app.queues import Queue
 from app.store import inbox
 from app.store.database import Database
 from app.store.places import RepositoryRef
