@@ -19,6 +19,8 @@ from app.store.places import RepositoryRef
 from app.store.turns import TurnRow
 from handlers.briefing_review import Answer, Linked, ReviewMaterial, compose_review, issues_named
 from handlers.effects import StartTurn
+from handlers.review.attributes import FILE as ATTRIBUTES
+from handlers.review.attributes import Mark, Rule, governing, marks_of, parse_attributes
 from handlers.review.diff import DIFF_ARGUMENTS, FileDiff, by_path, decoded, parse_diff
 from handlers.review.findings import Reviewed, checker
 from handlers.review.fingerprints import Fingerprint, Place, fingerprint, name_of
@@ -41,6 +43,8 @@ from sandbox.git.mirror import Mirror
 DIFF_BYTES: Final = 64 * 1024 * 1024
 READ_TOKENS: Final = 60_000
 """Of the change, in a review's first message; of a small window a third."""
+MOST_ATTRIBUTES: Final = 100
+"""Files of attributes that are read."""
 CUT_SHORT: Final = "the change is larger than what is read of one"
 
 
@@ -174,7 +178,9 @@ class Reviewing:
         if start.finding:
             disputed = {each.known.finding.path for each in memory.findings if each.id == start.finding}
             wanted, settled = [file for file in files if file.path in disputed], None
-        plan = _plan(wanted, files, every, budget=self._budget(), is_cut=len(data) >= DIFF_BYTES * 0.99)
+        marked = await _marks(mirror, start.instructions_sha, [file.path for file in wanted])
+        is_cut = len(data) >= DIFF_BYTES * 0.99
+        plan = _plan(wanted, files, every, budget=self._budget(), marked=marked, is_cut=is_cut)
         reviewed = await _reviewed(mirror, start, files, memory)
         review = Review(
             start=start,
@@ -297,9 +303,10 @@ def _plan(
     every: Sequence[FileDiff],
     *,
     budget: int,
+    marked: Mapping[str, Mark],
     is_cut: bool,
 ) -> ReadingPlan:
-    plan = plan_reading(wanted, budget=budget)
+    plan = plan_reading(wanted, budget=budget, marked=marked)
     left_out = {file.path for file in files}
     unread = [
         Unread(file.path, "`.github/darner.yml` leaves it out") for file in every if file.path not in left_out
@@ -307,6 +314,16 @@ def _plan(
     if is_cut:
         unread.append(Unread("(more files)", CUT_SHORT))
     return ReadingPlan(plan.groups, (*plan.unread, *unread))
+
+
+async def _marks(mirror: Mirror, base: str, paths: Sequence[str]) -> Mapping[str, Mark]:
+    """By the `.gitattributes` of the base branch: a change cannot take itself out of its review."""
+    found = governing(await mirror.list_paths(base, names=(ATTRIBUTES,)), paths)
+    rules: list[Rule] = []
+    for path in found[:MOST_ATTRIBUTES]:
+        text = await _file(mirror, base, path)
+        rules += parse_attributes(text or "", path.rpartition("/")[0])
+    return await asyncio.to_thread(marks_of, paths, rules) if rules else {}
 
 
 async def _reviewed(mirror: Mirror, start: StartTurn, files: Sequence[FileDiff], memory: Memory) -> Reviewed:

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import Final
 
+from handlers.review.attributes import Mark
 from handlers.review.diff import FileDiff
 
 GROUP_TOKENS: Final = 20_000
@@ -82,16 +83,19 @@ class ReadingPlan:
 
 
 def plan_reading(
-    files: Sequence[FileDiff], *, budget: int, marked: Mapping[str, bool] | None = None
+    files: Sequence[FileDiff], *, budget: int, marked: Mapping[str, Mark] | None = None
 ) -> ReadingPlan:
     """Groups of the change's files within `budget` tokens of diff.
 
-    `marked` is what `.gitattributes` says of `linguist-generated` and `linguist-vendored` by path: True is
-    not read, False is read whatever its name looks like.
+    `marked` is what `.gitattributes` says of them, by path.
     """
     marked = marked or {}
     ranks = {file.path: rank_of(file, marked.get(file.path)) for file in files}
-    unread = [Unread(file.path, _SKIPPED[ranks[file.path]]) for file in files if ranks[file.path] in _SKIPPED]
+    unread = [
+        Unread(file.path, _why(ranks[file.path], marked.get(file.path)))
+        for file in files
+        if ranks[file.path] in _SKIPPED
+    ]
     wanted = [file for file in files if ranks[file.path] not in _SKIPPED]
     readings: list[Reading] = []
     left = budget
@@ -108,14 +112,16 @@ def plan_reading(
     return ReadingPlan(tuple(_grouped(readings)), tuple(unread))
 
 
-def rank_of(file: FileDiff, marked: bool | None = None) -> Rank:
+def rank_of(file: FileDiff, mark: Mark | None = None) -> Rank:
     """What kind of file it is, by its name and by what `.gitattributes` says."""
     path = file.path
     if file.is_binary:
         return Rank.BINARY
-    if marked:
+    if mark == "vendored":
+        return Rank.VENDORED
+    if mark in ("generated", "no diff"):
         return Rank.GENERATED
-    if marked is None:
+    if mark is None:
         if any(part in _VENDORED for part in PurePosixPath(path).parts[:-1]):
             return Rank.VENDORED
         if is_generated(path) or _is_minified(file):
@@ -146,6 +152,15 @@ def subject_of(path: str) -> str:
     return re.sub(r"^(?:test_|tests_)|(?:_test|_spec|-test|-spec|Tests?|Spec|IT)$", "", stem).casefold()
 
 
+def _why(rank: Rank, mark: Mark | None) -> str:
+    return _SKIPPED[rank] if mark is None or rank is Rank.BINARY else _SAID[mark]
+
+
+_SAID: Final[Mapping[Mark, str]] = {
+    "generated": "it is generated, as `.gitattributes` says",
+    "vendored": "it is somebody else's code, as `.gitattributes` says",
+    "no diff": "`.gitattributes` lets no diff of it be shown",
+}
 _SKIPPED: Final = {
     Rank.GENERATED: "it is generated",
     Rank.VENDORED: "it is somebody else's code",

@@ -45,6 +45,25 @@ async def test_a_pull_request_is_reviewed_when_it_is_opened(world: World) -> Non
     assert len(await world.bot_comments(repository, number)) == 1
 
 
+async def test_the_base_says_what_is_generated(world: World) -> None:
+    """Such a file is not read, and that is said; the change cannot take another one out of its review."""
+    title = "Count the stitches of a shawl"
+    world.model.teach(review(title, calls=(finds("knit.py", 5, DIVIDES),)))
+
+    repository, number, _, _ = await pull_of(
+        world,
+        title,
+        {"wool/made.py": KNIT, "knit.py": KNIT, ".gitattributes": "* linguist-generated\n"},
+        base={".gitattributes": "# Made by a script.\n/wool/*.py linguist-generated\n"},
+    )
+    await world.settled(repository)
+
+    [summary] = await summaries(world, repository, number)
+    assert "Not read, or not whole: 1 file" in summary
+    assert "- `wool/made.py`: it is generated, as `.gitattributes` says" in summary
+    assert len(await inline(world, repository, number)) == 1
+
+
 async def test_three_pushes(world: World) -> None:
     """Moved lines keep their finding, mended ones settle its thread, and what comes back opens it again."""
     title = "Count the stitches of a hat"

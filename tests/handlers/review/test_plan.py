@@ -43,9 +43,9 @@ def test_names_tell_what_a_file_is(path: str, rank: Rank) -> None:
 
 
 def test_what_the_repository_says_outweighs_the_name() -> None:
-    assert rank_of(changed("api/money.py"), marked=True) is Rank.GENERATED
-    assert rank_of(changed("vendor/ours.py"), marked=False) is Rank.SOURCE
-    assert rank_of(changed("logo.png", is_binary=True), marked=False) is Rank.BINARY
+    assert rank_of(changed("api/money.py"), "generated") is Rank.GENERATED
+    assert rank_of(changed("vendor/ours.py"), "by hand") is Rank.SOURCE
+    assert rank_of(changed("logo.png", is_binary=True), "by hand") is Rank.BINARY
     long = FileDiff(
         path="a.js", old_path="a.js", kind="added", hunks=(Hunk(0, 0, 1, 1, ("+" + "x" * 5000,)),)
     )
