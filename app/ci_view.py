@@ -209,7 +209,7 @@ class ChecksLook:
         return await self.github.run(place, lambda client: failed_jobs(client, run))
 
     async def _told(self, check: Check, job: Job | None, run: int | None, place: RepositoryRef) -> _Told:
-        own = ReportedRun("", ())
+        own = ReportedRun(check.said, ())
         if check.source == "check_run":
             own = await self.github.run(place, lambda client: reported(client, check.id))
         read = await self._read(job.id, place) if job is not None else None
@@ -289,9 +289,9 @@ def _joined(told: list[_Told], runs: list[Check], reported: dict[int, tuple[Fail
 
 
 def _latest_runs(checks: list[Check]) -> list[Check]:
-    """Workflow runs that have ended, each by its newest attempt; of one workflow the newest run."""
-    newest: dict[str, Check] = {}
+    """Workflow runs that have ended, by their newest attempt; the newest of a workflow and what began it."""
+    newest: dict[tuple[str, str], Check] = {}
     for check in sorted(checks, key=lambda one: (one.id, one.attempt)):
         if check.source == "workflow_run" and check.status == "completed":
-            newest[check.name] = check
+            newest[check.origin, check.name] = check
     return list(newest.values())

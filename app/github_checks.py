@@ -204,6 +204,11 @@ def _is(raw: dict[str, Any], slug: str) -> bool:
     return bool(slug) and (raw.get("app") or {}).get("slug") == slug
 
 
+def _origin(raw: dict[str, Any]) -> str:
+    """Which workflow a run is of, and what began it."""
+    return f"{raw.get('workflow_id') or raw.get('name') or ''} on {raw.get('event') or ''}"
+
+
 def _check_run(raw: dict[str, Any]) -> Check:
     return Check(
         source="check_run",
@@ -244,6 +249,7 @@ def _status(raw: dict[str, Any], sha: str) -> Check:
         head=sha,
         status="completed" if is_over else "pending",
         conclusion=raw["state"] if is_over else None,
+        said="\n".join(part for part in (raw.get("description"), raw.get("target_url")) if part),
         created_at=_time(raw.get("created_at")),
         completed_at=_time(raw.get("updated_at")) if is_over else None,
     )
@@ -260,6 +266,7 @@ def _workflow_run(raw: dict[str, Any]) -> Check:
         conclusion=raw.get("conclusion"),
         suite=raw.get("check_suite_id"),
         attempt=int(raw.get("run_attempt") or 1),
+        origin=_origin(raw),
         created_at=_time(raw.get("created_at")),
         started_at=_time(raw.get("run_started_at")),
         completed_at=_time(raw.get("updated_at")) if is_over else None,

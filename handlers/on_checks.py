@@ -137,6 +137,15 @@ def may_be_asked(view: View, repository: str) -> bool:
     return view.bot.ceiling.ci_repair_of(repository) is not CiMode.OFF
 
 
+def look_after_resume(act: str, view: View, *, repository: str, number: int) -> list[Effect]:
+    """What failed while nothing was to start by itself is looked at once it may."""
+    was_held = starts_by_itself(view.thread) is not None
+    if not was_held or view.pull is None or mode_of(view, repository) is CiMode.OFF:
+        return []
+    head = view.pull.head.sha
+    return [LookAtChecks(key=f"{act}:look", number=number, branch="", sha=head, after=0.0)]
+
+
 def look_for(asked: CiAsked, number: int, sha: str) -> LookAtChecks:
     """A look at the head's checks at once, for a person."""
     return LookAtChecks(key=f"{asked.act}:look", number=number, branch="", sha=sha, after=0.0, asked=asked)

@@ -54,7 +54,7 @@ from handlers.grammar import (
 from handlers.hidden import remove_hidden
 from handlers.ingest import act_of, ignored, request_of, triage
 from handlers.on_budget import budgeted, why_nothing_starts
-from handlers.on_control import HEEDED_ALWAYS, WRITERS_ONLY, control
+from handlers.on_control import HEEDED_ALWAYS, WRITERS_ONLY, Control, control
 from handlers.on_review_asked import asks_to_fix, finding_of, on_disagreement, review_asked
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import Layer, Resolved, resolve, situation_of
@@ -125,7 +125,7 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             | ShowPolicy()
             | Status()
         ):
-            return control(by_text(event, view), view, command, resolved)
+            return _directed(event, view, command, resolved)
         case Help():
             return answered(event, comments.help_text(mention, is_writer=_may_direct(view)), "+1")
         case Empty():
@@ -140,6 +140,14 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
             return review_asked(event, view, is_full=is_full)
         case _:
             assert_never(command)
+
+
+def _directed(event: Mentioning, view: View, command: Control, resolved: Resolved) -> list[Effect]:
+    effects = control(by_text(event, view), view, command, resolved)
+    if isinstance(command, Resume):
+        repository, number = event.repository.full_name, event.subject.number
+        effects += on_checks.look_after_resume(act_of(event), view, repository=repository, number=number)
+    return effects
 
 
 def _asked(event: Mentioning, view: View, *, request: str, resolved: Resolved) -> list[Effect]:

@@ -7,7 +7,8 @@ from handlers import comments, reasons
 from handlers.asked import answer_to, by_operator
 from handlers.effects import Effect, Ignore
 from handlers.events import OperatorAsked
-from handlers.grammar import Fork, Retry, parse_command
+from handlers.grammar import Fork, Resume, Retry, parse_command
+from handlers.on_checks import look_after_resume
 from handlers.on_control import Control, control
 from handlers.permissions import Refusal
 from handlers.policy import resolve, situation_of
@@ -26,4 +27,8 @@ def on_operator(event: OperatorAsked, view: View) -> list[Effect]:
     resolved = resolve(situation if in_their_name else replace(situation, permission="admin"))
     if isinstance(resolved, Refusal):
         return answer_to(asked, comments.needs_write(), "confused")
-    return control(asked, view, command, resolved)
+    effects = control(asked, view, command, resolved)
+    if isinstance(command, Resume):
+        start = event.start
+        effects += look_after_resume(event.key, view, repository=start.repository, number=start.number)
+    return effects

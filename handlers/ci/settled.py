@@ -35,6 +35,10 @@ class Check:
     runs: int | None = None
     """Of a suite: how many check runs it has. One that its App never used is queued for ever, with none."""
     attempt: int = 1
+    origin: str = ""
+    """Of a workflow run and its jobs: which workflow, begun by what; else empty."""
+    said: str = ""
+    """Of a status: its description, and where to read more."""
     created_at: datetime | None = None
     started_at: datetime | None = None
     """Of a workflow run: when its newest attempt began."""
@@ -66,10 +70,10 @@ class Settled:
 
 def with_workflows(checks: Sequence[Check]) -> list[Check]:
     """`checks`, the check runs among them with their workflow: they share a check suite with its run."""
-    names = {check.suite: check.name for check in checks if check.source == "workflow_run" and check.suite}
+    runs = {check.suite: check for check in checks if check.source == "workflow_run" and check.suite}
     return [
-        replace(check, workflow=names[check.suite])
-        if check.source == "check_run" and check.suite in names
+        replace(check, workflow=runs[check.suite].name, origin=runs[check.suite].origin)
+        if check.source == "check_run" and check.suite in runs
         else check
         for check in checks
     ]
@@ -120,13 +124,14 @@ def _is_idle_suite(check: Check) -> bool:
 def _latest(checks: Iterable[Check]) -> list[Check]:
     """The newest of each name: a check that was run again counts by its last attempt.
 
-    Jobs of one name in two workflows are two checks.
+    What one workflow does for a push and what it does for a pull request are two, and so are two workflows'
+    jobs of one name.
     """
-    latest: dict[tuple[str, int | None, str, str], Check] = {}
+    latest: dict[tuple[str, int | None, str, str, str], Check] = {}
     for check in sorted(checks, key=lambda one: (one.attempt, one.id)):
         # Two suites of one App are two workflows, not two attempts.
         name = str(check.id) if check.source == "check_suite" else check.name
-        latest[check.source, check.app_id, check.workflow, name] = check
+        latest[check.source, check.app_id, check.workflow, check.origin, name] = check
     return sorted(latest.values(), key=lambda one: (_ORDER.index(one.source), one.name, one.id))
 
 

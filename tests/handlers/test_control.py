@@ -7,6 +7,7 @@ import pytest
 
 from handlers import comments, comments_control, reasons
 from handlers.checks import STOP_BUTTON
+from handlers.ci.settings import CiMode, CiSettings
 from handlers.ci.task import CiTask
 from handlers.comments import Progress
 from handlers.dispatch import dispatch
@@ -15,6 +16,7 @@ from handlers.effects import (
     ForgetThread,
     HoldThread,
     Ignore,
+    LookAtChecks,
     PauseTurn,
     PostComment,
     React,
@@ -175,6 +177,22 @@ def test_resume_undoes_what_holds() -> None:
         react("confused"),
         answer(comments_control.nothing_to_resume("darner")),
     ]
+
+
+def test_resume_looks_at_what_has_failed_meanwhile() -> None:
+    """Where failed checks are looked after, by comment and at the machine; not where nothing was held."""
+    config = RepositoryConfig(ci=CiSettings(mode=CiMode.AUTO))
+    view = replace(PULL_VIEW, config=config, thread=ThreadFacts(stopped_by="eve"))
+
+    asked = dispatch(said("@darner resume", on=PULL), view)
+    told = dispatch(OperatorAsked(key="cli/1", text="resume", start=start_on_issue()), view)
+    off = dispatch(said("@darner resume", on=PULL), replace(view, config=RepositoryConfig()))
+    free = dispatch(said("@darner resume", on=PULL), replace(view, thread=ThreadFacts()))
+
+    assert [
+        [(look.sha, look.after, look.asked) for look in effects if isinstance(look, LookAtChecks)]
+        for effects in (asked, told, off, free)
+    ] == [[(HEAD_SHA, 0.0, None)], [(HEAD_SHA, 0.0, None)], [], []]
 
 
 def test_nothing_starts_by_itself_in_a_thread_that_is_held() -> None:

@@ -49,6 +49,7 @@ async def begin(
     branch: str,
     jobs: tuple[str, ...] = ("test",),
     workflow: str = "CI",
+    event: Literal["push", "pull_request"] = "push",
 ) -> WorkflowRun:
     """A workflow run whose jobs are all at work."""
     cole = world.forge.state.user("cole")
@@ -64,6 +65,7 @@ async def begin(
             jobs=jobs,
             actor=cole,
             name=workflow,
+            event=event,
         )
         for job in workflows.jobs_of(state, run):
             workflows.begin_job(state, job)
@@ -110,13 +112,21 @@ async def ran(
     return run
 
 
-async def status(world: World, repository: str, sha: str, state: Literal["pending", "failure"]) -> None:
+async def status(
+    world: World, repository: str, sha: str, state: Literal["pending", "failure"], *, said: str = ""
+) -> None:
     """What a CI system outside of GitHub says."""
     cole = world.forge.state.user("cole")
     assert cole is not None
     actor = acting(world.forge.state, cole)
     await asyncio.to_thread(
-        statuses.create_status, actor, record(world, repository), sha=sha, state=state, context="other-ci"
+        statuses.create_status,
+        actor,
+        record(world, repository),
+        sha=sha,
+        state=state,
+        context="other-ci",
+        description=said or None,
     )
 
 

@@ -279,3 +279,55 @@ async def test_a_head_that_moves_under_a_repair(world: World, *, is_same_file: b
         assert await world.maya.file(repository, "NOTES.md", ref="wider") == "# Much wider rows.\n"
         assert "if place < left_over else" in await world.maya.file(repository, SPACING, ref="wider")
         assert "in other files; the result stands on the new head." in final
+
+
+async def test_a_failure_outside_of_github_is_repaired(world: World) -> None:
+    """All that is known of it is a word and an address: the model has both, and no log."""
+    repository = world.repository(files=_settings("auto"))
+    world.model.teach(session("other-ci", runs(MEND), says("Mu mended.")))
+    number, head = await _pull(world, repository)
+    await checks.status(world, repository, head, "pending")
+    await checks.status(world, repository, head, "failure", said="test_mu_row: assert 10 == 11")
+
+    final = await world.final_comment(repository, number)
+
+    assert "Mu mended." in final
+    assert (await world.only_pull(repository)).head_sha != head
+    [turn] = await world.turns(repository)
+    told = next(item["text"] for item in await world.journal(turn) if item["type"] == "user_message")
+    assert "other-ci" in told
+    assert "test_mu_row: assert 10 == 11" in told
+
+
+async def test_one_workflow_for_a_push_and_for_a_pull_request_is_two(world: World) -> None:
+    """Both run the same job at one head: what passes in the one does not make up for the other."""
+    repository = world.repository(files=_settings("offer"))
+    number, head = await _pull(world, repository)
+    pushed = await checks.begin(world, repository, sha=head, branch="wider", jobs=("nu",))
+    proposed = await checks.begin(
+        world, repository, sha=head, branch="wider", jobs=("nu",), event="pull_request"
+    )
+    await checks.end(world, pushed, {"nu": pytest_log("test_nu_row")})
+    await checks.end(world, proposed)
+    await world.settled(repository)
+
+    [offer] = await world.bot_comments(repository, number)
+    assert "`nu`: `tests/test_spacing.py::test_nu_row`" in offer.body
+
+
+async def test_what_fails_after_a_stop_is_repaired_after_resume(world: World) -> None:
+    """Nothing begins while the conversation is stopped; what has failed meanwhile is not forgotten."""
+    repository = world.repository(files=_settings("auto"))
+    world.model.teach(session("head .xi", runs(MEND), says("Xi mended.")))
+    number, head = await _pull(world, repository)
+    await world.cole.says(repository, number, "@darner stop")
+    await world.settled(repository)
+    await checks.ran(world, repository, sha=head, branch="wider", failing={"xi": pytest_log("test_xi_row")})
+    await world.settled(repository)
+    assert await world.turns(repository) == []
+
+    await world.cole.says(repository, number, "@darner resume")
+    await world.settled(repository)
+
+    assert "Xi mended." in (await world.bot_comments(repository, number))[-1].body
+    assert (await world.only_pull(repository)).head_sha != head

@@ -149,3 +149,13 @@ def test_a_status_of_another_service_counts() -> None:
     )
 
     assert judged(status) == Settled((status,))
+
+
+def test_a_job_for_a_push_and_the_same_for_a_pull_request_are_two() -> None:
+    """The newest counts of one workflow and what began it; what passes elsewhere makes up for nothing."""
+    pushed = replace(run("test", "failure", id=1), origin="7 on push")
+    proposed = replace(run("test", id=2), origin="7 on pull_request")
+    again = replace(run("test", id=3), origin="7 on push")
+
+    assert judged(pushed, proposed) == Settled((pushed,))
+    assert judged(pushed, proposed, again) == Settled(())
