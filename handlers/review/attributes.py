@@ -2,7 +2,7 @@
 
 Of https://git-scm.com/docs/gitattributes only `diff`, `binary` and, by
 https://github.com/github-linguist/linguist/blob/main/docs/overrides.md, `linguist-generated` and
-`linguist-vendored` are read. Patterns are those of path filters (`handlers.globs`).
+`linguist-vendored` are read. In patterns a backslash stands for itself.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from handlers.globs import matches
+from handlers.globs import names
 
 FILE: Final = ".gitattributes"
 MOST_RULES: Final = 500
@@ -92,9 +92,9 @@ def marks_of(paths: Iterable[str], rules: Sequence[Rule]) -> dict[str, Mark]:
 
 def _is_meant(path: str, rule: Rule) -> bool:
     if not rule.folder:
-        return matches(path, rule.pattern)
+        return names(path, rule.pattern)
     inside = path.removeprefix(f"{rule.folder}/")
-    return inside != path and matches(inside, rule.pattern)
+    return inside != path and names(inside, rule.pattern)
 
 
 def _mark(said: dict[str, bool | None]) -> Mark | None:

@@ -1,10 +1,25 @@
 """What `.gitattributes` say of files, and what a review makes of it."""
 
+import random
+from typing import Final
+
 import pytest
 
 from handlers.review.attributes import MOST_RULES, Mark, governing, marks_of, parse_attributes
 from handlers.review.plan import Unread, plan_reading
+from tests.handlers.review.changes import Change, Repository
 from tests.handlers.review.test_plan import changed
+
+READ: Final = ("linguist-generated", "linguist-vendored", "diff")
+PATTERNS: Final = (
+    *("*.py", "/a/*.py", "a/**/x.py", "**/x.py", "a/b/*", "x.*", "/x.py", "[ab]/x.py", '"s p.py"'),
+    *("a/**", "a/", "a", "**", "**/b/**", "b/**/*.txt", "x.py/**"),
+)
+WORDS: Final = (
+    *("linguist-generated", "-linguist-generated", "!linguist-generated", "linguist-generated=true"),
+    *("linguist-generated=false", "linguist-vendored", "-linguist-vendored", "-diff", "diff", "!diff"),
+    *("binary", "diff=python", "text"),
+)
 
 
 def mark(path: str, text: str) -> Mark | None:
@@ -59,6 +74,41 @@ def test_the_last_word_counts_and_the_nearest_file() -> None:
         "gen/deep/x.c": "no diff",
     }
     assert mark("free.py", "*.py linguist-generated\nfree.py !linguist-generated") is None
+
+
+def test_git_reads_them_in_the_same_way(repository: Repository) -> None:
+    """Of generated files, in two folders, what `git check-attr` tells and what is made of it."""
+    chance = random.Random(7)
+    paths = ["x.py", "a/x.py", "a/b/x.py", "a/b/c/x.py", "b/x.txt", "a/s p.py"]
+    for _ in range(25):
+        texts = {
+            folder: "".join(f"{chance.choice(PATTERNS)} {chance.choice(WORDS)}\n" for _ in range(lines))
+            for folder, lines in (("", 6), ("a", 2))
+        }
+        tree = {f"{folder}/.gitattributes".lstrip("/"): text.encode() for folder, text in texts.items()}
+        repository.hold(Change({}, tree))
+        repository.run("read-tree", "new")
+        asked = ("check-attr", "--cached", "-z", *READ, "--", *paths)
+        told = repository.run(*asked).decode().split("\0")
+        states = dict(zip(zip(told[::3], told[1::3], strict=False), told[2::3], strict=False))
+        rules = [rule for folder, text in texts.items() for rule in parse_attributes(text, folder)]
+
+        marks = marks_of(paths, rules)
+
+        assert [marks.get(path) for path in paths] == [
+            _as_git_has_it(*(states[path, name] for name in READ)) for path in paths
+        ], texts
+
+
+def _as_git_has_it(generated: str, vendored: str, diff: str) -> Mark | None:
+    off = ("unset", "false")
+    if generated not in (*off, "unspecified"):
+        return "generated"
+    if vendored not in (*off, "unspecified"):
+        return "vendored"
+    if diff == "unset":
+        return "no diff"
+    return "by hand" if generated in off or vendored in off else None
 
 
 def test_a_file_of_any_length_has_a_bounded_number_of_rules() -> None:
