@@ -13,6 +13,7 @@ from typing import Final
 from app.briefing import LARGEST_READ, instructions_of, pinned_config
 from app.forge_error import ForgeError
 from app.github import Client, GitHub, LineNote
+from app.past_findings import PastFindings
 from app.store import reviews
 from app.store.database import Database
 from app.store.places import RepositoryRef
@@ -24,7 +25,7 @@ from handlers.review.attributes import Mark, Rule, governing, marks_of, parse_at
 from handlers.review.diff import DIFF_ARGUMENTS, FileDiff, by_path, decoded, parse_diff
 from handlers.review.findings import Reviewed, checker
 from handlers.review.fingerprints import Fingerprint, Place, fingerprint, name_of
-from handlers.review.memory import Memory, Remembered
+from handlers.review.memory import Elsewhere, Memory, Remembered
 from handlers.review.patch_ids import changed_since, patch_ids
 from handlers.review.plan import ReadingPlan, Unread, plan_reading
 from handlers.review.result import Became, ReviewResult, became
@@ -164,7 +165,8 @@ class Reviewing:
         config = await pinned_config(mirror, start)
         memory = await self.database.read(lambda connection: reviews.memory_of(connection, row.thread))
         notes = await self._notes(start, place) if memory.findings else []
-        memory = replace(memory, findings=tuple(_with_reactions(each, notes) for each in memory.findings))
+        past = PastFindings(self.database, self.github)
+        memory = replace(memory, findings=await past.with_reactions(row.thread, memory.findings, notes))
         data = await mirror.patch(start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS, limit=DIFF_BYTES)
         every = await asyncio.to_thread(parse_diff, data)
         files = [file for file in every if config.review.reviews(file.path)]
@@ -207,10 +209,11 @@ class Reviewing:
     async def briefing(self, review: Review, place: RepositoryRef, mirror: Mirror, bot: Bot) -> str:
         """The review's first message."""
         start = review.start
-        instructions, body, linked = await asyncio.gather(
+        instructions, body, linked, elsewhere = await asyncio.gather(
             instructions_of(mirror, start.instructions_sha),
             self._body(start, place),
             self._linked(start, place),
+            self._elsewhere(review, place),
         )
         shown = [reading.path for group in review.plan.groups for reading in group.readings]
         material = ReviewMaterial(
@@ -223,6 +226,7 @@ class Reviewing:
             rules=review.config.review.rules_for(shown),
             linked=tuple(linked),
             earlier=review.memory.findings,
+            elsewhere=elsewhere,
             answers=_answers(review.memory, review.notes, bot.id),
             may_run=review.tools is REVIEW_TOOLS,
             is_follow_up=review.memory.last is not None and not start.is_full,
@@ -253,6 +257,13 @@ class Reviewing:
             return start.subject_body
         subject = await self.github.run(place, lambda client: client.subject(start.number))
         return subject.body
+
+    async def _elsewhere(self, review: Review, place: RepositoryRef) -> tuple[Elsewhere, ...]:
+        if review.start.finding:
+            return ()
+        files = review.reviewed.files.values()
+        paths = frozenset(path for file in files for path in (file.path, file.old_path))
+        return await PastFindings(self.database, self.github).elsewhere(place, review.start.number, paths)
 
     async def _linked(self, start: StartTurn, place: RepositoryRef) -> list[Linked]:
         numbers = issues_named(start.title, start.subject_body or "", own=start.number)
@@ -399,14 +410,6 @@ def _judged(each: Remembered, verdict: str, why: str) -> Became:
         by_judgement=verdict == "fixed",
         holds=verdict in {"new_evidence", "still_there"},
     )
-
-
-def _with_reactions(each: Remembered, notes: Sequence[LineNote]) -> Remembered:
-    note = next((note for note in notes if note.id == each.comment), None)
-    if note is None:
-        return each
-    counted = [f"{count} {mark}" for count, mark in ((note.liked, "👍"), (note.disliked, "👎")) if count]
-    return replace(each, reactions=", ".join(counted))
 
 
 def _answers(memory: Memory, notes: Sequence[LineNote], bot: int | None) -> tuple[Answer, ...]:

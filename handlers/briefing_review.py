@@ -15,7 +15,7 @@ from handlers.effects import StartTurn
 from handlers.hidden import remove_hidden
 from handlers.invisible import strip_invisible
 from handlers.review.diff import FileDiff
-from handlers.review.memory import Remembered
+from handlers.review.memory import Elsewhere, Remembered
 from handlers.review.numbered import shown
 from handlers.review.plan import ReadingPlan
 from handlers.review.settings import PathRule
@@ -61,6 +61,8 @@ class ReviewMaterial:
     rules: tuple[PathRule, ...] = ()
     linked: tuple[Linked, ...] = ()
     earlier: tuple[Remembered, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """What people made of findings on the same files in other pull requests."""
     answers: tuple[Answer, ...] = ()
     may_run: bool = True
     is_follow_up: bool = False
@@ -81,6 +83,7 @@ def compose_review(material: ReviewMaterial, nonce: str) -> str:
             for each in material.linked
         ),
         _earlier(material, writing),
+        _elsewhere(material, writing),
         *(_group(material, writing, at) for at in range(len(material.plan.groups))),
         _unread(material.plan),
         _task(material),
@@ -150,10 +153,8 @@ def _earlier(material: ReviewMaterial, writing: "_Writing") -> str:
     rows = []
     for each in material.earlier[-_MOST_EARLIER:]:
         finding = each.known.finding
-        state = each.known.state + (f" by {each.by}" if each.by else "")
         where = f"{finding.path}:{finding.start_line}-{finding.end_line}"
-        liked = f" · people: {each.reactions}" if each.reactions else ""
-        rows.append(f"{each.id} · {state} · {finding.severity} · {where} · {finding.title}{liked}")
+        rows.append(f"{each.id} · {_row(each, where)}")
         rows += [f"    {each.known.finding.why[:600]}"] if each.known.state == "open" else []
     told = writing.fenced("findings", "\n".join(rows))
     said = [
@@ -165,6 +166,28 @@ def _earlier(material: ReviewMaterial, writing: "_Writing") -> str:
         "do not report it again."
     )
     return "\n".join([heading, told, *said])
+
+
+def _elsewhere(material: ReviewMaterial, writing: "_Writing") -> str:
+    if not material.elsewhere:
+        return ""
+    rows = [
+        f"#{each.number} · {_row(each.finding, each.finding.known.finding.path)}"
+        for each in material.elsewhere
+    ]
+    heading = (
+        "What people made of findings on these files in other pull requests. Where they took one for none "
+        "(dismissed, withdrawn, 👎), report the like of it here only if you can show that it is another case."
+    )
+    return "\n".join([heading, writing.fenced("findings", "\n".join(rows))])
+
+
+def _row(each: Remembered, where: str) -> str:
+    """State, severity, place, claim, and what people think."""
+    finding = each.known.finding
+    state = each.known.state + (f" by {each.by}" if each.by else "")
+    liked = f" · people: {each.reactions}" if each.reactions else ""
+    return f"{state} · {finding.severity} · {where} · {finding.title}{liked}"
 
 
 def _group(material: ReviewMaterial, writing: "_Writing", at: int) -> str:

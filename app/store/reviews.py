@@ -1,17 +1,22 @@
 """What reviews of a pull request have left: the findings with their state, and what was reviewed last."""
 
 import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from app.store import outbox
-from app.store.schema import findings, reviews
+from app.store.schema import findings, reviews, threads
 from handlers.effects import RecordReview
-from handlers.review.memory import LastReview, Memory, Reading, Remembered
+from handlers.review.memory import Elsewhere, LastReview, Memory, Reading, Remembered
 from handlers.review_keys import summary_key
 
+MOST_THREADS: Final = 200
+"""Conversations of a repository whose findings are looked through, the newest."""
+MOST_FINDINGS: Final = 500
 _Remembered: Final[TypeAdapter[Remembered]] = TypeAdapter(Remembered)
 _Reading: Final[TypeAdapter[Reading]] = TypeAdapter(Reading)
 
@@ -33,6 +38,41 @@ def memory_of(connection: Connection, thread: str) -> Memory:
         findings=tuple(_Remembered.validate_json(body) for body in connection.execute(query).scalars()),
         summary_url=str(posted.get("url", "")),
     )
+
+
+def elsewhere(
+    connection: Connection, thread: str, repository: int, paths: Collection[str]
+) -> list[Elsewhere]:
+    """Findings on `paths` in the repository's other pull requests, newest first; of very many the newest."""
+    pulls = (
+        select(threads.c.id, threads.c.number)
+        .where(threads.c.repository_id == repository, threads.c.id != thread)
+        .order_by(threads.c.created_at.desc())
+        .limit(MOST_THREADS)
+        .subquery()
+    )
+    query = (
+        select(pulls.c.number, findings.c.body)
+        .join(findings, findings.c.thread == pulls.c.id)
+        .order_by(findings.c.at.desc(), findings.c.thread, findings.c.seq)
+        .limit(MOST_FINDINGS)
+    )
+    read = ((row.number, _Remembered.validate_json(row.body)) for row in connection.execute(query))
+    return [
+        Elsewhere(number=number, finding=each) for number, each in read if each.known.finding.path in paths
+    ]
+
+
+def keep_reactions(connection: Connection, thread: str, reactions: Mapping[str, str]) -> None:
+    """What people think of findings, by id; whatever else became of them meanwhile stays."""
+    for name, told in reactions.items():
+        is_it = (findings.c.thread == thread) & (findings.c.id == name)
+        body = connection.execute(select(findings.c.body).where(is_it).with_for_update()).scalar()
+        if body is None:
+            continue
+        each = replace(_Remembered.validate_json(body), reactions=told)
+        kept = _Remembered.dump_json(each).decode()
+        connection.execute(update(findings).where(is_it).values(body=kept))
 
 
 def has_finding_at(connection: Connection, thread: str, comment: int) -> bool:

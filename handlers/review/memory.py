@@ -44,6 +44,19 @@ class Remembered:
         return self.known.finding.severity
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A finding of another pull request of the repository."""
+
+    number: int
+    finding: Remembered
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether people, or the agent after somebody disagreed, have said that it is none."""
+        return self.finding.known.state in ("dismissed", "withdrawn")
+
+
 RowState = Literal["new", "open", "moved", "reopened", "fixed", "withdrawn", "dismissed"]
 """What a summary says of a finding."""
 

@@ -62,3 +62,30 @@ async def test_reviews_are_in_no_turn_s_history(database: Database) -> None:
         return [turns.line_of(connection, name) for name in ("t2", "r2")]
 
     assert await database.write(line) == [["t1"], []]
+
+
+async def test_other_pull_requests_are_told_what_became_of_findings_on_a_path(database: Database) -> None:
+    """Of one repository, the newest first; what people think of a finding leaves its state alone."""
+
+    def said(connection: sa.Connection) -> None:
+        for number, repository in ((1, 7), (2, 7), (3, 8)):
+            place = RepositoryRef(repository, "maya/purl", None)
+            thread = f"{repository}-{number}"
+            inbox.open_thread(connection, thread, place, number=number, now=float(number))
+            effect = RecordReview(key=thread, last=None, findings=(remembered(f"f{number}", by="cole"),))
+            reviews.record(connection, thread, effect, now=float(number))
+        reviews.keep_reactions(connection, "7-2", {"f2": "1 👎", "gone": "3 👍"})
+
+    await database.write(said)
+
+    def found(connection: sa.Connection, path: str) -> list[tuple[int, str, str]]:
+        known = reviews.elsewhere(connection, "7-4", 7, {path})
+        return [(each.number, each.finding.by, each.finding.reactions) for each in known]
+
+    assert await database.read(lambda connection: found(connection, "calc.py")) == [
+        (2, "cole", "1 👎"),
+        (1, "cole", ""),
+    ]
+    assert await database.read(lambda connection: found(connection, "other.py")) == []
+    own = await database.read(lambda connection: reviews.elsewhere(connection, "7-1", 7, {"calc.py"}))
+    assert [each.number for each in own] == [2]

@@ -60,12 +60,13 @@ async def test_a_review_whose_answers_are_lost_is_told_once(world: World) -> Non
 
 
 async def test_what_people_dismiss_and_like_is_told_to_the_next_review(world: World) -> None:
-    """Check run and summary follow at once."""
+    """Of this pull request, and of others that touch the same file; check run and summary follow at once."""
     title = "Count the stitches of a parka"
     calls = (finds("knit.py", 5, DIVIDES, severity="P0"), finds("knit.py", 9, NAMELESS, severity="P2"))
     world.model.teach(
         review(title, "Review this change", calls=calls),
         review(title, "Review what changed since"),
+        review("Count the stitches of an anorak"),
     )
     repository, number, clone, head = await pull_of(
         world, title, {"knit.py": KNIT}, settings=f"{AUTO}  blocking: P1\n"
@@ -90,6 +91,17 @@ async def test_what_people_dismiss_and_like_is_told_to_the_next_review(world: Wo
     assert f"dismissed by maya · P0 · knit.py:5-5 · {DIVIDES}" in told
     assert f"open · P2 · knit.py:9-9 · {NAMELESS} · people: 1 👍, 1 👎" in told
     assert len(await inline(world, repository, number)) == 2
+
+    other = await world.clone(world.cole, repository)
+    await other.commits({"knit.py": KNIT.replace("total / ", "total // ")}, branch="anorak")
+    await world.cole.opens_pull(
+        repository, head="anorak", base="main", title="Count the stitches of an anorak"
+    )
+    await world.settled(repository)
+
+    told = await briefing(world, repository)
+    assert f"#{number} · dismissed by maya · P0 · knit.py · {DIVIDES}" in told
+    assert f"#{number} · open · P2 · knit.py · {NAMELESS} · people: 1 👍, 1 👎" in told
 
 
 async def test_the_buttons_of_a_review(world: World) -> None:
