@@ -6,9 +6,9 @@ The way of `darner exec`: no forge, no server. Never writes to the directory's `
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -23,12 +23,25 @@ from app.store.database import Database
 from app.store.turns import SqlJournal, TurnRow
 from app.turn_parts import driver_of, limits_of, model_of, room_of, rules_of
 from handlers.briefing import told_of_policy
+from harness.approvals import Askable, request_id
 from harness.budget import Allowance
 from harness.instructions import INSTRUCTIONS, PROJECT_BYTES, PROJECT_FILE
-from harness.items import Item, Life, Stopped, ThreadId, Turn, TurnId, TurnResult, Usage, Waiting
+from harness.items import (
+    ApprovalRequest,
+    Item,
+    ItemId,
+    Life,
+    Stopped,
+    ThreadId,
+    Turn,
+    TurnId,
+    TurnResult,
+    Usage,
+    Waiting,
+)
 from harness.loop import run_turn
 from harness.memory import PlainSession
-from harness.protocols import Model
+from harness.protocols import Decision, Model
 from harness.tools import ToolContext, open_tools
 from sandbox.base import FileMissing, FileTooLarge, PathRefused, Policy, Sandbox, SandboxMode
 from sandbox.checkout.local import ChangedFile
@@ -51,7 +64,13 @@ class Asked:
     directory: Path
     prompt: str
     policy: Policy
+    askable: Askable = field(default_factory=Askable)
+    """Whether somebody may be asked for leave to run a command, and for which; by the settings."""
     resume: ThreadId | None = None
+
+
+AskPerson = Callable[[TurnId, ApprovalRequest], Awaitable[Decision]]
+"""Asks whoever sits there, for as long as it takes; cancelled when the answer is no longer waited for."""
 
 
 class Watcher(Protocol):
@@ -81,8 +100,12 @@ class Ended:
 class LocalTurn:
     """One turn, which can be stopped from outside while it runs. Raises `SettingsRefused` for its rules."""
 
-    def __init__(self, asked: Asked, settings: Settings, watcher: Watcher) -> None:
+    def __init__(
+        self, asked: Asked, settings: Settings, watcher: Watcher, *, person: AskPerson | None = None
+    ) -> None:
+        """`person`: None where nobody can be asked; then a command that needs leave does not run."""
         self._asked = asked
+        self._person = person
         self._settings = settings
         self._watcher = watcher
         self._rules = rules_of(settings)
@@ -167,12 +190,16 @@ class LocalTurn:
             instructions=INSTRUCTIONS,
             request=self._request(was_left_out=started.was_left_out),
             limits=self._spending().turn_limits(None),
+            approval_seconds=self._settings.ceiling.approval_seconds,
         )
 
         async def ready() -> Sandbox:
             return sandbox
 
-        async with open_tools(ToolContext(sandbox=ready, rules=self._rules)) as tools:
+        asked = self._asked.askable
+        askable = Askable(may_ask=asked.may_ask and self._person is not None, is_untrusted=asked.is_untrusted)
+        context = ToolContext(sandbox=ready, rules=self._rules, askable=askable)
+        async with open_tools(context) as tools:
             while True:
                 result = await run_turn(
                     turn,
@@ -182,12 +209,34 @@ class LocalTurn:
                     journal=started.journal,
                     room=room_of(self._settings),
                 )
-                if not isinstance(result.outcome, Waiting) or not await self._has_waited(result.outcome):
+                if not isinstance(result.outcome, Waiting):
+                    return result
+                if result.outcome.request is not None:
+                    await self._ask(started, result.outcome.request)
+                elif not await self._has_waited(result.outcome):
                     return result
 
     def _spending(self) -> Spending:
         ceiling = self._settings.ceiling
         return Spending(lambda: ceiling, limits_of(self._settings), time.time)
+
+    async def _ask(self, started: "_Started", request: ItemId) -> None:
+        """Until somebody has answered, or stops the turn, or the request's time is up."""
+        entries = await started.journal.load()
+        asked = next(entry.item for entry in entries if entry.item.id == request)
+        if self._person is None or not isinstance(asked, ApprovalRequest):
+            raise TypeError(f"nobody can be asked about {request}")
+        answer = asyncio.ensure_future(self._person(started.turn, asked))
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        timeout = max(asked.until - time.time(), 0)
+        try:
+            await asyncio.wait({answer, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                self._session.decisions[request_id(started.turn, request)] = answer.result()
+        finally:
+            answer.cancel()
+            stopped.cancel()
+            await asyncio.gather(answer, stopped, return_exceptions=True)
 
     async def _has_waited(self, outcome: Waiting) -> bool:
         """Wait as the endpoint asks, or until someone stops the turn. False when that is too long."""
@@ -210,9 +259,13 @@ class LocalTurn:
 
 @dataclass
 class _LocalSession(PlainSession):
-    """Keeps to the budgets of the database that the turn is journaled in."""
+    """Keeps to the budgets of the database that the turn is journaled in, and to what was answered."""
 
     purse: Purse | None = None
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+    async def decision(self, request: str, *, is_due: bool) -> Decision | None:
+        return self.decisions.get(request) or await PlainSession.decision(self, request, is_due=is_due)
 
     async def allowances(self) -> Sequence[Allowance]:
         return () if self.purse is None else await self.purse.allowances()

@@ -94,10 +94,15 @@ def moment(at: float) -> str:
 
 
 def _verbatim(text: str) -> str:
-    """A block that shows every character: what has no shape, or turns the writing around, by its number."""
-    shown = "".join(_visible(character) for character in text)
+    """A block that shows every character."""
+    shown = every_character(text)
     fence = fence_for(shown)
     return f"{fence}text\n{shown}\n{fence}"
+
+
+def every_character(text: str) -> str:
+    """What has no shape, or turns the writing around, by its number."""
+    return "".join(_visible(character) for character in text)
 
 
 def _visible(character: str) -> str:

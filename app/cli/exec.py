@@ -16,8 +16,8 @@ from sandbox.base import SandboxMode
 if TYPE_CHECKING:
     from app.local_turn import Ended, LocalTurn
     from app.settings import Settings
+    from handlers.policy import Resolved
     from harness.items import Outcome
-    from sandbox.base import Policy
 
 
 class Exit(IntEnum):
@@ -48,8 +48,9 @@ def exec_(
     """Run one turn on a local directory. Its changes are put into the directory's files, never into its .git.
 
     The final message goes to standard output and progress to standard error, or with --json one event a line
-    to standard output. Exits with 0 completed, 1 failed, 2 usage, 3 refused by policy, 4 limit reached,
-    130 interrupted.
+    to standard output. Where standard input and error are a terminal, whoever sits there is asked before a
+    command for which a rule wants leave; else it does not run. Exits with 0 completed, 1 failed, 2 usage,
+    3 refused by policy, 4 limit reached, 130 interrupted.
     """
     from app.cli.local_settings import settings_beside
     from app.settings import SettingsRefused
@@ -63,12 +64,12 @@ def exec_(
     if not settings.model:
         message = "No model is set. Give --model, or set DARNER_MODEL (and OPENAI_BASE_URL, OPENAI_API_KEY)."
         raise _complain(message, Exit.USAGE, as_json=as_json)
-    policy = _policy(settings, repo=repo, mode=sandbox, as_json=as_json)
-    status = _run(settings, repo=repo, prompt=prompt, policy=policy, as_json=as_json, resume=resume)
+    allowed = _allowed(settings, repo=repo, mode=sandbox, as_json=as_json)
+    status = _run(settings, repo=repo, prompt=prompt, allowed=allowed, as_json=as_json, resume=resume)
     raise typer.Exit(status)
 
 
-def _policy(settings: "Settings", *, repo: Path, mode: SandboxMode | None, as_json: bool) -> "Policy":
+def _allowed(settings: "Settings", *, repo: Path, mode: SandboxMode | None, as_json: bool) -> "Resolved":
     from app.local_policy import NOT_BY_OPTION, NOT_CONFINED, WishRefused, local_policy
     from handlers.config import ConfigRefused
     from handlers.wishes import Wishes
@@ -76,21 +77,22 @@ def _policy(settings: "Settings", *, repo: Path, mode: SandboxMode | None, as_js
     if mode is SandboxMode.FULL_ACCESS and SandboxMode(settings.sandbox_mode) is not mode:
         raise _complain(NOT_BY_OPTION, Exit.USAGE, as_json=as_json)
     try:
-        policy = local_policy(repo, settings, Wishes(mode=mode)).policy
+        allowed = local_policy(repo, settings, Wishes(mode=mode))
     except (ConfigRefused, WishRefused) as error:
         raise _complain(f"The turn was refused. {error}", Exit.REFUSED, as_json=as_json) from None
-    if policy.mode is SandboxMode.FULL_ACCESS:
+    if allowed.policy.mode is SandboxMode.FULL_ACCESS:
         typer.echo(f"darner: {NOT_CONFINED}", err=True)
-    return policy
+    return allowed
 
 
 def _run(
-    settings: "Settings", *, repo: Path, prompt: str, policy: "Policy", as_json: bool, resume: str | None
+    settings: "Settings", *, repo: Path, prompt: str, allowed: "Resolved", as_json: bool, resume: str | None
 ) -> Exit:
     import logging
 
     from rich.console import Console
 
+    from app.cli.asking import ask, somebody_is_there
     from app.cli.transcript import JsonLines, Transcript
     from app.local_sandbox import DirectoryRefused
     from app.local_turn import Asked, LocalTurn, ThreadUnknown
@@ -102,14 +104,14 @@ def _run(
 
     configure_logging(secrets=lambda: settings.secrets, level=logging.ERROR)
     text = prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    asked = Asked(repo, text, policy, ThreadId(resume) if resume else None)
+    asked = Asked(repo, text, allowed.policy, allowed.askable, ThreadId(resume) if resume else None)
     watcher = (
         JsonLines(on_closed=lambda: turn.stop("the reader of its output"))
         if as_json
         else Transcript(Console(stderr=True))
     )
     try:
-        turn = LocalTurn(asked, settings, watcher)
+        turn = LocalTurn(asked, settings, watcher, person=ask if somebody_is_there() else None)
         ended = asyncio.run(_interruptible(turn))
     except asyncio.CancelledError:
         raise _complain(f"Interrupted; {repo} is as it was.", Exit.INTERRUPTED, as_json=as_json) from None

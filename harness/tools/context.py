@@ -10,7 +10,7 @@ from typing import Final
 
 from harness.approvals import Askable
 from harness.findings import CheckFinding, CheckJudgement, takes_no_finding, takes_no_judgement
-from harness.rules import Asks, Rules
+from harness.rules import Rules
 from sandbox.base import Process, Sandbox
 
 UTF8: Final = codecs.getincrementaldecoder("utf-8")
@@ -62,12 +62,6 @@ class Shells:
         await asyncio.gather(*(shell.process.kill() for shell in shells))
 
 
-async def nobody_allows(asked: Asks) -> bool:
-    """The answer where there is no person to ask."""
-    del asked
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     sandbox: Callable[[], Awaitable[Sandbox]]
@@ -76,10 +70,8 @@ class ToolContext:
     shells: Shells = field(default_factory=Shells)
     rules: Rules = field(default_factory=Rules)
     """What the operator decided about command lines."""
-    approve: Callable[[Asks], Awaitable[bool]] = nobody_allows
-    """Asks the person at the terminal whether a command may run that a rule wants to be asked about."""
     askable: Askable = field(default_factory=Askable)
-    """What may be asked of people who answer later, while the turn is parked."""
+    """What may be asked of people, while the turn is set aside."""
     check_finding: CheckFinding = takes_no_finding
     """Takes or refuses what a review reports."""
     check_judgement: CheckJudgement = takes_no_judgement

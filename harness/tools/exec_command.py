@@ -103,7 +103,7 @@ class ExecCommand:
         asked = read_arguments(ExecCommandArguments, item.call.arguments)
         if not isinstance(item, CommandExecution):
             return await self._run_patch(item, asked.cmd)
-        objection = await self._objection(judge(self._context.rules, asked.cmd), has_leave=has_leave)
+        objection = self._objection(judge(self._context.rules, asked.cmd), has_leave=has_leave)
         if objection is not None:
             return declined(item, f"The command was not run. {objection}")
         sandbox = await self._context.sandbox()
@@ -127,7 +127,7 @@ class ExecCommand:
             max_output_tokens=asked.max_output_tokens,
         )
 
-    async def _objection(self, verdict: Verdict, *, has_leave: bool) -> str | None:
+    def _objection(self, verdict: Verdict, *, has_leave: bool) -> str | None:
         """What the model is told instead of running the command; None when it may run."""
         match verdict:
             case Forbidden(rule=rule, command=command):
@@ -135,7 +135,7 @@ class ExecCommand:
             case Unreadable():
                 return "It is too long to be compared with the rules. Put it into a file and run that."
             case Asks(rule=rule, command=command):
-                if has_leave or await self._context.approve(verdict):
+                if has_leave:
                     return None
                 said = f"`{command}` needs a person's leave ({rule}). {rule.justification}".rstrip()
                 return f"{said} {self._why_not_asked()}"

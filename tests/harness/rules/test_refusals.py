@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.items import Call, CommandExecution, ItemId, ItemStatus
-from harness.rules import Asks, Decision, Rule, Rules, read_rules
+from harness.rules import Decision, Rule, Rules, read_rules
 from harness.tools import ToolContext, make_tools
 from sandbox.base import Sandbox
 
@@ -47,13 +47,8 @@ async def test_a_forbidden_command_is_declined_with_the_reason() -> None:
 
 
 async def test_what_a_person_should_be_asked_about_waits_for_one() -> None:
-    """Where nobody can be asked the command does not run; where somebody says yes, it does."""
+    """Where nobody can be asked the command does not run."""
     rules = Rules((Rule((("npm",), ("publish",)), Decision.ASK, "It goes public."),))
-    asked: list[Asks] = []
-
-    async def yes(question: Asks) -> bool:
-        asked.append(question)
-        return True
 
     item = await ordered(ToolContext(no_sandbox, rules=rules), "npm publish")
     assert item.status is ItemStatus.DECLINED
@@ -61,9 +56,6 @@ async def test_what_a_person_should_be_asked_about_waits_for_one() -> None:
         "The command was not run. `npm publish` needs a person's leave (ask npm publish). It goes public. "
         "There is nobody to ask here."
     )
-    with pytest.raises(Reached):
-        await ordered(ToolContext(no_sandbox, rules=rules, approve=yes), "npm publish")
-    assert [question.command for question in asked] == ["npm publish"]
 
 
 async def test_a_line_that_cannot_be_compared_does_not_run() -> None:
