@@ -206,7 +206,7 @@ class Person:
 
     async def branches(self, repository: str) -> dict[str, str]:
         """The branches, each with the commit it is at."""
-        found = await self._get(f"{repository}/branches?per_page=100")
+        found = await self._all(f"{repository}/branches?per_page=100")
         return {str(raw["name"]): str(raw["commit"]["sha"]) for raw in found}
 
     async def commit_message(self, repository: str, ref: str) -> str:
@@ -219,7 +219,7 @@ class Person:
 
     async def pulls(self, repository: str) -> list[Pull]:
         """All pull requests, oldest first."""
-        found = await self._get(f"{repository}/pulls?state=all&direction=asc&per_page=100")
+        found = await self._all(f"{repository}/pulls?state=all&direction=asc&per_page=100")
         return [_pull(raw) for raw in found]
 
     async def file(self, repository: str, path: str, *, ref: str) -> str:
@@ -235,6 +235,16 @@ class Person:
         answer = await self._client.post("../graphql", json={"query": query, "variables": variables})
         answer.raise_for_status()
         return answer.json()["data"]
+
+    async def _all(self, path: str) -> list[Any]:
+        """Of a list, every page."""
+        found: list[Any] = []
+        url: str | None = f"/repos/{path}"
+        while url is not None:
+            answer = await self._client.get(url)
+            found += answer.raise_for_status().json()
+            url = answer.links.get("next", {}).get("url")
+        return found
 
     async def _get(self, path: str) -> Any:
         return await self._call("GET", path, None)
