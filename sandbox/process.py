@@ -6,13 +6,10 @@ comes through a socket of the command's own; the end of that first process is th
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import resource
 import signal
 import socket
-import struct
-import termios
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -45,7 +42,6 @@ FLOOD_FACTOR: Final = 16
 _CHUNK: Final = 1 << 18
 _MOST_IN_A_PIPE: Final = 1 << 20
 """Bytes; /proc/sys/fs/pipe-max-size lets nobody but root have more."""
-_TERMINAL_SIZE: Final = struct.pack("HHHH", 24, 80, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +321,7 @@ def _born(report: _Report, ends: _Ends, what: Launch, kills: int) -> ConfinedPro
         _close(ends)
         raise _not_started(report, what, kills)
     pidfd, *master = report.descriptors
-    output = _terminal(master[0]) if ends.output is None else ends.output
+    output = master[0] if ends.output is None else ends.output
     return ConfinedProcess(report, pidfd, output, ends.journal, launch=what)
 
 
@@ -378,11 +374,6 @@ def _close(ends: _Ends) -> None:
     for descriptor in ends:
         if descriptor is not None:
             os.close(descriptor)
-
-
-def _terminal(master: int) -> int:
-    fcntl.ioctl(master, termios.TIOCSWINSZ, _TERMINAL_SIZE)
-    return master
 
 
 def _not_started(report: _Report, what: Launch, kills: int) -> SandboxError:

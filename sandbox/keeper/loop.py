@@ -4,9 +4,14 @@ import os
 import select
 import signal
 import socket
+import termios
 from collections.abc import Callable
+from typing import Final
 
 from sandbox.keeper import audit, command, ground, wire
+
+_TERMINAL_SIZE: Final = (24, 80)
+"""Lines and columns."""
 
 
 class Watch:
@@ -98,6 +103,8 @@ def _start(
         if not output:
             # Of the sandbox's own terminals, so that it has a name inside.
             master, slave = os.openpty()
+            # Before anybody can ask for it.
+            termios.tcsetwinsize(slave, _TERMINAL_SIZE)
             output, handed = [slave], [master]
         ends = command.Ends(channel.fileno(), journal, output[0])
         first_process, pidfd = command.start(request, ends, base)
