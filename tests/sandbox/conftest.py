@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.base import Command, Ended, Sandbox, Workspace
+from sandbox.base import Command, Driver, Ended, Sandbox, Workspace
 from sandbox.bubblewrap import BubblewrapDriver
 
 Run = Callable[..., Awaitable[tuple[int, str]]]
@@ -20,7 +20,7 @@ def driver() -> BubblewrapDriver:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, driver: BubblewrapDriver) -> Workspace:
+def workspace(tmp_path: Path, driver: Driver) -> Workspace:
     """A small repository as a turn gets it."""
     tree = tmp_path / "tree"
     (tree / ".github" / "workflows").mkdir(parents=True)
@@ -35,7 +35,7 @@ def workspace(tmp_path: Path, driver: BubblewrapDriver) -> Workspace:
     return Workspace(tree=tree, scratch=tmp_path / "scratch", git=tmp_path / "git")
 
 
-def give(tree: Path, driver: BubblewrapDriver) -> None:
+def give(tree: Path, driver: Driver) -> None:
     """Make the user whom commands run as the owner."""
     if driver.owner_uid is None:
         return

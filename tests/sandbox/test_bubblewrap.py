@@ -10,43 +10,26 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
-import uvloop
 
 from sandbox.base import (
     Command,
-    CommandRefused,
-    Ended,
-    EndReason,
     Limits,
-    PathRefused,
     Policy,
     SandboxMode,
     SandboxUnavailable,
-    StdinClosed,
     Workspace,
-    WriteFile,
 )
 from sandbox.bubblewrap import BubblewrapDriver
 from sandbox.cgroups import writable_hierarchies
 from sandbox.doctor import INVARIANTS, probe_of
 from tests.sandbox.conftest import Run
+from tests.sandbox.processes import processes_named
 
 WRITE = Policy(SandboxMode.WORKSPACE_WRITE)
 READ = Policy(SandboxMode.READ_ONLY)
 SECRET = "ghp_planted0secret0that0nothing0may0read"
 ROOT = Path(__file__).parents[2]
-
-
-async def test_a_command_works_in_the_checkout(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run
-) -> None:
-    """It starts in the checkout and writes there; its status and both streams come back, in order."""
-    async with driver.open(workspace, WRITE) as sandbox:
-        answer = await run(sandbox, "pwd; cat src/main.py; echo new >made; echo oops >&2; exit 7")
-    assert answer == (7, "/workspace\nprint('hello')\noops\n")
-    assert (workspace.tree / "made").read_text() == "new\n"
 
 
 async def test_output_can_be_opened_by_its_name(
@@ -154,78 +137,6 @@ END"""
         async with driver.open(workspace, WRITE) as sandbox:
             answer = await run(sandbox, script)
     assert answer == (0, "['lo']\nECONNREFUSED\nENETUNREACH\nENETUNREACH\nno such name\n")
-
-
-async def test_the_history_cannot_be_written(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run
-) -> None:
-    """The view of `.git` is read-only and cannot be moved out of the way."""
-    async with driver.open(workspace, WRITE) as sandbox:
-        _, printed = await run(sandbox, "cat .git/HEAD; echo x >.git/HEAD; mv .git x; rm -rf .git; ls .git")
-    assert printed.startswith("ref: refs/heads/main\n")
-    assert printed.endswith("\nHEAD\n")
-    assert workspace.git is not None
-    assert (workspace.git / "HEAD").read_text() == "ref: refs/heads/main\n"
-
-
-async def test_protected_paths_stay_as_they_are(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run
-) -> None:
-    """Not by writing, not by replacing, and not by moving the folder above away; what is beside is free."""
-    tricks = (
-        "echo on: everything >.github/workflows/ci.yml; cp src/main.py .github/workflows/more.yml;"
-        "mv .github x; mv .github/workflows x; rm -rf .github; ln -sf src/main.py AGENTS.md;"
-        "rm -rf x; echo obey >x; mv x AGENTS.md; echo free >.github/labels"
-    )
-    async with driver.open(workspace, WRITE) as sandbox:
-        await run(sandbox, tricks)
-    assert {
-        str(path.relative_to(workspace.tree)): path.read_text()
-        for path in workspace.tree.rglob("*")
-        if path.is_file() and path.name != "x"
-    } == {
-        ".github/labels": "free\n",
-        ".github/workflows/ci.yml": "on: push\n",
-        "AGENTS.md": "Be kind.\n",
-        "src/main.py": "print('hello')\n",
-    }
-
-
-async def test_a_protected_path_that_is_a_link_shows_nothing_of_the_host(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run, tmp_path: Path
-) -> None:
-    """A checkout may hold any link; commands start, and it leads to the sandbox's own files only."""
-    (tmp_path / "outside").write_text(SECRET)
-    (workspace.tree / "CLAUDE.md").symlink_to(tmp_path / "outside")
-    (workspace.tree / "CODEOWNERS").symlink_to("/etc/shadow")
-    os.mkfifo(workspace.tree / ".mcp.json")
-    async with driver.open(workspace, WRITE) as sandbox:
-        status, printed = await run(sandbox, "cat CLAUDE.md CODEOWNERS")
-    assert (status, printed.count("No such file or directory")) == (1, 2)
-
-
-async def test_a_read_only_turn_writes_nothing(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run
-) -> None:
-    """Neither by a command nor by the file tools; its temporary folder still serves."""
-    async with driver.open(workspace, READ) as sandbox:
-        answer = await run(
-            sandbox, "cat src/main.py; touch src/x 2>/dev/null || echo refused; touch /tmp/x ~/y"
-        )
-        with pytest.raises(Exception, match="this turn is read-only"):
-            sandbox.files.apply([WriteFile("x", b"")])
-    assert answer == (0, "print('hello')\nrefused\n")
-
-
-async def test_commands_of_a_turn_share_their_temporary_files(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run
-) -> None:
-    """What one command leaves in /tmp or at home the next one finds; the host's /tmp has none of it."""
-    async with driver.open(workspace, WRITE) as sandbox:
-        await run(sandbox, "echo one >/tmp/darner-shared; echo two >~/.config-of-mine")
-        answer = await run(sandbox, "cat /tmp/darner-shared /var/tmp/darner-shared ~/.config-of-mine")
-    assert answer == (0, "one\none\ntwo\n")
-    assert not Path("/tmp/darner-shared").exists()
 
 
 async def test_shared_memory_is_a_commands_own(
@@ -339,27 +250,6 @@ async def test_no_descriptor_of_the_service_is_inherited(
     assert [line for line in shown if not line.startswith("/proc/")] == ["/dev/null", "pipe", "pipe"]
 
 
-async def test_a_fork_bomb_is_bounded(driver: BubblewrapDriver, workspace: Workspace, run: Run) -> None:
-    """It runs into the limit and ends with its sandbox; other sandboxes are not concerned."""
-    bomb = r"""python3 - <<'END'
-import os, time
-count = 0
-try:
-    while count < 1000:
-        if os.fork() == 0:
-            time.sleep(60)
-            os._exit(0)
-        count += 1
-except OSError as error:
-    print(error.strerror, count < 100, flush=True)
-END"""
-    policy = replace(WRITE, limits=Limits(processes=64))
-    async with driver.open(workspace, policy) as sandbox:
-        answer = await run(sandbox, bomb)
-        assert (await run(sandbox, "echo still here")) == (0, "still here\n")
-    assert answer == (0, "Resource temporarily unavailable True\n")
-
-
 async def test_memory_is_bounded(driver: BubblewrapDriver, workspace: Workspace, run: Run) -> None:
     """A program that takes more than its limit fails; the service does not."""
     policy = replace(WRITE, limits=Limits(memory_bytes=200 * 1024**2))
@@ -419,88 +309,6 @@ async def test_file_size_is_bounded(driver: BubblewrapDriver, workspace: Workspa
     assert (workspace.tree / "big").stat().st_size == 100_000
 
 
-async def test_a_flood_of_output_ends_the_command(driver: BubblewrapDriver, workspace: Workspace) -> None:
-    """At sixteen times what is kept; the beginning and the end are there, and a mark between them."""
-    policy = replace(WRITE, limits=Limits(output_bytes=100_000))
-    async with driver.open(workspace, policy) as sandbox:
-        process = await sandbox.start(Command(("/bin/sh", "-c", "echo first; yes")))
-        ended = await process.wait(20)
-    assert ended is not None
-    assert (ended.exit_status, ended.reason) == (137, EndReason.OUTPUT)
-    output = process.take_output()
-    assert output.startswith(b"first\ny\ny\n")
-    assert b"bytes left out ...]" in output
-    assert len(output) < 100_100
-
-
-async def test_the_time_limit_ends_the_command(driver: BubblewrapDriver, workspace: Workspace) -> None:
-    """With the status of `timeout`; a command may ask for less than the policy allows, never for more."""
-    policy = replace(WRITE, limits=Limits(wall_seconds=0.5))
-    async with driver.open(workspace, policy) as sandbox:
-        process = await sandbox.start(Command(("/bin/sh", "-c", "echo began; sleep 60"), wall_seconds=30))
-        ended = await process.wait(10)
-    assert ended is not None
-    assert (ended.exit_status, ended.reason, process.take_output()) == (124, EndReason.WALL_TIME, b"began\n")
-    assert 0.4 < ended.seconds < 3
-
-
-async def test_background_children_die_with_their_command(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run
-) -> None:
-    """Daemons too, that left the session and hold none of the pipes; when the end is told they are gone."""
-    marker = f"61.{os.getpid()}"
-    daemon = f"setsid sh -c 'exec sleep {marker}' >/dev/null 2>&1 </dev/null & sleep 0.1; echo done"
-    async with driver.open(workspace, WRITE) as sandbox:
-        began = time.monotonic()
-        answer = await run(sandbox, daemon)
-        assert _processes_named(marker) == []
-    assert answer == (0, "done\n")
-    assert time.monotonic() - began < 10
-
-
-async def test_a_killed_command_is_gone(driver: BubblewrapDriver, workspace: Workspace) -> None:
-    """At once and whole; killing it again is no fault, and what it had printed can be read."""
-    marker = f"62.{os.getpid()}"
-    async with driver.open(workspace, WRITE) as sandbox:
-        process = await sandbox.start(
-            Command(("/bin/sh", "-c", f"echo one; sleep {marker} & sleep {marker}"))
-        )
-        assert await process.wait(0.3) is None
-        assert len(_processes_named(marker)) >= 2
-        await process.kill()
-        await process.kill()
-        assert _processes_named(marker) == []
-        ended = await process.wait(0)
-    assert ended is not None
-    assert (ended.exit_status, ended.reason, process.take_output()) == (137, EndReason.KILLED, b"one\n")
-
-
-async def test_closing_the_sandbox_ends_everything(driver: BubblewrapDriver, workspace: Workspace) -> None:
-    """Also when the turn was cancelled; a closed sandbox starts nothing."""
-    marker = f"63.{os.getpid()}"
-
-    async def turn() -> None:
-        async with driver.open(workspace, WRITE) as sandbox:
-            for _ in range(2):
-                await sandbox.start(Command(("/bin/sleep", marker)))
-            started.set_result(sandbox)
-            await asyncio.sleep(60)
-
-    started: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(turn())
-    await started
-    while len(_processes_named(marker)) < 2:
-        await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert _processes_named(marker) == []
-    async with driver.open(workspace, WRITE) as sandbox:
-        pass
-    with pytest.raises(SandboxUnavailable, match="closed"):
-        await sandbox.start(Command(("true",)))
-
-
 async def test_commands_die_with_the_service(tmp_path: Path) -> None:
     """`kill -9` of the service leaves no process of a sandbox behind."""
     marker = f"64.{os.getpid()}"
@@ -516,86 +324,13 @@ async def test_commands_die_with_the_service(tmp_path: Path) -> None:
     )
     assert service.stdout is not None
     assert await service.stdout.readline() == b"running\n"
-    assert len(_processes_named(marker)) >= 2
+    assert len(processes_named(marker)) >= 2
     service.kill()
     await service.wait()
     deadline = time.monotonic() + 5
-    while _processes_named(marker) and time.monotonic() < deadline:
+    while processes_named(marker) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-    assert _processes_named(marker) == []
-
-
-async def test_a_start_that_is_given_up_leaves_nothing(
-    driver: BubblewrapDriver, workspace: Workspace
-) -> None:
-    """Cancelled at any moment of being built, a command is gone when the cancellation comes back."""
-    marker = f"65.{os.getpid()}"
-    async with driver.open(workspace, WRITE) as sandbox:
-        for step in range(12):
-            starting = asyncio.create_task(sandbox.start(Command(("/bin/sleep", marker))))
-            await asyncio.sleep(step / 1000)
-            starting.cancel()
-            try:
-                process = await starting
-            except asyncio.CancelledError:
-                assert _processes_named(marker) == []
-            else:
-                await process.kill()
-
-
-async def test_many_commands_run_side_by_side(driver: BubblewrapDriver, workspace: Workspace) -> None:
-    """Each with its own output and status."""
-
-    async def one(number: int) -> tuple[int, bytes]:
-        process = await sandbox.start(Command(("/bin/sh", "-c", f"echo {number}; exit {number}")))
-        ended = await process.wait(60)
-        assert ended is not None
-        return ended.exit_status, process.take_output()
-
-    async with driver.open(workspace, READ) as sandbox:
-        answers = await asyncio.gather(*(one(number) for number in range(20)))
-    assert answers == [(number, f"{number}\n".encode()) for number in range(20)]
-
-
-def test_the_loop_of_the_server_serves_as_well(driver: BubblewrapDriver, workspace: Workspace) -> None:
-    """A terminal, a limit and a plain command under uvloop."""
-
-    async def story() -> list[tuple[int, bytes]]:
-        answers = []
-        async with driver.open(workspace, WRITE) as sandbox:
-            for command in (
-                Command(("cat", "AGENTS.md")),
-                Command(("/bin/sh", "-c", "echo one; sleep 30"), wall_seconds=0.3),
-                Command(("/bin/sh", "-c", "read line; echo $line; exit 4"), tty=True),
-            ):
-                process = await sandbox.start(command)
-                if command.tty:
-                    await process.write(b"typed\n")
-                ended = await process.wait(10)
-                assert ended is not None
-                answers.append((ended.exit_status, process.take_output()))
-        return answers
-
-    assert uvloop.run(story()) == [(0, b"Be kind.\n"), (124, b"one\n"), (4, b"typed\r\ntyped\r\n")]
-
-
-async def test_a_terminal_takes_input_and_control_characters(
-    driver: BubblewrapDriver, workspace: Workspace
-) -> None:
-    """What is written is echoed and read, and Ctrl-C interrupts the program, not the sandbox."""
-    script = "trap 'echo interrupted' INT; read name; echo hello $name; sleep 30; tty; exit 3"
-    async with driver.open(workspace, WRITE) as sandbox:
-        process = await sandbox.start(Command(("/bin/bash", "-c", script), tty=True))
-        await process.write(b"you\n")
-        assert await process.wait(0.5) is None
-        await process.write(b"\x03")
-        ended = await process.wait(10)
-    output = process.take_output().decode().replace("\r\n", "\n")
-    assert ended is not None
-    assert (ended.exit_status, ended.reason) == (3, EndReason.EXITED)
-    assert output == "you\nhello you\n^Cinterrupted\n/dev/pts/0\n"
-    with pytest.raises(StdinClosed):
-        await process.write(b"late\n")
+    assert processes_named(marker) == []
 
 
 async def test_much_input_waits_for_its_reader(driver: BubblewrapDriver, workspace: Workspace) -> None:
@@ -609,81 +344,6 @@ async def test_much_input_waits_for_its_reader(driver: BubblewrapDriver, workspa
         ended = await process.wait(20)
     assert ended is not None
     assert process.take_output().strip() == b"100000"
-
-
-async def test_without_a_terminal_there_is_no_input(
-    driver: BubblewrapDriver, workspace: Workspace, run: Run
-) -> None:
-    """Reading ends at once, and writing is refused with the reason."""
-    async with driver.open(workspace, WRITE) as sandbox:
-        assert await run(sandbox, "cat; echo over") == (0, "over\n")
-        process = await sandbox.start(Command(("sleep", "5")))
-        with pytest.raises(StdinClosed, match="started without a terminal"):
-            await process.write(b"x")
-
-
-@pytest.mark.parametrize(
-    ("argv", "status"),
-    [
-        (("/bin/sh", "-c", "kill -TERM $$"), 143),
-        (("/bin/sh", "-c", "kill -KILL $$"), 137),
-        (("no-such-program",), 127),
-        (("true",), 0),
-    ],
-)
-async def test_the_exit_status_follows_the_shell(
-    driver: BubblewrapDriver, workspace: Workspace, argv: tuple[str, ...], status: int
-) -> None:
-    """128 and the signal's number; 127 for a program that is not there."""
-    async with driver.open(workspace, WRITE) as sandbox:
-        process = await sandbox.start(Command(argv))
-        ended = await process.wait(10)
-    assert isinstance(ended, Ended)
-    assert (ended.exit_status, ended.reason) == (status, EndReason.EXITED)
-
-
-@pytest.mark.parametrize(
-    "workdir", ["..", "/", "/etc", "src/../..", "/workspace/../etc", "way-out", "src/main.py", "a\0b"]
-)
-async def test_a_working_directory_outside_is_refused(
-    driver: BubblewrapDriver, workspace: Workspace, workdir: str
-) -> None:
-    """Before anything runs, links included."""
-    (workspace.tree / "way-out").symlink_to("/etc")
-    async with driver.open(workspace, WRITE) as sandbox:
-        with pytest.raises(PathRefused):
-            await sandbox.start(Command(("true",), workdir=workdir))
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        Command(()),
-        Command(("",)),
-        Command(("echo", "a\0--ro-bind\0/\0/host")),
-        Command(("env",), environment={"A": "b\0--bind\0/\0/host"}),
-        Command(("env",), environment={"A=B": "c"}),
-        Command(("echo", "x" * 200_000)),
-    ],
-)
-async def test_words_that_no_program_can_be_given_are_refused(
-    driver: BubblewrapDriver, workspace: Workspace, command: Command
-) -> None:
-    """A NUL character most of all: it would add an option to ours."""
-    async with driver.open(workspace, WRITE) as sandbox:
-        with pytest.raises(CommandRefused):
-            await sandbox.start(command)
-
-
-async def test_a_checkout_of_someone_else_is_refused(driver: BubblewrapDriver, workspace: Workspace) -> None:
-    """When the service is root: instead of a turn in which no write works. Otherwise there is no one else."""
-    if driver.owner_uid is None:
-        assert workspace.tree.stat().st_uid == os.geteuid()
-        return
-    os.chown(workspace.tree, 0, 0)
-    with pytest.raises(SandboxUnavailable, match="belongs to user 0"):
-        async with driver.open(workspace, WRITE):
-            pytest.fail("opened")
 
 
 async def test_a_missing_bubblewrap_is_told(workspace: Workspace) -> None:
@@ -758,15 +418,6 @@ def test_an_ordinary_user_confines_as_well() -> None:
     results = [line.split(" ", 1) for line in answer.stdout.splitlines()]
     assert [name for result, name in results if result == "failed"] == []
     assert len(results) == len(INVARIANTS) + 5
-
-
-def _processes_named(marker: str) -> list[int]:
-    found = []
-    for process in psutil.process_iter(("cmdline", "status")):
-        arguments = process.info["cmdline"] or []
-        if process.info["status"] != psutil.STATUS_ZOMBIE and marker in " ".join(arguments).split():
-            found.append(process.pid)
-    return found
 
 
 async def test_a_directory_to_show_that_is_not_there_is_named(workspace: Workspace, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.engine.daemon import Engine
+from tests.sandbox.processes import marker_of
 from tests.sandbox_docker.as_ordinary_user import ORDINARY
-from tests.sandbox_docker.conftest import marker_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,8 @@ from sandbox.container.driver import DockerDriver
 from sandbox.container.orphans import INSTALLATION, OWNER
 from sandbox.container.processes import ControlGroup
 from tests.engine.daemon import Engine
-from tests.sandbox_docker.conftest import Left, marker_of, processes_named
+from tests.sandbox.processes import marker_of, processes_named
+from tests.sandbox_docker.conftest import Left
 
 READ = Policy(SandboxMode.READ_ONLY)
 ROOT = Path(__file__).parents[2]
