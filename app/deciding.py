@@ -154,20 +154,25 @@ class Decisions:
             connection, answer.request_id, answer.state, by=answer.by.login, words=answer.words, now=now
         )
         request = decided.request
-        if request.kind != "held":
+        if request.kind not in {"held", "companion"}:
             self._wake(connection, thread, request.turn, wake=f"answer-{request.id}")
             return
         asking = inbox.event_of(connection, decided.cause)
-        if not isinstance(asking, TurnEvent):
-            return
-        if request.state == "approved":
+        # A person's comment may have asked.
+        ended = (
+            ended_of(asking)
+            if isinstance(asking, TurnEvent)
+            else inbox.end_of_turn(connection, thread, request.turn)
+        )
+        if request.state == "approved" and ended is not None:
             approved = HeldApproved(
-                ended=ended_of(asking),
+                ended=ended,
                 request_id=request.id,
                 digest=request.digest,
                 asked=request.asked,
                 head_sha=request.head_sha,
                 by=answer.by,
+                kind="companion" if request.kind == "companion" else "held",
             )
             origin = inbox.origin_of(connection, decided.cause)
             letters.post(connection, self._wake_ups, thread, approved, origin=origin, now=now)

@@ -22,7 +22,7 @@ from app.store.outbox import Pending
 from handlers.events import OperatorAsked
 from handlers.view import Bot
 
-LOOKS_AT_EFFECTS: Final = frozenset({"Retry", "Fork", "Undo", "Forget", "retry", "rerequested"})
+LOOKS_AT_EFFECTS: Final = frozenset({"Retry", "Fork", "Undo", "Companion", "Forget", "retry", "rerequested"})
 """Commands, and buttons, that go by what was pushed before, or delete it: they come after all of it."""
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from handlers.delivery import LONGEST_PATCH
+from handlers.broker import is_protected
+from handlers.delivery import CI_PATHS, LONGEST_PATCH, UNREAD
 from handlers.effects import StartTurn
 from handlers.fork_suggestions import MOST, ProposedSuggestion, as_suggestions
-from handlers.review.diff import DIFF_ARGUMENTS, DiffUnreadable, by_path, parse_diff
+from handlers.review.diff import DIFF_ARGUMENTS, DiffUnreadable, FileDiff, by_path, parse_diff
 from sandbox.base import FileTooLarge
 from sandbox.git.mirror import GitFailed, Mirror
 from sandbox.result import ChangedFile
@@ -20,11 +22,50 @@ _DIFF_BYTES: Final = 64 * 1024 * 1024
 _LARGEST_FILE: Final = 1024 * 1024
 
 
-async def suggestions_of(
-    mirror: Mirror, start: StartTurn, changes: Sequence[ChangedFile], patch: str
+@dataclass(frozen=True, slots=True)
+class Offered:
+    suggestions: tuple[ProposedSuggestion, ...] = ()
+    """All of the change; empty: it cannot be put so."""
+    head_touches: tuple[str, ...] = ()
+    """Protected paths, and CI's, that the pull request itself changes."""
+
+
+NO_OFFER: Final = Offered()
+
+
+async def offered(
+    mirror: Mirror,
+    start: StartTurn,
+    changes: Sequence[ChangedFile],
+    patch: str,
+    *,
+    protected: Sequence[str],
+) -> Offered:
+    """`changes` are what may go out, and `patch` is their unified diff on the head."""
+    if not changes:
+        return NO_OFFER
+    try:
+        shown = await mirror.patch(start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS, limit=_DIFF_BYTES)
+        files = await asyncio.to_thread(parse_diff, shown)
+    except (DiffUnreadable, GitFailed) as error:
+        # A head without a history in common has no such diff.
+        log.warning("fork.no_diff", extra={"fields": {"turn": start.turn_id, "error": str(error)}})
+        return Offered(head_touches=(UNREAD,))
+    touched = {path for file in files for path in (file.path, file.old_path)}
+    touches = tuple(path for path in sorted(touched) if is_protected(path, (*protected, *CI_PATHS)))
+    if len(shown) >= _DIFF_BYTES * 0.99:
+        touches = (*touches, UNREAD)
+    return Offered(await _suggestions(mirror, start, changes, patch, files), touches)
+
+
+async def _suggestions(
+    mirror: Mirror,
+    start: StartTurn,
+    changes: Sequence[ChangedFile],
+    patch: str,
+    shown: Sequence[FileDiff],
 ) -> tuple[ProposedSuggestion, ...]:
-    """`changes`, whose unified diff is `patch`, as suggestions; empty where they cannot be put so."""
-    if not 0 < len(changes) <= MOST or len(patch) > LONGEST_PATCH:
+    if len(changes) > MOST or len(patch) > LONGEST_PATCH:
         return ()
     old, new = dict[str, str](), dict[str, str]()
     try:
@@ -33,13 +74,8 @@ async def suggestions_of(
             if before is None or change.data is None:
                 return ()
             old[change.path], new[change.path] = before.decode(), change.data.decode()
-        shown = await mirror.patch(start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS, limit=_DIFF_BYTES)
         return await asyncio.to_thread(
-            lambda: as_suggestions(parse_diff(patch), by_path(parse_diff(shown)), old=old, new=new)
+            lambda: as_suggestions(parse_diff(patch), by_path(shown), old=old, new=new)
         )
-    except (UnicodeDecodeError, FileTooLarge):
-        return ()
-    except (DiffUnreadable, GitFailed) as error:
-        # A head without a history in common has no such diff; the patch says it all.
-        log.warning("suggestions.no_diff", extra={"fields": {"turn": start.turn_id, "error": str(error)}})
+    except (UnicodeDecodeError, FileTooLarge, DiffUnreadable):
         return ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from app.explain import Explanation, explain
-from app.store import decisions, landings, reviews, threads, turns
+from app.store import decisions, inbox, landings, reviews, threads, turns
 from handlers.effects import EffectAdapter, StartTurn
 from handlers.events import (
     ButtonPressed,
@@ -16,7 +16,7 @@ from handlers.events import (
     ReviewCommented,
     SubjectOpened,
 )
-from handlers.grammar import Command, Fork, Retry, Undo, Why, parse_command
+from handlers.grammar import Command, Companion, Fork, Retry, Undo, Why, parse_command
 from handlers.ingest import request_of
 from handlers.on_button import command_of as command_of_button
 from handlers.on_control import turn_meant
@@ -66,15 +66,18 @@ def particulars_of(
         and named.kind == "review"
     ):
         meant = named.id
-    elif isinstance(command, Retry | Fork | Undo):
+    elif isinstance(command, Retry | Fork | Undo | Companion):
         tasks = [brief for brief in briefs if brief.kind == "task"]
         meant = turn_meant(command, tasks, landings.of_thread(connection, thread))
     elif isinstance(event, ButtonPressed):
         meant = event.external_id
+    target = _target(connection, thread, meant) if meant is not None else None
+    if target is not None and isinstance(command, Companion):
+        target = replace(target, ended=inbox.end_of_turn(connection, thread, target.start.turn_id))
     return Particulars(
         thread=threads.facts_of(connection, thread),
         memory=reviews.memory_of(connection, thread),
-        target=_target(connection, thread, meant) if meant is not None else None,
+        target=target,
         account=_account(connection, thread, command.named, delivery) if isinstance(command, Why) else None,
     )
 

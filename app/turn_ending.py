@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from app import letters
 from app.ci_logs import TurnLogs
 from app.engine import WakeUps
-from app.fork_results import suggestions_of
+from app.fork_results import NO_OFFER, Offered, offered
 from app.queues import Queue
 from app.runtime import Runtime, payer_of
 from app.store import inbox, messages, requests, turns
@@ -23,7 +23,6 @@ from handlers.broker import protected_among
 from handlers.ci.weakening import Weakening, find_weakening
 from handlers.effects import StartTurn
 from handlers.events import ProposedChange, TurnEnded
-from handlers.fork_suggestions import ProposedSuggestion
 from handlers.review.result import ReviewResult
 from harness.items import WITHOUT_END, Compaction, Completed, Notice, TurnResult, UserMessage, Waiting
 from harness.protocols import Entry
@@ -46,7 +45,7 @@ class Left:
     snapshot: str | None = None
     protected_patch: str = ""
     patch: str = ""
-    suggestions: tuple[ProposedSuggestion, ...] = ()
+    offered: Offered = NO_OFFER
     protected: tuple[str, ...] = ()
     approved_paths: tuple[str, ...] = ()
     weakened: tuple[Weakening, ...] = ()
@@ -97,7 +96,11 @@ class Ending:
             snapshot,
             protected_patch=await mirror.diff_of(start.base_sha, held, limit=PATCH_LIMIT) if held else "",
             patch=patch,
-            suggestions=await suggestions_of(mirror, start, shown, patch) if is_for_fork else (),
+            offered=(
+                await offered(mirror, start, shown, patch, protected=ready.policy.protected_paths)
+                if is_for_fork
+                else NO_OFFER
+            ),
             protected=tuple(change.path for change in held),
             approved_paths=ready.approved_paths,
             weakened=weakened,
@@ -132,7 +135,9 @@ class Ending:
             changes=left.changes,
             protected_patch=left.protected_patch,
             patch=left.patch,
-            suggestions=left.suggestions,
+            suggestions=left.offered.suggestions,
+            head_touches=left.offered.head_touches,
+            snapshot=left.snapshot or "",
             plan=last_plan(entries),
             commands_run=tests_run(entries),
             asked=open_request(entries) if isinstance(result.outcome, Waiting) else None,

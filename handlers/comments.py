@@ -64,6 +64,10 @@ def help_text(mention: str, *, is_writer: bool = True) -> str:
             f"`@{mention} fix`",
             "mend the finding that you answer; `fix ci`: repair this pull request's failed checks",
         ),
+        (
+            f"`@{mention} companion [turn]`",
+            "ask leave to open a draft pull request here with what a turn left on a fork's head",
+        ),
         (f"`@{mention} approve 1a2b3c4d`", "do what I have asked leave for; `deny 1a2b3c4d` and why: not"),
         (f"`@{mention} compact`", "put a summary in the place of the older part of a long conversation"),
         (f"`@{mention} budget`", "tell what is spent and left"),
@@ -418,7 +422,7 @@ def final(
         "---",
         _words(ended),
         _tests(ended),
-        _open_points(ended, publication, judgement, take_held),
+        _open_points(ended, publication, judgement, take_held, mention),
         _next_step(ended, publication, mention, is_held=is_held),
         _footer(ended),
     ]
@@ -473,7 +477,9 @@ def _tests(ended: TurnEnded) -> str:
     return f"Checked with:\n{shown}"
 
 
-def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgement, take_held: str) -> str:
+def _open_points(
+    ended: TurnEnded, publication: Publication, judgement: Judgement, take_held: str, mention: str
+) -> str:
     blocks: list[str] = []
     if isinstance(publication, Published) and publication.detour:
         why = {
@@ -520,7 +526,7 @@ def _open_points(ended: TurnEnded, publication: Publication, judgement: Judgemen
     if isinstance(publication, Suggested):
         blocks.append(comments_fork.where(publication, ended.start))
     if isinstance(publication, Patched):
-        blocks.append(comments_fork.patch(publication, _details("The patch", ended.patch)))
+        blocks.append(comments_fork.patch(publication, _details("The patch", ended.patch), mention=mention))
     return "\n\n".join(blocks)
 
 
@@ -593,8 +599,18 @@ def pull_title(start: StartTurn) -> str:
     return f"{title} (#{start.number})" if start.number else title
 
 
-def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_companion: bool = False) -> str:
-    """The body of a turn's draft pull request: why it exists, what was done, how to go on."""
+def pull_body(
+    ended: TurnEnded,
+    *,
+    judgement: Judgement,
+    mention: str,
+    is_companion: bool = False,
+    fork_note: str = "",
+) -> str:
+    """The body of a turn's draft pull request: why it exists, what was done, how to go on.
+
+    `fork_note` says of which fork's commits it is a companion.
+    """
     start = ended.start
     is_whole = isinstance(ended.outcome, Completed) and not judgement.held and not judgement.refused
     # The only closing keyword there is: it stands for the issue that the turn was asked on.
@@ -607,6 +623,7 @@ def pull_body(ended: TurnEnded, *, judgement: Judgement, mention: str, is_compan
         link = f"The checks of `{start.base_ref}` fail at [`{start.base_sha[:7]}`]({start.trigger.url})."
         asked = f"Made by turn `{start.turn_id}`; nobody asked for it but the repository's settings."
     blocks = [
+        fork_note,
         _words(ended),
         link,
         asked,

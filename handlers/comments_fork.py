@@ -22,12 +22,16 @@ class Suggested:
     """Why it is not delivered in a better way, a sentence each."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patched:
     """The result is in the final comment."""
 
     notes: tuple[str, ...] = ()
     """As of `Suggested`."""
+    is_whole: bool = True
+    """False: it is too long for a comment, which shows its beginning."""
+    companion: str = ""
+    """What is asked with it, where a companion pull request may be had by leave."""
 
 
 def suggestion(each: ProposedSuggestion, at: int, count: int, turn: str) -> str:
@@ -45,16 +49,21 @@ def review_body(start: StartTurn, count: int) -> str:
 
 def where(suggested: Suggested, start: StartTurn) -> str:
     """In the final comment."""
-    link = f"[Files changed]({_pull_url(start)}/files)"
+    link = f"[Files changed]({files_url(start)})"
     what, them = counted(suggested.count, "suggestion"), "it" if suggested.count == 1 else "them"
     said = f"The head belongs to a fork, so the result is {what}: accept {them} in {link}."
     return "\n\n".join((*suggested.notes, f"{said} {_HOW[suggested.count == 1]}"))
 
 
-def patch(patched: Patched, details: str) -> str:
+def patch(patched: Patched, details: str, *, mention: str) -> str:
     """In the final comment, around the patch."""
-    here = "Here is the change as a patch." if patched.notes else _CANNOT
-    return "\n\n".join((*patched.notes, f"{here} {APPLY}", details))
+    if not patched.is_whole:
+        here = _BEGINNING if patched.notes else f"{_CANNOT} {_BEGINNING}"
+        return "\n\n".join(filter(None, (*patched.notes, here, details, patched.companion)))
+    here = "Here is the change as a patch."
+    if not patched.notes:
+        here = "The head belongs to a fork, where I cannot push; here is the change as a patch."
+    return "\n\n".join((*patched.notes, f"{here} {APPLY}", details, how_to_ask(mention)))
 
 
 def push_refused(
@@ -78,6 +87,14 @@ def push_refused(
             assert_never(reason)
 
 
+def how_to_ask(mention: str) -> str:
+    """Below a patch that is shown whole."""
+    return (
+        f"To have it as a draft pull request of this repository instead, write `@{mention} companion`: I "
+        "tell first what that means."
+    )
+
+
 def has_moved(sha: str) -> str:
     return f"The head was pushed to while I worked; this is for `{sha[:7]}`, what I worked on."
 
@@ -86,7 +103,8 @@ def suggestions_refused(why: str) -> str:
     return f"GitHub took no suggestions on these lines. It said: {clean_line(why, limit=300)}"
 
 
-_CANNOT: Final = "The head belongs to a fork, where I cannot push; here is the change as a patch."
+_CANNOT: Final = "The head belongs to a fork, where I cannot push."
+_BEGINNING: Final = "The change is too long for a comment, which shows its beginning."
 _HOW: Final = {
     True: "*Commit suggestion* takes it; whoever may push to the fork's branch can.",
     False: (
@@ -96,6 +114,7 @@ _HOW: Final = {
 }
 
 
-def _pull_url(start: StartTurn) -> str:
+def files_url(start: StartTurn) -> str:
+    """Where the pull request's change is read."""
     url = urlsplit(start.trigger.url)
-    return f"{url.scheme}://{url.netloc}/{start.repository}/pull/{start.number}"
+    return f"{url.scheme}://{url.netloc}/{start.repository}/pull/{start.number}/files"

@@ -13,7 +13,7 @@ from handlers.invisible import strip_invisible
 from handlers.markdown import fence_for
 from handlers.redact import redact
 from handlers.scan import clean, clean_line
-from handlers.view import AskedRequest
+from handlers.view import OF_RESULTS, AskedRequest
 from harness.items import ApprovalRequest
 
 _ASKS: Final = {
@@ -27,6 +27,7 @@ _KINDS: Final = {
     "paths": "the protected paths",
     "held": "the changes that were held back",
     "question": "the question",
+    "companion": "the companion pull request",
 }
 
 
@@ -138,12 +139,16 @@ def waiting_for_people(request: str, kind: str) -> str:
 def approved(request: AskedRequest) -> str:
     if request.kind == "held":
         return f"Approved: I deliver {_KINDS['held']} (request `{request.id}`)."
+    if request.kind == "companion":
+        return f"Approved: I open {_KINDS['companion']} (request `{request.id}`)."
     return f"Approved: turn `{request.turn}` goes on with {_KINDS[request.kind]} (request `{request.id}`)."
 
 
 def denied(request: AskedRequest) -> str:
     if request.kind == "held":
         return f"Denied: {_KINDS['held']} are not delivered (request `{request.id}`)."
+    if request.kind == "companion":
+        return f"Denied: {_KINDS['companion']} is not opened (request `{request.id}`)."
     return f"Denied: turn `{request.turn}` goes on without {_KINDS[request.kind]} (request `{request.id}`)."
 
 
@@ -217,9 +222,8 @@ def is_not_shown_whole(request: AskedRequest, *, mention: str) -> str:
 
 def head_has_moved(request: AskedRequest, head: str, *, mention: str) -> str:
     """The branch is not what it was when this was asked."""
-    goes_on = (
-        "" if request.kind == "held" else " The agent is told that it was not approved, and goes on without."
-    )
+    goes_on = " The agent is told that it was not approved, and goes on without."
+    goes_on = "" if request.kind in OF_RESULTS else goes_on
     return (
         f"Not approved: request `{request.id}` was asked at `{request.head_sha[:7]}`, and the head is "
         f"`{head[:7]}` by now. It is void.{goes_on} To have it done on the new head, write `@{mention}` and "
@@ -255,11 +259,12 @@ def how_to_take_held(request: str, digest: str, *, mention: str, hours: float) -
     """In the final comment, below what was held back."""
     return (
         f"To take exactly this patch (`{digest}`), write `@{mention} approve {request}` within "
-        f"{_span(hours)}, or `@{mention} deny {request}` to close it. Without an answer it stays undone."
+        f"{span(hours)}, or `@{mention} deny {request}` to close it. Without an answer it stays undone."
     )
 
 
-def _span(hours: float) -> str:
+def span(hours: float) -> str:
+    """`24 hours`, `3 days`."""
     if hours >= 48:
         return f"{hours / 24:g} days"
     return f"{hours:g} hours" if hours != 1 else "an hour"

@@ -8,6 +8,10 @@ from handlers.fork_suggestions import ProposedSuggestion
 
 LONGEST_PATCH: Final = 30_000
 """Characters of a patch that a comment shows whole."""
+CI_PATHS: Final = (".github/workflows", ".github/actions")
+"""What runs with the repository's secrets: commits that change these get no branch of its own."""
+UNREAD: Final = "(not all of it could be read)"
+"""Stands among the paths that a head changes for those that are not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,10 @@ class ForkFacts:
     suggestions: tuple[ProposedSuggestion, ...] = ()
     were_refused: bool = False
     """The forge has taken none of the suggestions."""
+    patch_length: int = 0
+    """Characters."""
+    may_ask_people: bool = False
+    """Whether a person can be asked for leave to open a companion, on this head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,12 @@ class AsPatch:
     """In the final comment, with the command that applies it."""
 
 
-Rung = ToFork | AsSuggestions | AsPatch
+@dataclass(frozen=True, slots=True)
+class AskForCompanion:
+    """A patch that no comment holds: a person is asked for leave to open a companion pull request."""
+
+
+Rung = ToFork | AsSuggestions | AsPatch | AskForCompanion
 
 
 def rung_of(facts: ForkFacts) -> Rung:
@@ -60,4 +73,6 @@ def rung_of(facts: ForkFacts) -> Rung:
     fits = {each.path for each in facts.suggestions} == set(facts.deliver)
     if facts.suggestions and fits and facts.is_open and not (facts.has_moved or facts.were_refused):
         return AsSuggestions(facts.suggestions)
+    if facts.patch_length > LONGEST_PATCH and facts.may_ask_people:
+        return AskForCompanion()
     return AsPatch()

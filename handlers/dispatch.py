@@ -38,6 +38,7 @@ from handlers.grammar import Review, parse_command
 from handlers.ingest import ignored, is_plain_reply, request_of, triage, why_no_request
 from handlers.on_button import on_button
 from handlers.on_checks import on_checks
+from handlers.on_companion import on_companion_approved
 from handlers.on_effect_failed import on_effect_failed
 from handlers.on_fork_result import on_suggestions_posted
 from handlers.on_held_approved import on_held_approved
@@ -115,6 +116,8 @@ def _of_turn(event: TurnEvent, view: View) -> list[Effect]:
             return on_push_refused(event, view)
         case PullReady():
             return on_pull_ready(event, view)
+        case HeldApproved(kind="companion"):
+            return on_companion_approved(event, view)
         case HeldApproved():
             return on_held_approved(event, view)
         case EffectFailed():

@@ -180,7 +180,7 @@ class AskApproval:
     key: str
     request_id: str
     turn_id: str
-    kind: Literal["command", "network", "paths", "held", "question"]
+    kind: Literal["command", "network", "paths", "held", "question", "companion"]
     asked: str
     """What exactly, as JSON: `handlers.wanted.Wanted`."""
     digest: str

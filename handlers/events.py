@@ -281,6 +281,10 @@ class TurnEnded:
     of a fork's without what is held back. Longer ones are cut, at more than a comment shows."""
     suggestions: tuple[ProposedSuggestion, ...] = ()
     """`patch` as suggestions on a fork's pull request, all of it; empty: it cannot be put so."""
+    snapshot: str = ""
+    """The commit in the mirror that holds `changes`: names the result; empty: it left none."""
+    head_touches: tuple[str, ...] = ()
+    """Protected paths, and CI's, that a fork's pull request itself changes (`handlers.delivery.UNREAD`)."""
     commands_run: tuple[str, ...] = ()
     """Commands the agent ran that look like tests, each with what came of it: `pytest -q → passed`."""
     asked: ApprovalRequest | None = None
@@ -378,7 +382,7 @@ class SuggestionsPosted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldApproved:
-    """A person wants the changes of a turn that were held back."""
+    """A person wants the changes of a turn that were held back, or its result in a companion."""
 
     ended: TurnEnded
     request_id: str
@@ -389,6 +393,8 @@ class HeldApproved:
     head_sha: str
     """Where the branch was when they were asked."""
     by: Requester
+    kind: Literal["held", "companion"] = "held"
+    """What they approved: what was held back, or a companion pull request of the result."""
     type: Literal["held_approved"] = "held_approved"
 
 

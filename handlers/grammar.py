@@ -16,6 +16,7 @@ CommandWord = Literal[
     "status",
     "fork",
     "undo",
+    "companion",
     "approve",
     "deny",
     "budget",
@@ -89,6 +90,14 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """Ask people for leave to open a companion pull request of a fork's result."""
+
+    turn: str | None = None
+    """Id; None: the last one that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class Approve:
     request: str | None = None
     """Id; None: the only open one."""
@@ -155,7 +164,9 @@ class Empty:
 
 Lone = Help | Review | Stop | Pause | Resume | Retry | Status | Compact | ShowPolicy | Forget
 """Commands without arguments."""
-Command = Request | Lone | Fork | Undo | Approve | Deny | Budget | Why | DidYouMean | Unclear | Empty
+Command = (
+    Request | Lone | Fork | Undo | Companion | Approve | Deny | Budget | Why | DidYouMean | Unclear | Empty
+)
 
 
 def parse_command(text: str) -> Command:
@@ -227,6 +238,8 @@ def _with_argument(first: str, text: str, words: list[str], said: list[str]) -> 
             return Fork(named, rest if named else "")
         case "undo" if is_alone:
             return Undo(named)
+        case "companion" if is_alone:
+            return Companion(named)
         case "review" if [word.strip(_PUNCTUATION).casefold() for word in said] == ["full"]:
             return Review(is_full=True)
         case "why" if is_alone:

@@ -12,7 +12,7 @@ from handlers.events import Actor
 from handlers.grammar import Approve, Deny
 from handlers.hidden import remove_hidden
 from handlers.permissions import STANDING
-from handlers.view import AskedRequest, View
+from handlers.view import OF_RESULTS, AskedRequest, View
 from handlers.wanted import wanted_of
 
 
@@ -41,7 +41,10 @@ def on_answer(command: Approve | Deny, view: View, *, act: str, actor: Actor) ->
         return Reply(told.unknown(named, open_ids, mention=mention))
     if request.state != "open":
         return Reply(told.is_decided(request, mention=mention))
-    if request.kind != "held" and _has_ended(view, request.turn):
+    if command.request is None and request.kind == "companion":
+        # What it would bring is told with its name: a bare word is no leave for that.
+        return Reply(told.which_one(open_ids, mention=mention))
+    if request.kind not in OF_RESULTS and _has_ended(view, request.turn):
         return Reply(told.turn_is_over(request, mention=mention))
     by = Requester(actor.id, actor.login, view.permission)
     key = f"{act}:decide"

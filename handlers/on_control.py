@@ -24,6 +24,7 @@ from handlers.effects import (
 )
 from handlers.grammar import (
     Command,
+    Companion,
     Forget,
     Fork,
     Pause,
@@ -96,12 +97,12 @@ def starts_by_itself(thread: ThreadFacts) -> str | None:
 def turn_meant(command: Command, turns: Sequence[TurnBrief], landings: Sequence[Landing]) -> str | None:
     """Id of the turn that a command is about; None for commands about none, and where there is none."""
     match command:
-        case Retry() | Fork(turn=None):
+        case Retry() | Fork(turn=None) | Companion(turn=None):
             return next((turn.id for turn in reversed(turns) if turn.state == "ended"), None)
         case Undo(turn=None):
             left = [landing for landing in landings if not landing.undone_by]
             return next((landing.turn for landing in reversed(left or landings)), None)
-        case Fork(turn=named) | Undo(turn=named):
+        case Fork(turn=named) | Undo(turn=named) | Companion(turn=named):
             return next((turn.id for turn in turns if turn.id == named), None)
         case _:
             return None

@@ -7,6 +7,7 @@ from handlers import reasons
 from handlers.comments import Published, Unpublished
 from handlers.effects import Effect, Ignore, OpenPull, PostComment, PushResult
 from handlers.events import EffectFailed
+from handlers.on_companion import is_companion, on_companion_failed
 from handlers.on_fork_result import deliver_to_fork
 from handlers.on_held_approved import is_held, on_held_failed
 from handlers.publish import judgement_of, last_words
@@ -18,6 +19,8 @@ def on_effect_failed(event: EffectFailed, view: View) -> list[Effect]:
     effect = event.effect
     if is_held(effect):
         return on_held_failed(event, view)
+    if is_companion(effect):
+        return on_companion_failed(event, view)
     match effect:
         case PushResult() if effect.fork is not None:
             return deliver_to_fork(event.ended, view, judgement, push=event)

@@ -1,15 +1,25 @@
 """A turn on a fork's pull request has a result: take the delivery ladder down to the rung that holds."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from handlers import comments
 from handlers import comments_fork as words
 from handlers.broker import Judgement
 from handlers.comments_fork import Patched, Suggested
-from handlers.delivery import AsPatch, AsSuggestions, ForkFacts, ToFork, rung_of
+from handlers.delivery import (
+    LONGEST_PATCH,
+    AskForCompanion,
+    AsPatch,
+    AsSuggestions,
+    ForkFacts,
+    ToFork,
+    rung_of,
+)
 from handlers.effects import Effect, ForkHead, LineComment, PostReview, PushResult, StartTurn
 from handlers.events import EffectFailed, PushRefused, SuggestionsPosted, TurnEnded
 from handlers.fork_suggestions import ProposedSuggestion
+from handlers.on_companion import ask_for_companion, can_be_asked
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 
@@ -35,6 +45,8 @@ def deliver_to_fork(
         was_pushed=push is not None,
         suggestions=ended.suggestions,
         were_refused=bool(no_suggestions),
+        patch_length=len(ended.patch),
+        may_ask_people=can_be_asked(ended, view, judgement),
     )
     rung = rung_of(facts)
     match rung:
@@ -42,10 +54,14 @@ def deliver_to_fork(
             return [_push(start, fork, pull.head.name, judgement.deliver)]
         case AsSuggestions(suggestions=suggestions):
             return [_review(ended, suggestions)]
-        case ToFork() | AsPatch():
+        case ToFork() | AsPatch() | AskForCompanion():
             notes = [*_not_pushed(push), *([words.has_moved(start.base_sha)] if has_moved else [])]
             notes += [words.suggestions_refused(no_suggestions)] if no_suggestions else []
-            return last_words(ended, view, Patched(tuple(notes)), judgement=judgement)
+            patched = Patched(notes=tuple(notes), is_whole=len(ended.patch) <= LONGEST_PATCH)
+            if not isinstance(rung, AskForCompanion):
+                return last_words(ended, view, patched, judgement=judgement)
+            asked, said = ask_for_companion(ended, view, judgement)
+            return [asked, *last_words(ended, view, replace(patched, companion=said), judgement=judgement)]
         case _:
             assert_never(rung)
 

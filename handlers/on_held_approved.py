@@ -3,10 +3,10 @@
 from typing import Final
 
 from handlers import comments, comments_requests, reasons
+from handlers.branches import own_branch
 from handlers.broker import approval_hash
 from handlers.effects import Effect, OpenPull, PostComment, PushResult
 from handlers.events import EffectFailed, HeldApproved, PullReady, PushRefused, ResultPushed, TurnEnded
-from handlers.on_turn_end import own_branch
 from handlers.permissions import STANDING, Refusal
 from handlers.policy import resolve, situation_of
 from handlers.publish import judgement_of

@@ -11,6 +11,7 @@ from handlers import (
     comments_review,
     on_answer,
     on_checks,
+    on_companion,
     reasons,
 )
 from handlers.asked import Mentioning, by_text, trigger_of
@@ -32,6 +33,7 @@ from handlers.grammar import (
     Budget,
     Command,
     Compact,
+    Companion,
     Deny,
     DidYouMean,
     Empty,
@@ -107,8 +109,8 @@ def _obeyed(event: Mentioning, view: View, command: Command, resolved: Resolved)
     match command:
         case Request(text=request):
             return _asked(event, view, request=request, resolved=resolved)
-        case Approve() | Deny():
-            return _decided(event, view, command)
+        case Approve() | Deny() | Companion():
+            return _about_requests(event, view, command)
         case Compact():
             return _compacted(event, view)
         case Budget():
@@ -191,6 +193,16 @@ def _decided(event: Mentioning, view: View, command: Approve | Deny) -> list[Eff
 def _replied(event: Mentioning, reply: on_answer.Reply) -> list[Effect]:
     decision: list[Effect] = [] if reply.decision is None else [reply.decision]
     return decision + answered(event, reply.said, reply.reaction)
+
+
+def _about_requests(event: Mentioning, view: View, command: Approve | Deny | Companion) -> list[Effect]:
+    if not isinstance(command, Companion):
+        return _decided(event, view, command)
+    if not _may_direct(view):
+        return _refused(event, view)
+    asked, said = on_companion.companion_wanted(view, act=act_of(event))
+    effects: list[Effect] = [] if asked is None else [asked]
+    return effects + answered(event, said, "confused" if asked is None else "+1")
 
 
 def _compacted(event: Mentioning, view: View) -> list[Effect]:

@@ -5,6 +5,7 @@ from typing import Literal
 from handlers.comments import Published
 from handlers.effects import Effect, StartTurn
 from handlers.events import PullReady
+from handlers.on_companion import is_companion, on_companion_ready
 from handlers.on_held_approved import is_held, on_held_pull_ready
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
@@ -13,6 +14,8 @@ from handlers.view import View
 def on_pull_ready(event: PullReady, view: View) -> list[Effect]:
     if is_held(event.pushed.push):
         return on_held_pull_ready(event, view)
+    if is_companion(event.pushed.push):
+        return on_companion_ready(event, view)
     ended = event.pushed.ended
     push = event.pushed.push
     published = Published(

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+from handlers.branches import own_branch
 from handlers.comments import Unpublished
 from handlers.effects import Effect
 from handlers.events import PushRefused
+from handlers.on_companion import is_companion, on_companion_not_pushed
 from handlers.on_fork_result import deliver_to_fork
 from handlers.on_held_approved import is_held, on_held_not_pushed
-from handlers.on_turn_end import own_branch
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
 
@@ -16,6 +17,8 @@ def on_push_refused(event: PushRefused, view: View) -> list[Effect]:
     """A head that moved is never overwritten: the result goes to a companion branch instead."""
     if is_held(event.push):
         return on_held_not_pushed(event, view)
+    if is_companion(event.push):
+        return on_companion_not_pushed(event, view)
     start = event.ended.start
     if start.ci is not None and event.reason == "head_moved" and event.detail and not event.push.replays:
         key = f"{start.turn_id}:push:replay"

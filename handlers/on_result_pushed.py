@@ -4,6 +4,7 @@ from handlers import comments
 from handlers.comments import Published
 from handlers.effects import Effect, OpenPull
 from handlers.events import ResultPushed
+from handlers.on_companion import is_companion, on_companion_pushed
 from handlers.on_held_approved import is_held, on_held_pushed
 from handlers.publish import judgement_of, last_words
 from handlers.view import View
@@ -14,6 +15,8 @@ def on_result_pushed(event: ResultPushed, view: View) -> list[Effect]:
     start = ended.start
     if is_held(event.push):
         return on_held_pushed(event, view)
+    if is_companion(event.push):
+        return on_companion_pushed(event, view)
     judgement = judgement_of(ended, view).with_delivered(event.push.paths)
     fork = event.push.fork
     if fork is not None or (start.is_pull and event.push.branch == start.base_ref):

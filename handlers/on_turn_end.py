@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from handlers import comments, reasons
 from handlers.asking import ask_people
+from handlers.branches import own_branch
 from handlers.broker import Judgement, Refused
 from handlers.effects import EditComment, Effect, PushResult, StartTurn
 from handlers.events import TurnEnded
@@ -51,10 +52,6 @@ def push_of(start: StartTurn, paths: tuple[str, ...]) -> PushResult:
         paths=paths,
         message=comments.commit_message(start),
     )
-
-
-def own_branch(start: StartTurn) -> str:
-    return f"darner/{start.number or 'ci'}-{start.turn_id}"
 
 
 def _why_not_deliver(start: StartTurn, view: View) -> str:

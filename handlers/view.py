@@ -1,11 +1,12 @@
 """What a handler may look at besides the event: fetched by the worker, pinned, immutable."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from handlers.ci.facts import CiFacts
 from handlers.ci.settings import CiSettings
 from handlers.effects import ForkHead, StartTurn, TurnKind
+from handlers.events import TurnEnded
 from handlers.permissions import Permission
 from handlers.review.memory import Memory
 from handlers.review.settings import ReviewSettings
@@ -121,6 +122,8 @@ class Target:
     follows: str = ""
     """As `TurnBrief.follows`."""
     landing: Landing | None = None
+    ended: TurnEnded | None = None
+    """What it told when it ended; None where nobody needs it, and where it was forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,11 @@ class Account:
     """Why it ended so, as the turn's outcome has it."""
 
 
-RequestKind = Literal["command", "network", "paths", "held", "question"]
+RequestKind = Literal["command", "network", "paths", "held", "question", "companion"]
 """What a turn asks of people: leave for a command, for hosts or for protected paths while it runs; leave for
-what the broker held back when it ended; an answer."""
+what the broker held back when it ended, or for a companion pull request of its result; an answer."""
+OF_RESULTS: Final[frozenset[RequestKind]] = frozenset({"held", "companion"})
+"""What is asked of a turn's result, when the turn has ended."""
 
 
 RequestState = Literal["open", "approved", "denied", "answered", "expired", "void"]

@@ -10,7 +10,8 @@ from app.store.places import RepositoryRef
 from app.store.schema import deliveries as deliveries_table
 from app.store.schema import inbox, threads
 from handlers import reasons
-from handlers.events import InternalEvent, InternalEventAdapter
+from handlers.events import InternalEvent, InternalEventAdapter, TurnEnded
+from harness.items import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,20 @@ def give_up(connection: Connection, thread: str, *, reason: str) -> None:
     for delivery in connection.execute(statement).scalars().all():
         if delivery is not None:
             deliveries.decide(connection, delivery, state="failed", reason=reason)
+
+
+def end_of_turn(connection: Connection, thread: str, turn: str) -> TurnEnded | None:
+    """What a turn told when it ended; None while it has not, and where that was forgotten."""
+    query = (
+        select(inbox.c.event)
+        .where(inbox.c.thread == thread, inbox.c.event.contains(turn))
+        .order_by(inbox.c.id.desc())
+    )
+    for text in connection.execute(query).scalars():
+        event = InternalEventAdapter.validate_json(text)
+        if isinstance(event, TurnEnded) and event.start.turn_id == turn:
+            return None if isinstance(event.outcome, Waiting) else event
+    return None
 
 
 def event_of(connection: Connection, letter: int) -> InternalEvent | None:

@@ -193,7 +193,7 @@ requests = Table(
     Column("turn", String, ForeignKey("turns.id"), nullable=False),
     # The letter whose handling asked: it goes back to what the turn has told of itself.
     Column("cause", RowId, ForeignKey("inbox.id"), nullable=False),
-    # command | network | paths | held | question
+    # command | network | paths | held | question | companion
     Column("kind", String, nullable=False),
     Column("asked", Text, nullable=False),  # what exactly, as JSON
     Column("digest", String, nullable=False),  # of what is asked: an answer is to this and nothing else

@@ -8,7 +8,16 @@ import pytest
 from handlers.ci.task import CiTask
 from handlers.comments import final
 from handlers.comments_fork import Patched, Suggested
-from handlers.delivery import AsPatch, AsSuggestions, ForkFacts, Rung, ToFork, rung_of
+from handlers.delivery import (
+    LONGEST_PATCH,
+    AskForCompanion,
+    AsPatch,
+    AsSuggestions,
+    ForkFacts,
+    Rung,
+    ToFork,
+    rung_of,
+)
 from handlers.dispatch import dispatch
 from handlers.effects import Effect, ForkHead, PostComment, PostReview, PushResult, UndoTurn
 from handlers.events import (
@@ -43,6 +52,7 @@ ENDED = replace(ended(replace(start_on_pull(), is_fork=True), FIX), patch=PATCH,
 REPAIR = CiTask(fingerprint="f", attempt=1, of=3, excerpt="", jobs=(), by_itself=False)
 FORK = ForkHead(id=77, full_name="eve/calc", installation=6)
 OPEN = ForkFacts(deliver=(FIX.path,), is_open=True, has_moved=False, suggestions=(PART,))
+LONG = replace(OPEN, suggestions=(), patch_length=LONGEST_PATCH + 1, may_ask_people=True)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +69,9 @@ OPEN = ForkFacts(deliver=(FIX.path,), is_open=True, has_moved=False, suggestions
         (replace(OPEN, has_moved=True), AsPatch()),
         (replace(OPEN, were_refused=True), AsPatch()),
         (replace(OPEN, deliver=(FIX.path, "calc/mode.py")), AsPatch()),
+        (replace(LONG, patch_length=LONGEST_PATCH), AsPatch()),
+        (LONG, AskForCompanion()),
+        (replace(LONG, may_ask_people=False), AsPatch()),
     ],
     ids=[
         "installed",
@@ -72,6 +85,9 @@ OPEN = ForkFacts(deliver=(FIX.path,), is_open=True, has_moved=False, suggestions
         "moved",
         "refused",
         "a part of it",
+        "just fits",
+        "too long",
+        "too long, nobody to ask",
     ],
 )
 def test_the_highest_rung_that_holds(facts: ForkFacts, rung: Rung) -> None:

@@ -106,3 +106,40 @@ async def test_a_fork_that_takes_no_push_gets_a_suggestion(world: World) -> None
     assert (await world.oskar.branches(fork))["mine"] == head
     assert f"`{fork}:mine` is protected, so I left it alone." in final
     assert len(await world.maya.reads_review_comments(repository, number)) == 1
+
+
+async def test_a_companion_is_opened_once_and_only_by_leave(world: World) -> None:
+    """Asked for by a writer, told what it means, approved by its id; then a draft with both their commits.
+
+    The answer to its opening gets lost, and it is opened once all the same.
+    """
+    repository = world.repository()
+    fork = await world.oskar.forks(repository)
+    clone = await world.clone(world.oskar, fork)
+    head = await clone.commits({"NOTES.md": "Mine.\n"}, branch="mine")
+    number = await world.oskar.opens_pull(repository, head="oskar:mine", base="main", title="Mine")
+    await world.cole.says(repository, number, "@darner mend spread")
+    assert "write `@darner companion`" in await world.final_comment(repository, number)
+    await world.cole.says(repository, number, "@darner companion")
+    told = await world.final_comment(repository, number)
+    found = re.search(r"`@darner approve ([0-9a-f]{8})`", told)
+    assert found, told
+    assert "This repository's CI runs the contributor's code there" in told
+    await world.oskar.says(repository, number, f"@darner approve {found[1]}")
+    await world.settled(repository)
+    assert set(await world.maya.branches(repository)) == {"main"}
+    world.forge.faults.add(FaultKind.DROP_AFTER_WRITE, method="POST", path=rf"/{repository}/pulls$")
+
+    await world.maya.says(repository, number, f"@darner approve {found[1]}")
+    final = await world.final_comment(repository, number)
+
+    asked, companion = await world.maya.pulls(repository)
+    assert [fault for fault in world.forge.faults.pending() if repository in fault.path] == []
+    assert (asked.number, asked.head_sha) == (number, head)
+    assert (companion.author, companion.base_ref, companion.is_draft) == (BOT, "main", True)
+    assert "left_over else gap" in await world.maya.file(repository, SPACING, ref=companion.head_ref)
+    assert await world.maya.file(repository, "NOTES.md", ref=companion.head_ref) == "Mine.\n"
+    assert f"[#{companion.number}]" in final
+    assert "approved by maya" in final
+    message = await world.maya.commit_message(repository, companion.head_ref)
+    assert "\nApproved-by: maya\n" in message
