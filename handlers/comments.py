@@ -526,7 +526,9 @@ def _open_points(
     if isinstance(publication, Suggested):
         blocks.append(comments_fork.where(publication, ended.start))
     if isinstance(publication, Patched):
-        blocks.append(comments_fork.patch(publication, _details("The patch", ended.patch), mention=mention))
+        limit = LONGEST_PATCH if publication.is_whole else comments_fork.BEGINNING
+        details = _details("The patch", ended.patch, limit=limit)
+        blocks.append(comments_fork.patch(publication, details, mention=mention))
     return "\n\n".join(blocks)
 
 
@@ -710,8 +712,8 @@ def _folded(message: str, hosts: Collection[str]) -> str:
     return f"{head}\n\n<details>\n<summary>{summary}</summary>\n\n{rest}\n\n</details>".strip()
 
 
-def _details(summary: str, patch: str) -> str:
-    shown = patch[:LONGEST_PATCH]
+def _details(summary: str, patch: str, *, limit: int = LONGEST_PATCH) -> str:
+    shown = patch[:limit]
     cut = f"\n… cut: {len(patch) - len(shown)} more characters" if len(patch) > len(shown) else ""
     fence = fence_for(shown)
     fenced = f"{fence}diff\n{shown.rstrip()}{cut}\n{fence}"

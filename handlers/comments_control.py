@@ -163,6 +163,14 @@ def moved_meanwhile(branch: str) -> str:
     )
 
 
+def moved_meanwhile_in_fork(branch: str) -> str:
+    """The same on a pull request from a fork."""
+    return (
+        f"The fork's branch `{branch}` has been pushed to since that turn began. This one goes on from the "
+        "same commit; its result is shown as a patch for that, and nothing is overwritten."
+    )
+
+
 def nothing_pushed(mention: str) -> str:
     return (
         f"No turn of this conversation has pushed anything, so there is nothing to undo. `@{mention} "

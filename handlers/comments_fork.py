@@ -13,6 +13,10 @@ from handlers.scan import clean_line
 APPLY: Final = "Saved as `darner.patch` beside the head's files, `git apply --index darner.patch` takes it."
 
 
+BEGINNING: Final = 8_000
+"""Characters of a patch that is too long to be shown whole: to look at, it cannot be applied."""
+
+
 @dataclass(frozen=True, slots=True)
 class Suggested:
     """All of the result stands on the lines of the pull request."""
@@ -59,7 +63,8 @@ def patch(patched: Patched, details: str, *, mention: str) -> str:
     """In the final comment, around the patch."""
     if not patched.is_whole:
         here = _BEGINNING if patched.notes else f"{_CANNOT} {_BEGINNING}"
-        return "\n\n".join(filter(None, (*patched.notes, here, details, patched.companion)))
+        # What is asked stands before what may be cut.
+        return "\n\n".join(filter(None, (*patched.notes, here, patched.companion, details)))
     here = "Here is the change as a patch."
     if not patched.notes:
         here = "The head belongs to a fork, where I cannot push; here is the change as a patch."

@@ -180,6 +180,14 @@ def _open(open_ids: tuple[str, ...], mention: str) -> str:
     return "Open: " + ", ".join(f"`@{mention} approve {name}`" for name in open_ids) + "."
 
 
+def wants_its_id(request: AskedRequest, *, mention: str) -> str:
+    """To whoever answers the only open request by a bare word, which is no leave for all that it brings."""
+    return (
+        f"For {_KINDS[request.kind]} I need the request's own id, so that nobody says yes who has not read "
+        f"what it means: `@{mention} approve {request.id}` or `@{mention} deny {request.id}`."
+    )
+
+
 def is_decided(request: AskedRequest, *, mention: str) -> str:
     """To whoever answers too late."""
     by = f" by {clean_line(request.decided_by, limit=60)}" if request.decided_by else ""

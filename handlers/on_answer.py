@@ -43,7 +43,7 @@ def on_answer(command: Approve | Deny, view: View, *, act: str, actor: Actor) ->
         return Reply(told.is_decided(request, mention=mention))
     if command.request is None and request.kind == "companion":
         # What it would bring is told with its name: a bare word is no leave for that.
-        return Reply(told.which_one(open_ids, mention=mention))
+        return Reply(told.wants_its_id(request, mention=mention))
     if request.kind not in OF_RESULTS and _has_ended(view, request.turn):
         return Reply(told.turn_is_over(request, mention=mention))
     by = Requester(actor.id, actor.login, view.permission)

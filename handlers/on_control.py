@@ -188,7 +188,8 @@ def _retry(asked: Asked, view: View, resolved: Resolved) -> list[Effect]:
         return answer_to(asked, comments_control.retry_of_done(target.start.turn_id, mention), "confused")
     landing = target.landing
     start = _going_on(asked, view, target, resolved)
-    if landing is not None:
+    is_companion = landing is not None and target.start.is_fork and landing.fork is None
+    if landing is not None and not is_companion:
         # It had pushed what it had: this turn's work comes on top of that.
         is_on_base = target.start.is_pull and landing.branch == target.start.base_ref
         own_pull = is_on_base or landing.fork is not None
@@ -245,6 +246,8 @@ def _started(asked: Asked, view: View, target: Target, start: StartTurn) -> list
     aims_at_head = start.is_pull and not start.follows and not start.onto
     if not note and aims_at_head and view.pull is not None and view.pull.head.sha != start.base_sha:
         note = comments_control.moved_meanwhile(start.base_ref)
+        if start.is_fork:
+            note = comments_control.moved_meanwhile_in_fork(view.pull.head.name)
     progress = PostComment(
         key=start.progress_key,
         number=start.number,

@@ -11,6 +11,7 @@ from handlers.effects import (
     AskApproval,
     Decide,
     Effect,
+    ForkHead,
     OpenPull,
     PostComment,
     PushResult,
@@ -27,7 +28,7 @@ from handlers.events import (
 )
 from handlers.view import AskedRequest, Branch, Landing, RepositoryConfig, Target, View
 from handlers.wanted import read
-from harness.items import Stopped
+from harness.items import Exhausted, Stopped
 from tests.handlers.people import (
     COMPLETED,
     EVE,
@@ -110,6 +111,8 @@ def test_a_patch_that_no_comment_holds_asks_for_leave_and_says_what_it_would_mea
     assert f"(`{asked.digest}`, on `bbbbbbb`)" in body
     assert "Of my change you have seen the beginning only" in body
     assert "git apply" not in body
+    assert body.index(asked.request_id) < body.index("<summary>The patch</summary>")
+    assert len(body) < 15_000
 
 
 @pytest.mark.parametrize(
@@ -192,6 +195,7 @@ def test_a_bare_approve_is_no_leave_for_it() -> None:
     named = dispatch(said(f"@darner approve {asked.request_id}", on=PULL), view)
 
     assert not [one for one in bare if isinstance(one, Decide)]
+    assert "I need the request's own id" in _said(bare)
     assert f"`@darner approve {asked.request_id}`" in _said(bare)
     assert [one.state for one in named if isinstance(one, Decide)] == ["approved"]
 
@@ -273,3 +277,28 @@ def test_what_is_held_back_is_in_no_companion() -> None:
     asked = _asked(replace(LONG, changes=(FIX, WORKFLOW)))
 
     assert read(asked.asked).wanted == (FIX.path,)
+
+
+def test_a_retry_stands_on_the_contributors_head_and_not_on_the_companion() -> None:
+    """What is shown of it is for the pull request that was asked on."""
+    spent = Exhausted("steps", 40, "Half of it.")
+    landing = Landing("0ca1", "darner/8-0ca1", NEW_SHA, HEAD_SHA)
+    target = Target(start=START, outcome=spent, landing=landing)
+
+    effects = dispatch(said("@darner retry", on=PULL), replace(VIEW, target=target))
+
+    [start] = [one for one in effects if isinstance(one, StartTurn)]
+    assert (start.base_sha, start.onto, start.is_fork) == (HEAD_SHA, "", True)
+
+
+def test_a_retry_on_a_forks_branch_stands_on_what_was_pushed_there() -> None:
+    spent = Exhausted("steps", 40, "Half of it.")
+    fork = ForkHead(id=77, full_name="eve/calc", installation=6)
+    landing = Landing("0ca1", "faster", NEW_SHA, HEAD_SHA, fork=fork)
+    target = Target(start=START, outcome=spent, landing=landing)
+
+    effects = dispatch(said("@darner retry", on=PULL), replace(VIEW, target=target))
+
+    [start] = [one for one in effects if isinstance(one, StartTurn)]
+    assert (start.base_sha, start.onto) == (NEW_SHA, "")
+    assert "The fork's branch `faster` has been pushed to since" in _said(effects)
