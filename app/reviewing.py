@@ -6,7 +6,7 @@ as it is now.
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,9 +25,9 @@ from handlers.review.attributes import Mark, Rule, governing, marks_of, parse_at
 from handlers.review.diff import DIFF_ARGUMENTS, FileDiff, by_path, decoded, parse_diff
 from handlers.review.findings import Reviewed, checker
 from handlers.review.fingerprints import Fingerprint, Place, fingerprint, name_of
-from handlers.review.memory import Elsewhere, Memory, Remembered
+from handlers.review.memory import Elsewhere, LastReview, Memory, Remembered
 from handlers.review.patch_ids import changed_since, patch_ids
-from handlers.review.plan import ReadingPlan, Unread, plan_reading
+from handlers.review.plan import ReadingPlan, Unread, left_over, plan_reading
 from handlers.review.result import Became, ReviewResult, became
 from handlers.review.selection import Candidate, ForeignComment, select
 from handlers.review.settings import ReviewSettings, why_too_large
@@ -175,14 +175,21 @@ class Reviewing:
         is_follow_up = last is not None and not start.is_full
         before = last.patches if last is not None and is_follow_up else {}
         changed = frozenset(changed_since(before, patches))
-        settled = _settled(start, config.review, files, patches, before=before, has_last=is_follow_up)
-        wanted = [file for file in files if file.path in changed]
+        unread = [] if last is None or not is_follow_up else _still_unread(last, patches, changed)
+        # Whoever asks for another look has the rest of a large change read, within the budget again.
+        more = frozenset() if start.is_unasked else left_over(unread)
+        settled = _settled(
+            start, config.review, files, patches, before=before, has_last=is_follow_up, reads_on=bool(more)
+        )
+        wanted = [file for file in files if file.path in changed | more]
         if start.finding:
             disputed = {each.known.finding.path for each in memory.findings if each.id == start.finding}
             wanted, settled = [file for file in files if file.path in disputed], None
         marked = await _marks(mirror, start.instructions_sha, [file.path for file in wanted])
         is_cut = len(data) >= DIFF_BYTES * 0.99
         plan = _plan(wanted, files, every, budget=self._budget(), marked=marked, is_cut=is_cut)
+        kept = tuple(each for each in unread if each.path not in more)
+        plan = replace(plan, unread=(*plan.unread, *kept))
         reviewed = await _reviewed(mirror, start, files, memory)
         review = Review(
             start=start,
@@ -295,17 +302,23 @@ def _settled(
     *,
     before: Mapping[str, str],
     has_last: bool,
+    reads_on: bool,
 ) -> ReviewResult | None:
     """What is known without reading."""
     if start.is_unasked:
         lines = sum(file.changed_lines for file in files)
         if why := why_too_large(len(files), lines, settings):
             return ReviewResult(verdict="too_large", note=why)
-    if not has_last or changed_since(before, patches):
+    if not has_last or reads_on or changed_since(before, patches):
         return None
     if set(before) - set(patches):
         return ReviewResult(verdict="reviewed")
     return ReviewResult(verdict="unchanged", patches=dict(patches))
+
+
+def _still_unread(last: LastReview, patches: Mapping[str, str], changed: Collection[str]) -> list[Unread]:
+    """What the last review had not read of the change as it is now, and what no push has touched since."""
+    return [each for each in last.reading.unread if each.path in patches and each.path not in changed]
 
 
 def _plan(

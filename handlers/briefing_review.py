@@ -204,7 +204,8 @@ def _unread(plan: ReadingPlan) -> str:
     more = len(plan.unread) - _MOST_UNREAD
     if more > 0:
         lines.append(f"- and {more} more")
-    return "Of the change, this is not shown above:\n" + "\n".join(lines)
+    told = "Of the change, this is not shown above; read in the checkout what of it may matter:"
+    return f"{told}\n" + "\n".join(lines)
 
 
 def _task(material: ReviewMaterial) -> str:
@@ -221,8 +222,8 @@ def _task(material: ReviewMaterial) -> str:
     )
     if material.is_follow_up:
         return (
-            f"{columns}\nReview what changed since the last review, which is what is shown above, and judge "
-            "the open findings."
+            f"{columns}\nReview what changed since the last review, or was not read in it: see above. "
+            "Judge the open findings."
         )
     return f"{columns}\nReview this change."
 

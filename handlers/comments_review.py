@@ -16,7 +16,7 @@ from handlers.inline import inline_code
 from handlers.markdown import fence_for
 from handlers.review.fingerprints import Place
 from handlers.review.memory import RowState
-from handlers.review.plan import Unread
+from handlers.review.plan import Unread, left_over
 from handlers.review.selection import Dropped, Inline, Quiet, Summarised
 from handlers.scan import clean, clean_line, scan
 from harness.findings import SEVERITIES, Finding, Severity
@@ -125,7 +125,7 @@ def summary(state: Summary, *, own_hosts: Collection[str] = ()) -> str:
         _table(state.rows),
         _summarised(state.summarised, own_hosts),
         _quiet(state.quiet),
-        _unread(state.unread),
+        _unread(state.unread, state.mention),
         f"<sub>Comment `@{state.mention} review` for another look. {_HOW_TO_DISAGREE}</sub>",
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -220,7 +220,7 @@ def _quiet(count: int) -> str:
     return f"{count} smaller {noun} of the check run."
 
 
-def _unread(unread: Sequence[Unread]) -> str:
+def _unread(unread: Sequence[Unread], mention: str) -> str:
     if not unread:
         return ""
     lines = [
@@ -228,7 +228,9 @@ def _unread(unread: Sequence[Unread]) -> str:
     ]
     more = f"\n- and {len(unread) - MOST_ROWS} more" if len(unread) > MOST_ROWS else ""
     told = f"Not read, or not whole: {counted(len(unread), 'file')}"
-    return f"<details>\n<summary>{told}</summary>\n\n" + "\n".join(lines) + f"{more}\n\n</details>"
+    rest = len(left_over(unread))
+    reads_on = f"\n\nComment `@{mention} review` and I read on." if rest else ""
+    return f"<details>\n<summary>{told}</summary>\n\n" + "\n".join(lines) + f"{more}{reads_on}\n\n</details>"
 
 
 def permalink(repository_url: str, sha: str, place: Place) -> str:

@@ -94,13 +94,21 @@ def _saying(conversation: Sequence[Part], at: int) -> str:
     return "\n".join(said)
 
 
-_LAST_BLOCK: Final = re.compile(r"<([\w-]+)[^<>\n]*>\n((?:(?!<\1[^\w-]).)*)\n</\1>\s*\Z", re.DOTALL)
+_CLOSING: Final = re.compile(r"\n</([\w-]+)>\s*\Z")
+_OPENING: Final = re.compile(r"<[\w-]+[^<>\n]*>\n")
 
 
 def _request_in(text: str) -> str:
-    """Where a text is made of tagged blocks, the request is the last one; the others are what it is about."""
-    block = _LAST_BLOCK.search(text)
-    return block[2] if block else text
+    """Where a text is made of tagged blocks, the request is the last one; the others are what it is about.
+
+    From the end: a review's text is a whole change, in which much looks like a tag.
+    """
+    closing = _CLOSING.search(text, max(0, text.rfind("\n</")))
+    if closing is None:
+        return text
+    begins = [found.start() for found in re.finditer(rf"<{closing[1]}(?![\w-])", text[: closing.start()])]
+    opening = _OPENING.match(text, begins[-1], closing.start()) if begins else None
+    return text if opening is None else text[opening.end() : closing.start()]
 
 
 def position_in(session: Session, conversation: Sequence[Part]) -> Position:

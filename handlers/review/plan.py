@@ -20,6 +20,11 @@ LEAST_PART: Final = 400
 """Tokens below which reading the beginning of a large file is worth nothing."""
 
 
+OUT_OF_BUDGET: Final = "the budget of this review was used up"
+SKIM_PARTS: Final = 4
+"""A file whose diff is longer than this part of the budget is skimmed first: its beginning is read."""
+
+
 class Rank(IntEnum):
     """What is read first. The last three kinds are not read at all."""
 
@@ -96,20 +101,53 @@ def plan_reading(
         for file in files
         if ranks[file.path] in _SKIPPED
     ]
-    wanted = [file for file in files if ranks[file.path] not in _SKIPPED]
+    wanted = sorted(
+        (file for file in files if ranks[file.path] not in _SKIPPED),
+        key=lambda file: _weight(file, ranks[file.path]),
+    )
+    taken = _shared_out(wanted, ranks, budget)
     readings: list[Reading] = []
-    left = budget
-    for file in sorted(wanted, key=lambda file: _weight(file, ranks[file.path])):
-        reading = _within(file, ranks[file.path], left)
+    for file in wanted:
+        reading = taken.get(file.path)
         if reading is None:
-            unread.append(Unread(file.path, "the budget of this review was used up"))
+            unread.append(Unread(file.path, OUT_OF_BUDGET))
             continue
-        left -= reading.tokens
         readings.append(reading)
         if not reading.is_whole:
             told = f"only {reading.lines:,} of its diff's {reading.of_lines:,} lines fit this review's budget"
             unread.append(Unread(file.path, told))
     return ReadingPlan(tuple(_grouped(readings)), tuple(unread))
+
+
+def left_over(unread: Iterable[Unread]) -> frozenset[str]:
+    """The files of which nothing was read only because the budget was used up: a next review can read on."""
+    return frozenset(each.path for each in unread if each.reason == OUT_OF_BUDGET)
+
+
+def _shared_out(wanted: Sequence[FileDiff], ranks: Mapping[str, Rank], budget: int) -> Mapping[str, Reading]:
+    """What of each file is read, by path.
+
+    A file that would take a large share of the budget is skimmed at first, so that no other one goes unseen
+    for it; it gets more once all of its tier have had their turn. Code, its configuration and its tests come
+    before everything else.
+    """
+    taken: dict[str, Reading] = {}
+    left = budget
+    skim = max(budget // SKIM_PARTS, LEAST_PART)
+    code = [file for file in wanted if ranks[file.path] <= Rank.TEST]
+    rest = [file for file in wanted if ranks[file.path] > Rank.TEST]
+    for tier in (code, rest):
+        for most in (skim, budget):
+            for file in tier:
+                before = taken.get(file.path)
+                if before is not None and before.is_whole:
+                    continue
+                used = 0 if before is None else before.tokens
+                reading = _within(file, ranks[file.path], min(used + left, most))
+                if reading is not None and reading.tokens > used:
+                    taken[file.path] = reading
+                    left -= reading.tokens - used
+    return taken
 
 
 def rank_of(file: FileDiff, mark: Mark | None = None) -> Rank:

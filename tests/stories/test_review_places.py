@@ -140,3 +140,33 @@ async def test_a_finding_on_a_file_that_is_no_text(world: World) -> None:
 
     [summary] = await summaries(world, repository, number)
     assert "The picture is of a sock" in summary
+
+
+async def test_a_change_that_is_larger_than_one_review(world: World) -> None:
+    """What was not read is said, and whoever asks for another look has it read."""
+    title = "Count the stitches of everything"
+    files = {f"part{number}.py": _rows(f"part_{number}", 800) for number in range(5)}
+    world.model.teach(
+        review(title, "Review this change", calls=(finds("auth.py", 1, DIVIDES),)),
+        review(title, "Review what changed since", calls=(finds("part4.py", 9, LOST),)),
+    )
+    repository, number, _, _ = await pull_of(world, title, {"auth.py": _rows("auth", 4_000), **files})
+    await world.settled(repository)
+
+    [summary] = await summaries(world, repository, number)
+    assert "`auth.py`: only " in summary
+    assert "`part4.py`: the budget of this review was used up" in summary
+    assert "Comment `@darner review` and I read on." in summary
+
+    await world.cole.says(repository, number, "@darner review")
+    await world.settled(repository)
+
+    assert [place.path for place in places(world, repository, number)] == ["auth.py", "part4.py"]
+    [summary] = await summaries(world, repository, number)
+    assert "`part4.py`: the" not in summary
+    assert "`auth.py`: only " in summary
+
+
+def _rows(name: str, count: int) -> str:
+    """About sixteen tokens a line."""
+    return "".join(f"{name}_row_{number} = knit('{'purl ' * 8}')\n" for number in range(1, count + 1))

@@ -96,6 +96,26 @@ def test_the_budget_holds_and_what_it_leaves_out_is_said() -> None:
     assert {each.path for each in plan.unread} | set(readings) == {file.path for file in files}
 
 
+def test_a_large_file_is_skimmed_before_others_go_unseen() -> None:
+    """Its beginning at first, then what all others of the code have left; prose comes after that."""
+    files = [
+        changed("auth.py", lines=100, hunks=10),
+        *(changed(f"part{number}.py", lines=30) for number in range(8)),
+        changed("test_part1.py", lines=30),
+        changed("README.md", lines=30),
+    ]
+
+    plan = plan_reading(files, budget=4_000)
+
+    readings = {reading.path: reading for group in plan.groups for reading in group.readings}
+    assert [path for path, reading in readings.items() if not reading.is_whole] == ["auth.py"]
+    assert 80 < readings["auth.py"].lines < 150
+    assert plan.tokens <= 4_000
+    assert [each.path for each in plan.unread] == ["auth.py", "README.md"]
+    alone = plan_reading(files[:1], budget=4_000)
+    assert alone.tokens > 3_900
+
+
 def test_a_thousand_files_make_groups_of_a_size_to_read() -> None:
     files = [changed(f"src/part{number % 30}/file{number}.py", lines=60) for number in range(1000)]
 
