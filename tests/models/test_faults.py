@@ -91,3 +91,38 @@ def test_an_image_for_a_model_without_eyes_is_not_sent_again() -> None:
     refusal = Refusal(500, complaint_of({"error": {"code": 500, "message": message}}), {})
 
     assert error_for_refusal(refusal, now=NOON).fault == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint"),
+    [
+        (400, Complaint(code="context_length_exceeded", message="Too many tokens.")),
+        (400, Complaint(code="string_above_max_length", message="Invalid 'input[0].content'.")),
+        (400, Complaint(type="exceed_context_size_error", message="The request is too much.")),
+        (400, Complaint(message="This model's maximum context length is 4096 tokens. However, you asked")),
+        (400, Complaint(message="Your input exceeds the context window of this model.")),
+        (500, Complaint(message="the request exceeds the available context size, try increasing it")),
+        (400, Complaint(message="The context length of 9000 tokens is more than the model takes.")),
+        (400, Complaint(message="prompt is too long: 210000 tokens > 200000 maximum")),
+        (400, Complaint(message="The input token count (1200000) exceeds the maximum of 1048576.")),
+        (400, Complaint(message="Input tokens exceed the configured limit of 272000 tokens.")),
+    ],
+)
+def test_a_history_that_is_too_long_is_told_apart(status: int, complaint: Complaint) -> None:
+    """By code or type, else by the words that endpoints are known to use: it leads to a compaction."""
+    assert error_for_refusal(Refusal(status, complaint, {}), now=NOON).fault == "context_overflow"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "fault"),
+    [
+        (400, "max_tokens is too large: 40000. The model supports at most 16384 tokens.", "invalid_request"),
+        (400, "Invalid value: 'tool'.", "invalid_request"),
+        (400, "The input token count is one. " + "x" * 50 + " exceeds", "invalid_request"),
+        (401, "No key for the context window that you asked for.", "authentication"),
+        (429, "Rate limit reached for tokens per minute.", "rate_limited"),
+        (500, "The server had an error.", "server"),
+    ],
+)
+def test_what_a_shorter_history_would_not_help_is_no_overflow(status: int, message: str, fault: str) -> None:
+    assert error_for_refusal(Refusal(status, Complaint(message=message), {}), now=NOON).fault == fault
