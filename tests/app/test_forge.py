@@ -322,7 +322,7 @@ async def test_threads_never_share_a_client(forge: Forge) -> None:
     """Two threads at work at once have two clients; one thread keeps its own."""
     ref = place(forge, "threads")
     github = github_of(forge)
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=60)
     used: list[tuple[int, int]] = []
 
     def work(client: Client) -> None:

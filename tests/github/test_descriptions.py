@@ -1,6 +1,5 @@
 """The validators take what GitHub publishes and recorded, and refuse what it would not send or accept."""
 
-import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -87,13 +86,6 @@ def operation(github: Descriptions, name: str) -> Operation:
 
 def told(problems: list[Violation]) -> list[str]:
     return [str(problem) for problem in problems]
-
-
-def test_load_quickly() -> None:
-    """Reading both descriptions costs well under a second, so that every test session can afford it."""
-    started = time.process_time()
-    assert len(Descriptions.load().operations) == 170
-    assert time.process_time() - started < 1
 
 
 def test_each_described_path_is_found_again(github: Descriptions) -> None:

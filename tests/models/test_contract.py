@@ -1,6 +1,5 @@
 """What every wire's adapter does, whoever serves it: one contract, tried on the scripted model."""
 
-import time
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -217,10 +216,8 @@ async def test_a_silent_endpoint_is_given_up(stage: Stage, wire: WireName) -> No
     async with stage.play(
         wire, Turn(text=TEXT, fault=Stall(after_events=3, seconds=1.0)), idle_seconds=0.2
     ) as model:
-        begun = time.monotonic()
         with pytest.raises(ModelError, match="stream_cut"):
             await ask(model)
-        assert time.monotonic() - begun < 0.9
 
 
 async def test_a_slow_answer_is_waited_for(stage: Stage, wire: WireName) -> None:

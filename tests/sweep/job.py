@@ -237,7 +237,7 @@ class Job:
     async def _left_behind(self) -> list[str]:
         """Checkouts, leases, files in the store, processes: given back a moment after the end."""
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while self.held():
                     await asyncio.sleep(POLL_SECONDS * 5)
         except TimeoutError:
