@@ -198,13 +198,10 @@ def on_review_end(event: TurnEnded, view: View) -> list[Effect]:
             Ignore(key=f"{start.turn_id}:waits:{event.steps}", reason=f"The review waits: {outcome.reason}")
         ]
     if isinstance(outcome, Stopped):
-        if outcome.by == SUPERSEDED:
-            # A disagreement that it was to judge is judged by the review that comes instead.
-            freed, reason = [], reasons.SUPERSEDED_REVIEW
-        else:
-            freed, reason = _freed(start, view), f"Stopped by {outcome.by}."
+        is_superseded = outcome.by == SUPERSEDED
+        reason = reasons.SUPERSEDED_REVIEW if is_superseded else f"Stopped by {outcome.by}."
         closed = _closed(start, "cancelled", words.CHECK_STOPPED, reason)
-        return [*freed, *closed, _ended_silently(start, reason)]
+        return [*_freed(start, view), *closed, _ended_silently(start, reason)]
     if result is None:
         return _failed(event, view)
     match result.verdict:
