@@ -331,3 +331,23 @@ async def test_what_fails_after_a_stop_is_repaired_after_resume(world: World) ->
 
     assert "Xi mended." in (await world.bot_comments(repository, number))[-1].body
     assert (await world.only_pull(repository)).head_sha != head
+
+
+async def test_a_failure_that_has_used_up_its_money_ends_with_a_person(world: World) -> None:
+    """Somebody's push brings the same failure again: its first repair has cost all there is for it."""
+    repository = world.repository(files=_settings("auto", "  money: 0.001\n"))
+    failing = {"omicron": pytest_log("test_omicron_row")}
+    tries = runs("echo 'tried' >> NOTES.md")
+    world.model.teach(session("head .omicron", tries, says("Omicron was touched.")))
+    number, head = await _pull(world, repository)
+    await checks.ran(world, repository, sha=head, branch="wider", failing=failing)
+    await world.settled(repository)
+    assert (await world.only_pull(repository)).head_sha != head
+    theirs = await world.cole.commits(repository, "wider", "MORE.md", "More.\n", message="More")
+    await checks.ran(world, repository, sha=theirs, branch="wider", failing=failing)
+
+    called = await world.final_comment(repository, number)
+
+    assert called.startswith(f"🧑 **I need a person here** · checks fail at `{theirs[:7]}`")
+    assert "in money are spent on this failure" in called
+    assert len(await world.turns(repository)) == 1
