@@ -54,7 +54,10 @@ def help_text(mention: str, *, is_writer: bool = True) -> str:
     ]
     directing = [
         ("the same while I work", "tell the agent before its next step"),
-        (f"`@{mention} stop`", "end what is at work, show its work as a patch, and start nothing by myself"),
+        (
+            f"`@{mention} stop`",
+            "end what is at work or waits, show its work as a patch, and start nothing by myself",
+        ),
         (f"`@{mention} pause`, `@{mention} resume`", "set the turn aside after its present step; go on"),
         (f"`@{mention} retry`", "go on from where the last turn failed or was stopped"),
         (f"`@{mention} fork [turn] [words]`", "make a second attempt from a turn's end, on its own branch"),
