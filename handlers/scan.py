@@ -179,6 +179,16 @@ _SAFE_TARGET: Final = re.compile(r"\]\((?P<target>[A-Za-z0-9._~:/?\#@!$&'*+,;=%-
 _TRAILING: Final = ".,:;!?*_~'\")}"
 
 
+def _as_far_as_balanced(address: str) -> str:
+    """Up to a parenthesis that closes none of its own: what follows one (`(…/x)@bob`) is read for itself."""
+    depth = 0
+    for at, character in enumerate(address):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth < 0:
+            return address[:at]
+    return address
+
+
 class _Prose:
     """One prose region on its way out."""
 
@@ -313,7 +323,7 @@ class _Prose:
         return match.end()
 
     def _bare_url(self, match: re.Match[str]) -> int:
-        address = match.group().rstrip(_TRAILING)
+        address = _as_far_as_balanced(match.group()).rstrip(_TRAILING)
         end = match.start() + len(address)
         self._url(address, address, end)
         return end

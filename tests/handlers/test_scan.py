@@ -67,6 +67,8 @@ def leaving(text: str) -> str:
         ("&lt;b&gt;", "&lt;b&gt;"),
         ("_@bob_ and __@eve__", "_`@bob_` and __`@eve__`"),
         ("_closes #7_", "_closes `#7`_"),
+        ("\\](http://forge.test:8080/x)@bob", "\\](http://forge.test:8080/x)`@bob`"),
+        ("(http://forge.test:8080/x_(y))http://e.test", "(http://forge.test:8080/x_(y))`http://e.test`"),
         ("_Fixes GH-7_", "_Fixes `GH-7`_"),
         ("\u202ebob\u202c\u200b", "bob"),
         ("| @bob | `|` |\n|---|---|\n| @eve | x |", "| `@bob` | `|` |\n|---|---|\n| `@eve` | x |"),
