@@ -35,6 +35,9 @@ def deliver_to_fork(
     `push` is what came of one to the fork's branch; `no_suggestions` is why the forge has taken none of them.
     """
     start, pull = ended.start, view.pull
+    judgement = _as_kept_back(ended, judgement)
+    if not judgement.deliver:
+        return last_words(ended, view, None, judgement=judgement)
     has_moved = pull is not None and pull.head.sha != start.base_sha
     facts = ForkFacts(
         deliver=judgement.deliver,
@@ -69,12 +72,22 @@ def deliver_to_fork(
 def on_suggestions_posted(event: SuggestionsPosted, view: View) -> list[Effect]:
     """They stand, and that is said; or the next rung is taken."""
     ended = event.ended
-    judgement = judgement_of(ended, view)
+    judgement = _as_kept_back(ended, judgement_of(ended, view))
     if event.refused:
         return deliver_to_fork(ended, view, judgement, push=event.push, no_suggestions=event.refused)
     judgement = judgement.with_delivered([*{each.path: None for each in ended.suggestions}])
     suggested = Suggested(len(ended.suggestions), _not_pushed(event.push))
     return last_words(ended, view, suggested, judgement=judgement)
+
+
+def _as_kept_back(ended: TurnEnded, judgement: Judgement) -> Judgement:
+    """What was kept out of the patch when the turn ended stays held, whatever the settings say by now."""
+    kept = frozenset(ended.protected)
+    return Judgement(
+        tuple(path for path in judgement.deliver if path not in kept),
+        (*judgement.held, *(path for path in judgement.deliver if path in kept)),
+        judgement.refused,
+    )
 
 
 def _not_pushed(push: NotPushed) -> tuple[str, ...]:

@@ -147,6 +147,16 @@ def test_what_is_held_back_stays_held_back_on_a_fork() -> None:
     assert "approve" not in said
 
 
+def test_what_was_protected_when_the_turn_ended_is_in_no_patch_and_not_delivered() -> None:
+    """The settings may have been loosened since: what is shown and what is said must be one."""
+    event = replace(ENDED, changes=(FIX,), protected=(FIX.path,), patch="", suggestions=())
+
+    said = _said(dispatch(event, FORK_VIEW))
+
+    assert f"Held back, because only a person may change protected files: `{FIX.path}`" in said
+    assert "as a patch" not in said
+
+
 def test_what_happened_survives_its_storage() -> None:
     event = SuggestionsPosted(ended=ENDED, refused="no")
 
