@@ -214,7 +214,7 @@ async def test_a_stream_cut_after_any_event_is_never_taken_for_an_answer(
 async def test_a_silent_endpoint_is_given_up(stage: Stage, wire: WireName) -> None:
     """Idle time counts from the last piece; a stall in the midst is a cut stream."""
     async with stage.play(
-        wire, Turn(text=TEXT, fault=Stall(after_events=3, seconds=1.0)), idle_seconds=0.2
+        wire, Turn(text=TEXT, fault=Stall(after_events=3, seconds=3.0)), idle_seconds=1.0
     ) as model:
         with pytest.raises(ModelError, match="stream_cut"):
             await ask(model)

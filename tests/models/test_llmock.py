@@ -53,7 +53,9 @@ def server() -> Iterator[LLMock]:
         yield LLMock(running)
 
 
-async def a_turn(server: LLMock, wire: WireName, ls: Ls | None = None) -> TurnResult:
+async def a_turn(
+    server: LLMock, wire: WireName, ls: Ls | None = None, *, idle_seconds: float = 60.0
+) -> TurnResult:
     tools: Mapping[str, Tool] = {"exec_command": ls or Ls()}
     turn = Turn(id=TurnId("t"), thread_id=ThreadId("thread-1"), instructions="Be brief.", request="Look.")
     async with open_model(
@@ -61,7 +63,7 @@ async def a_turn(server: LLMock, wire: WireName, ls: Ls | None = None) -> TurnRe
         model="gpt-5",
         base_url=server.base_url(),
         api_key="sk-x",
-        patience=Patience(idle_seconds=1.0),
+        patience=Patience(idle_seconds=idle_seconds),
     ) as model:
         return await run_turn(
             turn,
@@ -104,8 +106,9 @@ async def test_what_passes_is_waited_out(server: LLMock, wire: WireName, fault: 
             # Slowly: what was sent to its end before the client could hang up would not count as failed.
             server.pace(100).corrupt(after_chunks=2)
         case _:
-            server.stall(after_chunks=2, seconds=3.0)
-    result = await a_turn(server, wire)
+            server.stall(after_chunks=2, seconds=6.0)
+    # Where nothing stalls, a busy machine must not look as if something did.
+    result = await a_turn(server, wire, idle_seconds=2.0 if fault == "stall" else 60.0)
 
     assert isinstance(result.outcome, Completed)
     assert result.steps == 1
