@@ -198,7 +198,7 @@ async def test_a_delivery_without_installation_is_told_for_good(forge: Forge) ->
 async def test_only_where_the_app_is_installed_is_there_an_installation(forge: Forge) -> None:
     """A fork of somebody who has not installed it has none, and a repository that is gone has none either."""
     ref, tokens = place(forge, "installed"), app_tokens(forge)
-    forge.create_repository("oskar/not-installed", directory=story.REPOSITORY)
+    other = forge.create_repository("oskar/not-installed", directory=story.REPOSITORY)
 
     found = [
         await asyncio.to_thread(tokens.installed_on, name)
@@ -206,7 +206,14 @@ async def test_only_where_the_app_is_installed_is_there_an_installation(forge: F
     ]
     personal = PersonalToken(SecretStr(forge.tokens["maya"]), api_url=forge.api_url)
 
+    with pytest.raises(ForgeError) as refused:
+        await asyncio.to_thread(
+            lambda: tokens.push_token(installation=installation_of(forge), repository=other.id)
+        )
+
     assert found == [installation_of(forge), None, None]
+    # For good: a push that is on its way takes the next way at once.
+    assert not refused.value.is_passing
     assert personal.installed_on(ref.full_name) is None
 
 
