@@ -37,6 +37,7 @@ _UNREADABLE: Final = (
     zlib.error,
     struct.error,
     EOFError,
+    OverflowError,
     OSError,
     ValueError,
     NotImplementedError,

@@ -1,6 +1,7 @@
 """Test reports out of artifacts: which are read, what is refused, and what they add to the logs."""
 
 import io
+import struct
 import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -92,6 +93,18 @@ def test_reports_lie_anywhere_and_names_in_an_archive_are_no_paths() -> None:
     ]
 
 
+def beyond_memory(data: bytes) -> bytes:
+    """The archive of one file, whose entry says that it lies further on than any memory has places."""
+    directory, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    entry = bytearray(data[directory:end])
+    entry[42:46] = b"\xff" * 4
+    far = struct.pack("<HHQ", 1, 8, 1 << 63)
+    entry[30:32] = struct.pack("<H", len(far))
+    last = bytearray(data[end:])
+    last[12:16] = struct.pack("<I", len(entry) + len(far))
+    return data[:directory] + bytes(entry) + far + bytes(last)
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
@@ -103,8 +116,9 @@ def test_reports_lie_anywhere_and_names_in_an_archive_are_no_paths() -> None:
         (archive({"a.xml": b"<a>" * 60}), "nested deeper"),
         (archive({"a.xml": b"<a>" + b" " * (2 << 20)}), "200 times its size"),
         (b"PK\x01\x02" * 10_001, "more than 10000 entries"),
+        (beyond_memory(archive({"a.xml": report("t")})), "cannot be unpacked"),
     ],
-    ids=["empty", "a stub", "cut", "entities", "no XML", "deep", "a bomb", "many entries"],
+    ids=["empty", "a stub", "cut", "entities", "no XML", "deep", "a bomb", "many entries", "far away"],
 )
 def test_what_is_no_plain_archive_of_reports_is_refused_with_the_reason(data: bytes, why: str) -> None:
     told = read_archive(data)
