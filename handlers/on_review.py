@@ -34,6 +34,7 @@ from handlers.events import (
 )
 from handlers.ingest import act_of, ignored
 from handlers.on_budget import why_nothing_starts
+from handlers.permissions import STANDING
 from handlers.review.fingerprints import place_of
 from handlers.review.memory import LastReview, Reading, Remembered, RowState, Shown
 from handlers.review.result import Became, ReviewResult
@@ -610,11 +611,18 @@ def _restated(after: Remembered, view: View, *, key: str, thread: str, web: str)
 
 
 def on_thread_settled(event: ThreadSettled, view: View) -> list[Effect]:
-    """A person has resolved a finding's thread: it is dismissed, and stays so until they open it again."""
+    """A person has resolved a finding's thread: it is dismissed, and stays so until they open it again.
+
+    GitHub lets a pull request's author resolve threads, too; what keeps it from being merged is no outsider's
+    to take away.
+    https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/reviewing-changes-in-pull-requests/commenting-on-a-pull-request#resolving-conversations
+    """
     found = view.memory.by_comment(event.thread_root)
     if found is None:
         return [ignored(event, reasons.NO_FINDING_THERE)]
     state = found.known.state
+    if event.is_resolved and state == "open" and STANDING[view.permission] != "writer":
+        return [ignored(event, reasons.NOT_THEIRS_TO_DISMISS)]
     if event.is_resolved and state == "open":
         after = replace(found, known=replace(found.known, state="dismissed"), by=event.actor.login)
         reason = reasons.FINDING_DISMISSED

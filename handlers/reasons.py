@@ -60,6 +60,9 @@ NO_FINDING_THERE: Final = "The thread belongs to no finding."
 NOTHING_TO_REVIEW: Final = "There is no pull request to review any more."
 NOT_JUDGED: Final = "The agent looked again and had nothing to say."
 NO_DISAGREEMENT: Final = "The reply agrees with the finding, or says nothing that could be judged."
+NOT_THEIRS_TO_DISMISS: Final = (
+    "Whoever resolved the thread has no write access by GitHub's permission API: the finding stays open."
+)
 NOT_THEIRS_TO_DISPUTE: Final = (
     "Findings are judged again for the pull request's author and for people with triage or write access."
 )

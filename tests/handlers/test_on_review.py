@@ -306,7 +306,7 @@ def settled(*, is_resolved: bool) -> ThreadSettled:
 
 
 def test_a_resolved_thread_dismisses_its_finding_until_it_is_opened_again() -> None:
-    dismissed = recorded(dispatch(settled(is_resolved=True), remembering(SAID)))
+    dismissed = recorded(dispatch(settled(is_resolved=True), remembering(SAID, permission="write")))
 
     assert (dismissed.known.state, dismissed.by) == ("dismissed", "octocat")
 
@@ -319,7 +319,7 @@ def test_a_dismissal_is_seen_in_the_summary_and_lets_the_check_pass() -> None:
     """Not only at the next push: the check may be what keeps the pull request from being merged."""
     settings = replace(AUTO, review=replace(AUTO.review, blocking="P1"))
 
-    effects = dispatch(settled(is_resolved=True), remembering(SAID, config=settings))
+    effects = dispatch(settled(is_resolved=True), remembering(SAID, config=settings, permission="write"))
 
     [summary] = [effect for effect in effects if isinstance(effect, EditComment)]
     [check] = [effect for effect in effects if isinstance(effect, WriteCheckRun)]
@@ -332,3 +332,13 @@ def test_a_dismissal_is_seen_in_the_summary_and_lets_the_check_pass() -> None:
         if isinstance(effect, WriteCheckRun)
     ]
     assert check.conclusion == "failure"
+
+
+def test_who_may_not_write_dismisses_nothing() -> None:
+    """GitHub lets a pull request's author resolve its threads; the check is not theirs to pass."""
+    settings = replace(AUTO, review=replace(AUTO.review, blocking="P1"))
+
+    [effect] = dispatch(settled(is_resolved=True), remembering(SAID, config=settings))
+
+    assert isinstance(effect, Ignore)
+    assert effect.reason == reasons.NOT_THEIRS_TO_DISMISS
