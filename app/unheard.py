@@ -119,7 +119,7 @@ class Unheard:
         bot = self._bot()
         told = await self._github.run(place, lambda client: told_since(client, place, since, bot))
         taken = 0
-        for one in sorted(told, key=lambda one: one.at):
+        for one in told:
             if oldest <= one.at and one.changed_at <= settled and await self._was_missed(one):
                 taken += 1
         self._read_until[place.id] = settled
@@ -138,8 +138,10 @@ class Unheard:
 
 
 def told_since(client: Client, place: RepositoryRef, since: float, bot: Bot) -> list[Told]:
-    """What asks something of the bot, of all that was written or changed since."""
+    """What asks something of the bot, of all that was written or changed since; oldest first."""
     texts = [(path, raw) for path in _LISTS for raw in _newest(client, path, since)]
+    # The forge's clock has whole seconds: of one of them, what a comment stands on comes before it.
+    texts.sort(key=lambda text: (text[1]["created_at"], _LISTS.index(text[0]), text[1]["id"]))
     asking = [(path, raw) for path, raw in texts if f"@{bot.mention}".casefold() in _body(raw).casefold()]
     if not asking:
         return []
