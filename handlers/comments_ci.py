@@ -84,7 +84,7 @@ def not_on_forks(jobs: Sequence[FailedJob], *, sha: str, mention: str) -> str:
         f"🔧 **Checks fail** at `{sha[:7]}`\n\n{failed_list(jobs)}\n\n"
         "The head belongs to a fork, whose code I do not work on by myself. "
         f"Somebody with write access can say `@{mention} {REQUEST}`; the result comes "
-        "as a patch."
+        "by what that fork allows: on its branch, as suggestions or as a patch."
     )
 
 

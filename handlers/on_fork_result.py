@@ -38,7 +38,7 @@ def deliver_to_fork(
     judgement = _as_kept_back(ended, judgement)
     if not judgement.deliver:
         return last_words(ended, view, None, judgement=judgement)
-    has_moved = pull is not None and pull.head.sha != start.base_sha
+    has_moved = _has_moved(start, view, push)
     facts = ForkFacts(
         deliver=judgement.deliver,
         is_open=pull is not None and pull.is_open,
@@ -88,6 +88,13 @@ def _as_kept_back(ended: TurnEnded, judgement: Judgement) -> Judgement:
         (*judgement.held, *(path for path in judgement.deliver if path in kept)),
         judgement.refused,
     )
+
+
+def _has_moved(start: StartTurn, view: View, push: NotPushed) -> bool:
+    """By the pull request, or by the fork's branch: GitHub brings the former up to date later."""
+    if isinstance(push, PushRefused) and push.reason == "head_moved":
+        return True
+    return view.pull is not None and view.pull.head.sha != start.base_sha
 
 
 def _not_pushed(push: NotPushed) -> tuple[str, ...]:

@@ -181,19 +181,28 @@ def test_a_fork_that_the_app_is_installed_on_gets_a_commit_on_its_branch() -> No
     assert _said(effects).startswith("✅ **Done** · 42 s · `eve/calc:faster` at `ddddddd` · 1 file (+2 −1)")  # noqa: RUF001
 
 
+def test_what_the_forks_branch_says_of_the_head_outweighs_what_the_pull_request_says() -> None:
+    """GitHub brings a pull request's head up to date later: suggestions would be outdated at once."""
+    refused = PushRefused(ended=ENDED, push=_push(), reason="head_moved", detail=NEW_SHA)
+
+    said = _said(dispatch(refused, FORK_VIEW))
+
+    assert said.count("in the meantime, so I left it alone.") == 1
+    assert "The head was pushed to while I worked; this is for `bbbbbbb`, what I worked on." in said
+    assert PATCH.strip() in said
+
+
 @pytest.mark.parametrize(
     ("reason", "told"),
     [
-        ("head_moved", "`eve/calc:faster` was changed by someone else in the meantime, so I left it alone."),
         ("denied", "The fork did not take my push to `eve/calc:faster`. GitHub said: `no`"),
         ("branch_protected", "`eve/calc:faster` is protected, so I left it alone. GitHub said: `no`"),
     ],
 )
 def test_a_push_that_the_fork_refuses_takes_the_next_rung_and_is_told(
-    reason: Literal["head_moved", "denied", "branch_protected"], told: str
+    reason: Literal["denied", "branch_protected"], told: str
 ) -> None:
-    detail = "" if reason == "head_moved" else "no"
-    refused = PushRefused(ended=ENDED, push=_push(), reason=reason, detail=detail)
+    refused = PushRefused(ended=ENDED, push=_push(), reason=reason, detail="no")
 
     [review] = dispatch(refused, FORK_VIEW)
 
