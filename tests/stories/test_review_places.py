@@ -1,14 +1,18 @@
 """Stories of where findings stand: removed lines, other names, long files, files that are no text."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.stories.reviews import (
+    AUTO,
     DIVIDES,
     KNIT,
     check_of,
     finds,
     inline,
     places,
+    pull_in,
     pull_of,
     resolved_threads,
     review,
@@ -140,6 +144,32 @@ async def test_a_finding_on_a_file_that_is_no_text(world: World) -> None:
 
     [summary] = await summaries(world, repository, number)
     assert "The picture is of a sock" in summary
+
+
+async def test_a_line_that_the_forge_takes_no_comment_on_costs_no_other(world: World) -> None:
+    """For GitHub the base has taken a part of the change meanwhile: it refuses that line, and all with it."""
+    title = "Count the stitches of a sleeve"
+    calls = (finds("knit.py", 5, DIVIDES), finds("purl.py", 5, "Purled rows are counted as none"))
+    world.model.teach(review(title, calls=calls))
+    repository = world.repository(files={".github/darner.yml": AUTO})
+    clone = await world.clone(world.cole, repository)
+    taken = await clone.commits({"knit.py": KNIT}, branch="wool")
+    head = await clone.commits({"purl.py": KNIT.replace("stitches", "purls")})
+    async with world.gate.closed():
+        number = await world.cole.opens_pull(repository, head="wool", base="main", title=title)
+        await world.gate.someone_waits()
+        pull = pull_in(world, repository, number)
+        assert pull.pull is not None
+        world.forge.state.put(replace(pull, pull=replace(pull.pull, base_sha=taken)))
+
+    await world.settled(repository)
+
+    [place] = places(world, repository, number)
+    assert (place.path, place.line) == ("purl.py", 5)
+    [summary] = await summaries(world, repository, number)
+    assert "1 finding not on a line of the diff" in summary
+    assert f"/blob/{head}/knit.py#L5" in summary
+    assert await check_of(world, repository, head) == ("neutral", "2 to fix")
 
 
 async def test_a_change_that_is_larger_than_one_review(world: World) -> None:
