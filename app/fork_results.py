@@ -17,7 +17,7 @@ from sandbox.result import ChangedFile
 
 log = logging.getLogger(__name__)
 
-_DIFF_BYTES: Final = 64 * 1024 * 1024
+DIFF_BYTES: Final = 64 * 1024 * 1024
 """Of the pull request's own diff; a file behind that takes no suggestion."""
 _LARGEST_FILE: Final = 1024 * 1024
 
@@ -40,21 +40,21 @@ async def offered(
     patch: str,
     *,
     protected: Sequence[str],
+    diff_bytes: int = DIFF_BYTES,
 ) -> Offered:
     """`changes` are what may go out, and `patch` is their unified diff on the head."""
-    if not changes:
-        return NO_OFFER
+    touches: tuple[str, ...] = ()
     try:
-        shown = await mirror.patch(start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS, limit=_DIFF_BYTES)
+        # By names alone: of a diff, its author decides how much of it can be read.
+        touched = await mirror.changed_paths(start.instructions_sha, start.base_sha)
+        touches = tuple(path for path in sorted(touched) if is_protected(path, (*protected, *CI_PATHS)))
+        arguments = (start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS)
+        shown = await mirror.patch(*arguments, limit=diff_bytes)
         files = await asyncio.to_thread(parse_diff, shown)
     except (DiffUnreadable, GitFailed) as error:
         # A head without a history in common has no such diff.
         log.warning("fork.no_diff", extra={"fields": {"turn": start.turn_id, "error": str(error)}})
-        return Offered(head_touches=(UNREAD,))
-    touched = {path for file in files for path in (file.path, file.old_path)}
-    touches = tuple(path for path in sorted(touched) if is_protected(path, (*protected, *CI_PATHS)))
-    if len(shown) >= _DIFF_BYTES * 0.99:
-        touches = (*touches, UNREAD)
+        return Offered(head_touches=(*touches, UNREAD))
     return Offered(await _suggestions(mirror, start, changes, patch, files), touches)
 
 

@@ -326,6 +326,16 @@ class Mirror:
             raise GitFailed(command, finished.exit_status, finished.stderr)
         return finished.stdout
 
+    async def changed_paths(self, base: str, head: str) -> frozenset[str]:
+        """All that `head` changes since it left `base`, by the names of before and after. Raises `GitFailed`.
+
+        Names are for looking at: bytes that are no UTF-8 are shown as such.
+        """
+        names = ("-z", "--name-only", "--no-renames", "--ignore-submodules=none")
+        both = f"{_sha(base)}...{_sha(head)}"
+        listing = await self._git.run("diff", *names, both, "--", limit=_LISTING, seconds=_QUICK)
+        return frozenset(name.decode("utf-8", "replace") for name in listing.split(b"\0") if name)
+
     async def renames(self, before: str, after: str) -> dict[str, str]:
         """New paths by old ones, of files that went from one tree to the other under another name."""
         listing = await self._git.run(
