@@ -50,7 +50,7 @@ async def offered(
         touches = tuple(path for path in sorted(touched) if is_protected(path, (*protected, *CI_PATHS)))
         arguments = (start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS)
         shown = await mirror.patch(*arguments, limit=diff_bytes)
-        files = await asyncio.to_thread(parse_diff, shown)
+        files = await asyncio.to_thread(parse_diff, shown.data)
     except (DiffUnreadable, GitFailed) as error:
         # A head without a history in common has no such diff.
         log.warning("fork.no_diff", extra={"fields": {"turn": start.turn_id, "error": str(error)}})

@@ -47,6 +47,7 @@ READ_TOKENS: Final = 60_000
 MOST_ATTRIBUTES: Final = 100
 """Files of attributes that are read."""
 CUT_SHORT: Final = "the change is larger than what is read of one"
+TOO_LARGE: Final = "Its diff is larger than what is read of one; unasked, such a change is not reviewed."
 
 
 class _Texts(Mapping[str, str]):
@@ -157,6 +158,8 @@ class Reviewing:
     github: GitHub
     window: int | None
     """Of the model, in tokens."""
+    diff_bytes: int = DIFF_BYTES
+    """Of a change, that are read."""
 
     async def prepared(
         self, row: TurnRow, start: StartTurn, place: RepositoryRef, mirror: Mirror, bot: Bot
@@ -167,8 +170,9 @@ class Reviewing:
         notes = await self._notes(start, place) if memory.findings else []
         past = PastFindings(self.database, self.github)
         memory = replace(memory, findings=await past.with_reactions(row.thread, memory.findings, notes))
-        data = await mirror.patch(start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS, limit=DIFF_BYTES)
-        every = await asyncio.to_thread(parse_diff, data)
+        both = (start.instructions_sha, start.base_sha)
+        shown = await mirror.patch(*both, *DIFF_ARGUMENTS, limit=self.diff_bytes)
+        every = await asyncio.to_thread(parse_diff, shown.data)
         files = [file for file in every if config.review.reviews(file.path)]
         patches = await asyncio.to_thread(patch_ids, files)
         last = memory.last
@@ -179,15 +183,21 @@ class Reviewing:
         # Whoever asks for another look has the rest of a large change read, within the budget again.
         more = frozenset() if start.is_unasked else left_over(unread)
         settled = _settled(
-            start, config.review, files, patches, before=before, has_last=is_follow_up, reads_on=bool(more)
+            start,
+            config.review,
+            files,
+            patches,
+            before=before,
+            has_last=is_follow_up,
+            reads_on=bool(more),
+            is_cut=shown.is_cut,
         )
         wanted = [file for file in files if file.path in changed | more]
         if start.finding:
             disputed = {each.known.finding.path for each in memory.findings if each.id == start.finding}
             wanted, settled = [file for file in files if file.path in disputed], None
         marked = await _marks(mirror, start.instructions_sha, [file.path for file in wanted])
-        is_cut = len(data) >= DIFF_BYTES * 0.99
-        plan = _plan(wanted, files, every, budget=self._budget(), marked=marked, is_cut=is_cut)
+        plan = _plan(wanted, files, every, budget=self._budget(), marked=marked, is_cut=shown.is_cut)
         kept = tuple(each for each in unread if each.path not in more)
         plan = replace(plan, unread=(*plan.unread, *kept))
         reviewed = await _reviewed(mirror, start, files, memory)
@@ -303,13 +313,16 @@ def _settled(
     before: Mapping[str, str],
     has_last: bool,
     reads_on: bool,
+    is_cut: bool,
 ) -> ReviewResult | None:
-    """What is known without reading."""
+    """What is known without reading. Of a change that is cut, nothing: what is missing may be what counts."""
+    if start.is_unasked and is_cut:
+        return ReviewResult(verdict="too_large", note=TOO_LARGE)
     if start.is_unasked:
         lines = sum(file.changed_lines for file in files)
         if why := why_too_large(len(files), lines, settings):
             return ReviewResult(verdict="too_large", note=why)
-    if not has_last or reads_on or changed_since(before, patches):
+    if not has_last or reads_on or is_cut or changed_since(before, patches):
         return None
     if set(before) - set(patches):
         return ReviewResult(verdict="reviewed")

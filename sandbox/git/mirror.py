@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from sandbox.base import FileTooLarge, SandboxError
 from sandbox.git import (
@@ -136,6 +136,14 @@ class RefUnknown(SandboxError):
 def mirror_directory(home: Path, repository_id: int) -> Path:
     """Where the mirror of a repository lies below `home`; a numeric id survives renames and transfers."""
     return home / f"{repository_id}.git"
+
+
+class Patch(NamedTuple):
+    """A diff in git's form."""
+
+    data: bytes
+    is_cut: bool
+    """Whether files of it are missing."""
 
 
 class Mirror:
@@ -313,18 +321,19 @@ class Mirror:
         """What `head` changes since it left `base` (three dots), unified; cut at `limit` bytes and marked."""
         return await self._diff(f"{_sha(base)}...{_sha(head)}", limit=limit)
 
-    async def patch(self, base: str, head: str, *arguments: str, limit: int) -> bytes:
+    async def patch(self, base: str, head: str, *arguments: str, limit: int) -> Patch:
         """git's patch of what `head` changes since it left `base`, in the form that `arguments` name.
 
-        Longer than `limit` bytes, it ends with the last file that is whole. Raises `GitFailed`.
+        Longer than `limit` bytes, it ends with the last file that is whole: one large file may hide all that
+        comes behind it. Raises `GitFailed`.
         """
         command = ("diff", *arguments, f"{_sha(base)}...{_sha(head)}", "--")
         finished = await self._git.finish(*command, limit=limit, seconds=_QUICK)
         if finished.cut:
-            return finished.stdout[: finished.stdout.rfind(b"\ndiff --git ") + 1]
+            return Patch(finished.stdout[: finished.stdout.rfind(b"\ndiff --git ") + 1], is_cut=True)
         if finished.exit_status != 0:
             raise GitFailed(command, finished.exit_status, finished.stderr)
-        return finished.stdout
+        return Patch(finished.stdout, is_cut=False)
 
     async def changed_paths(self, base: str, head: str) -> frozenset[str]:
         """All that `head` changes since it left `base`, by the names of before and after. Raises `GitFailed`.
