@@ -186,16 +186,23 @@ class _Matching:
         if judged is not None and judged.verdict == "fixed" and again is None:
             return Fixed(known=known, by_judgement=True, why=judged.why)
         if place is None:
-            is_unseen = not known.fingerprint.lines and self._is_there(known.fingerprint.path)
-            if is_unseen or (judged is not None and judged.verdict != "fixed"):
+            if self._is_unseen(known) or (judged is not None and judged.verdict != "fixed"):
                 return StillOpen(known=known, place=None)
             return Fixed(known=known, by_judgement=False)
         if place in (place_of(known.finding), _trimmed(known)):
             return StillOpen(known=known, place=place, again=again)
         return Moved(known=known, place=place, again=again)
 
+    def _is_unseen(self, known: Known) -> bool:
+        """Whether nobody can say that its lines are gone: they never could be read, or cannot be any more."""
+        mark = known.fingerprint
+        path = self._renames.get(mark.path, mark.path)
+        if not mark.lines:
+            return self._is_there(path)
+        texts = self._reviewed.new_texts
+        return mark.side == "RIGHT" and path in texts and texts.get(path) is None
+
     def _is_there(self, path: str) -> bool:
-        path = self._renames.get(path, path)
         file = self._reviewed.files.get(path)
         return path in self._reviewed.new_texts if file is None else file.kind != "deleted"
 

@@ -319,6 +319,22 @@ def test_a_binary_file_keeps_its_finding_until_it_goes(repository: Repository) -
     assert match([large], [], pull.push({})).standings == (Fixed(known=large, by_judgement=False),)
 
 
+class Paths(dict[str, str]):
+    """The texts of a commit whose `calc.py` is there, and too large to be read."""
+
+    def __contains__(self, path: object) -> bool:
+        return path == "calc.py" or super().__contains__(path)
+
+
+def test_what_cannot_be_read_any_more_is_not_fixed(pull: Pull) -> None:
+    """A file padded until nobody reads it, or made binary, has its lines all the same; deleted it has not."""
+    zero = known(finding(5), pull.push({"calc.py": FIRST}))
+    padded = replace(pull.push({"calc.py": FIRST}), new_texts=Paths())
+
+    assert match([zero], [], padded).standings == (StillOpen(known=zero, place=None),)
+    assert match([zero], [], pull.push({})).standings == (Fixed(known=zero, by_judgement=False),)
+
+
 def test_generated_rebases() -> None:
     """A small part of the bench: all findings are kept, none is found in other code."""
     tally = Tally()
