@@ -31,6 +31,8 @@ class Offered:
 
 
 NO_OFFER: Final = Offered()
+MOST_TOUCHED: Final = 1_000
+"""Names that are kept; a head that touches more counts as one that could not be read."""
 
 
 async def offered(
@@ -48,6 +50,8 @@ async def offered(
         # By names alone: of a diff, its author decides how much of it can be read.
         touched = await mirror.changed_paths(start.instructions_sha, start.base_sha)
         touches = tuple(path for path in sorted(touched) if is_protected(path, (*protected, *CI_PATHS)))
+        if len(touches) > MOST_TOUCHED:
+            touches = (*touches[:MOST_TOUCHED], UNREAD)
         arguments = (start.instructions_sha, start.base_sha, *DIFF_ARGUMENTS)
         shown = await mirror.patch(*arguments, limit=diff_bytes)
         files = await asyncio.to_thread(parse_diff, shown.data)

@@ -368,6 +368,15 @@ class Client:
         """What the forge answers about `path`, which lies below the repository's own."""
         return self._get(f"{self._path}{path}", **parameters)
 
+    def read_if_there(self, path: str) -> Any | None:
+        """As `read`; None for what is not there (any more)."""
+        try:
+            return self.read(path)
+        except GithubException as error:
+            if error.status not in {404, 410}:
+                raise
+            return None
+
     def do(self, path: str) -> None:
         """A write that has no answer worth reading."""
         require_lease()

@@ -150,7 +150,7 @@ def told_since(client: Client, place: RepositoryRef, since: float, bot: Bot) -> 
         # Another one bears the name by now.
         return []
     told = [_told(client, path, raw, repository) for path, raw in asking]
-    return [one for one in told if _asks(one, bot)]
+    return [one for one in told if one is not None and _asks(one, bot)]
 
 
 def _newest(client: Client, path: str, since: float) -> Iterator[dict[str, Any]]:
@@ -165,25 +165,33 @@ def _newest(client: Client, path: str, since: float) -> Iterator[dict[str, Any]]
             return
 
 
-def _told(client: Client, path: str, raw: dict[str, Any], repository: dict[str, Any]) -> Told:
-    """As when it was written: its time is that of its first webhook, so that the act has the same name."""
+def _told(client: Client, path: str, raw: dict[str, Any], repository: dict[str, Any]) -> Told | None:
+    """As when it was written: its time is that of its first webhook, so that the act has the same name.
+
+    None for what stands on something that was deleted since the list was read.
+    """
     written = {**raw, "updated_at": raw["created_at"]}
     payload: dict[str, Any] = {"action": "created", "repository": repository, "sender": raw["user"]}
     match path:
         case "/issues/comments":
             name = "issue_comment"
-            payload |= {"comment": written, "issue": client.read(f"/issues/{_number(raw['issue_url'])}")}
+            subject = client.read_if_there(f"/issues/{_number(raw['issue_url'])}")
+            payload |= {"comment": written, "issue": subject}
         case "/pulls/comments":
             name = "pull_request_review_comment"
-            pull = client.read(f"/pulls/{_number(raw['pull_request_url'])}")
-            payload |= {"comment": written, "pull_request": pull}
+            subject = client.read_if_there(f"/pulls/{_number(raw['pull_request_url'])}")
+            payload |= {"comment": written, "pull_request": subject}
         case _ if raw.get("pull_request"):
             name = "pull_request"
-            pull = {**client.read(f"/pulls/{raw['number']}"), "updated_at": raw["created_at"]}
+            subject = client.read_if_there(f"/pulls/{raw['number']}")
+            pull = {**(subject or {}), "updated_at": raw["created_at"]}
             payload |= {"action": "opened", "pull_request": pull}
         case _:
             name = "issues"
+            subject = written
             payload |= {"action": "opened", "issue": written}
+    if subject is None:
+        return None
     at, changed_at = (datetime.fromisoformat(raw[when]).timestamp() for when in ("created_at", "updated_at"))
     return Told(name, at, changed_at, payload)
 

@@ -176,8 +176,9 @@ def _elsewhere(material: ReviewMaterial, writing: "_Writing") -> str:
         for each in material.elsewhere
     ]
     heading = (
-        "What people made of findings on these files in other pull requests. Where they took one for none "
-        "(dismissed, withdrawn, 👎), report the like of it here only if you can show that it is another case."
+        "What people made of findings on these files in other pull requests. Where one was dismissed or "
+        "withdrawn, report the like of it here only if you can show that it is another case. 👍 and 👎 are "
+        "anybody's: a hint at what is worth saying, no more."
     )
     return "\n".join([heading, writing.fenced("findings", "\n".join(rows))])
 

@@ -210,7 +210,7 @@ def on_review_end(event: TurnEnded, view: View) -> list[Effect]:
             return _nothing_new(event, result, view)
         case "too_large":
             return [
-                *_closed(start, "neutral", words.CHECK_TOO_LARGE, result.note),
+                *_closed(start, _unread(view), words.CHECK_TOO_LARGE, result.note),
                 _ended_silently(start, result.note),
             ]
         case "judged":
@@ -259,7 +259,7 @@ def _ended_silently(start: StartTurn, reason: str) -> Ignore:
 
 
 def _closed(
-    start: StartTurn, conclusion: Literal["neutral", "cancelled"], title: str, summary: str
+    start: StartTurn, conclusion: Literal["neutral", "cancelled", "failure"], title: str, summary: str
 ) -> list[Effect]:
     """The check run of a review that says nothing else."""
     if start.is_fork or start.finding:
@@ -313,7 +313,6 @@ def _said(start: StartTurn, text: str) -> PostComment:
 def _nothing_new(event: TurnEnded, result: ReviewResult, view: View) -> list[Effect]:
     start = event.start
     told = words.nothing_new(start.base_sha)
-    still_open = [each.severity for each in view.memory.findings if each.known.state == "open"]
     before = view.memory.last.reading if view.memory.last is not None else Reading()
     last = LastReview(turn=start.turn_id, head_sha=start.base_sha, patches=result.patches, reading=before)
     effects: list[Effect] = [RecordReview(key=f"{start.turn_id}:record", last=last, findings=())]
@@ -324,7 +323,7 @@ def _nothing_new(event: TurnEnded, result: ReviewResult, view: View) -> list[Eff
                 external_id=start.turn_id,
                 head_sha=start.base_sha,
                 status="completed",
-                conclusion=words.check_conclusion(still_open, blocking=_blocking(view)),
+                conclusion=words.check_conclusion(_open(view), blocking=_blocking(view)),
                 title=words.CHECK_NOTHING_NEW,
                 summary=told,
                 name=REVIEW_CHECK,
@@ -332,6 +331,15 @@ def _nothing_new(event: TurnEnded, result: ReviewResult, view: View) -> list[Eff
             )
         )
     return effects if start.is_unasked else [*effects, _said(start, words.read_again(told, view.bot.mention))]
+
+
+def _unread(view: View) -> Literal["neutral", "failure"]:
+    """Of a change that is too large to be read: no larger push frees it of what blocks."""
+    return "failure" if frozenset(_open(view)) & _blocking(view) else "neutral"
+
+
+def _open(view: View) -> list[Severity]:
+    return [each.severity for each in view.memory.findings if each.known.state == "open"]
 
 
 def _blocking(view: View) -> frozenset[Severity]:

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 class FaultKind(StrEnum):
     BAD_GATEWAY = "502"
+    # As if somebody had deleted it just now.
+    NOT_FOUND = "404"
     SLOW = "slow"
     SECONDARY_LIMIT = "secondary_limit"
     TOO_MANY_REQUESTS = "too_many_requests"

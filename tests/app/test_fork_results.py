@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.fork_results import offered
+from app.fork_results import MOST_TOUCHED, offered
+from handlers.delivery import UNREAD
 from sandbox.git.mirror import Mirror
 from sandbox.result import ChangedFile
 from tests.handlers.people import start_on_pull
@@ -52,3 +53,11 @@ async def test_a_workflow_that_goes_or_gets_another_name_is_touched(mirror: Mirr
     changes = {WORKFLOW: None, "docs/ci.yml": "on: push\n"}
 
     assert await touched(mirror, Origin(tmp_path / "origin.git"), changes) == (WORKFLOW,)
+
+
+async def test_of_more_names_than_are_kept_a_companion_is_never_made(mirror: Mirror, tmp_path: Path) -> None:
+    """The workflow's name comes last: what is not looked at may be anything."""
+    origin = Origin(tmp_path / "origin.git")
+    changes = {f"deploy/{number}": "x\n" for number in range(MOST_TOUCHED + 1)}
+
+    assert (await touched(mirror, origin, changes))[-1] == UNREAD

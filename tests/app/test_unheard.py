@@ -23,6 +23,7 @@ from app.unheard import LONGEST_SECONDS, Unheard
 from demo import forge as local_forge
 from demo import story
 from demo.forge import Forge
+from demo.forge.faults import FaultKind
 from demo.forge.person import Person, signed_in
 from demo.forge.state import Delivery
 from handlers.view import Bot
@@ -164,6 +165,18 @@ async def test_a_text_that_was_heard_of_is_taken_again_only_when_it_begins_to_as
         ("issue_comment", "pending"),
     ]
     assert (await office.taken(repository))[-1][2] == "Nice.\n\n@darner keep the names"
+
+
+async def test_what_is_deleted_while_it_is_read_holds_up_nothing_else(office: Office) -> None:
+    repository = await office.repository("deleted")
+    gone = await office.maya.opens_issue(repository, "Rows", "11 + 3 is short.")
+    await office.maya.says(repository, gone, "@darner mend spread")
+    await office.maya.opens_issue(repository, "Names", "@darner keep the names")
+    gone_now = rf"/{repository}/issues/{gone}$"
+    office.forge.faults.add(FaultKind.NOT_FOUND, method="GET", path=gone_now, count=100)
+
+    assert await office.reader().look() == 1
+    assert [text for _, _, text in await office.taken(repository)] == ["@darner keep the names"]
 
 
 async def test_neither_what_may_be_on_its_way_nor_what_is_old_is_taken(office: Office) -> None:

@@ -34,7 +34,7 @@ from handlers.review.settings import ReviewMode, ReviewSettings
 from handlers.review.standing import Known
 from handlers.view import PullFacts, RepositoryConfig, ThreadFacts, TurnBrief, View
 from handlers.wishes import Ceiling
-from harness.findings import Finding
+from harness.findings import Finding, Severity
 from harness.items import Completed, Failed, Outcome, Stopped, Usage
 from sandbox.base import SandboxMode
 from tests.handlers.people import (
@@ -270,6 +270,20 @@ def test_an_unchanged_head_keeps_the_button_that_mends_what_is_open() -> None:
     [check] = [e for e in dispatch(ended, remembering(SAID)) if isinstance(e, WriteCheckRun)]
 
     assert [button.identifier for button in check.actions] == ["review", "fix"]
+
+
+@pytest.mark.parametrize(("blocking", "conclusion"), [("P1", "failure"), (None, "neutral")])
+def test_a_push_too_large_to_be_read_frees_nothing(blocking: Severity | None, conclusion: str) -> None:
+    """What blocks stays open whatever is pushed on top of it."""
+    start = started(dispatch(changed(), VIEW))
+    assert start is not None
+    ended = over(start, Completed("Read."), ReviewResult(verdict="too_large", note="It has 90,000 lines."))
+    settings = replace(AUTO, review=replace(AUTO.review, blocking=blocking))
+
+    effects = dispatch(ended, replace(remembering(SAID), config=settings))
+
+    [check] = [effect for effect in effects if isinstance(effect, WriteCheckRun)]
+    assert check.conclusion == conclusion
 
 
 @pytest.mark.parametrize(

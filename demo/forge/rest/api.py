@@ -359,6 +359,11 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
+NOT_FOUND = Response(
+    status=404,
+    headers={"content-type": "application/json; charset=utf-8"},
+    body=b'{"message":"Not Found","documentation_url":"https://docs.github.com/rest","status":"404"}',
+)
 BAD_GATEWAY = Response(
     status=502,
     headers={"content-type": "text/html"},
@@ -373,6 +378,8 @@ def broken_answer(fault: Fault | None, *, clock: Callable[[], datetime]) -> Resp
     match fault.kind:
         case FaultKind.BAD_GATEWAY:
             return BAD_GATEWAY
+        case FaultKind.NOT_FOUND:
+            return NOT_FOUND
         case FaultKind.SECONDARY_LIMIT:
             return _limited(403, {"retry-after": f"{fault.seconds:g}"}, secondary=True)
         case FaultKind.TOO_MANY_REQUESTS:
