@@ -305,6 +305,8 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            # Between two statements a migration may take longer than any write does.
+            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '300s'"))
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
