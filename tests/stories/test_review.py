@@ -47,7 +47,7 @@ async def test_a_pull_request_is_reviewed_when_it_is_opened(world: World) -> Non
 
 async def test_the_base_says_what_is_generated(world: World) -> None:
     """Such a file is not read, and that is said; the change cannot take another one out of its review."""
-    title = "Count the stitches of a shawl"
+    title = "Count the stitches of a shrug"
     world.model.teach(review(title, calls=(finds("knit.py", 5, DIVIDES),)))
 
     repository, number, _, _ = await pull_of(

@@ -148,7 +148,7 @@ async def test_a_finding_on_a_file_that_is_no_text(world: World) -> None:
 
 async def test_a_line_that_the_forge_takes_no_comment_on_costs_no_other(world: World) -> None:
     """For GitHub the base has taken a part of the change meanwhile: it refuses that line, and all with it."""
-    title = "Count the stitches of a sleeve"
+    title = "Count the stitches of a cuff"
     calls = (finds("knit.py", 5, DIVIDES), finds("purl.py", 5, "Purled rows are counted as none"))
     world.model.teach(review(title, calls=calls))
     repository = world.repository(files={".github/darner.yml": AUTO})

@@ -155,6 +155,9 @@ async def place(
             signed_in("maya", api_url=forge.api_url, token=forge.tokens["maya"])
         )
         key, rules, clock = home / "app.pem", home / "rules.toml", home / "clock"
+        # Hours later by its clock, the server takes what others make in a shared place for forgotten.
+        temporary = home / "tmp"
+        temporary.mkdir()
         key.write_text(forge.seeded.app.private_key)
         rules.write_text('[[prefix]]\npattern = ["shred"]\ndecision = "ask"\nmatch = ["shred x"]\n')
         clock.write_text("0")
@@ -169,6 +172,7 @@ async def place(
             "DARNER_RULES": str(rules),
             "DARNER_PRICES": PRICES,
             "DARNER_TURN_STEPS": "3",
+            "TMPDIR": str(temporary),
             "OPENAI_BASE_URL": f"{model_url}/v1",
             "OPENAI_API_KEY": API_KEY,
             CLOCK: str(clock),
