@@ -117,7 +117,7 @@ async def test_memory_is_bounded_and_its_want_is_told(
 ) -> None:
     """The kernel ends the command, also for memory that no process has; the next one finds room again."""
     shared = "with open('/dev/shm/left', 'wb') as file:\n    while True: file.write(bytes(1 << 20))"
-    policy = replace(WRITE, limits=Limits(memory_bytes=100 * 1024**2))
+    policy = replace(WRITE, limits=Limits(memory_bytes=256 * 1024**2))
     async with driver.open(workspace, policy) as sandbox:
         process = await sandbox.start(Command(("python3", "-c", shared)))
         ended = await process.wait(30)
